@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The configuration as every process sees it: one flat, sealed mapping without pointers, made by cfg_load() in the
+ * supervisor and handed to the children as a memfd.
+ *
+ *      +---------------+------------------------------------------+
+ *      | struct config | strings, each NUL-terminated, ... | lists |
+ *      +---------------+------------------------------------------+
+ *      0               sizeof(struct config)                 total
+ *
+ * A struct cfg_text is {offset from the start of the mapping, length}; cfg_text() gives its bytes.
+ */
+#ifndef CFG_CONFIG_H
+#define CFG_CONFIG_H
+
+#include "base/text.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { CFG_MAGIC = 0x67666367, CFG_LISTENERS_MAX = 32, CFG_ENDPOINTS_MAX = 16, CFG_HEADERS_MAX = 32, CFG_LIST_MAX = 64,
+       CFG_UPSTREAMS_MAX = 1024 };
+
+enum cfg_mode { MODE_AUTO, MODE_PATH, MODE_MERGED };
+enum cfg_forwarded { FORWARDED_X, FORWARDED_RFC7239, FORWARDED_OFF };
+enum cfg_log_format { LOG_TEXT, LOG_JSON };
+enum cfg_spin { SPIN_OFF, SPIN_AUTO, SPIN_ON };
+
+struct cfg_text {
+    uint32_t off, len;
+};
+
+/* An array in the mapping: `count` elements from byte `off`. */
+struct cfg_array {
+    uint32_t off, count;
+};
+
+struct cfg_listener {
+    struct cfg_text text; /* as written: "127.0.0.1:8080", "unix:/run/x" */
+    uint8_t is_unix, is_v6;
+    uint16_t port;        /* host order; 0: the system picks one */
+    uint8_t ip[16];       /* IPv4 as v4-mapped */
+    struct cfg_text path; /* unix */
+};
+
+struct cfg_endpoint {
+    struct cfg_text url;       /* as written */
+    struct cfg_text host;      /* name or address, without brackets */
+    struct cfg_text authority; /* for the Host field: "host:port", the port left out when it is 80 */
+    struct cfg_text path;      /* "/mcp"; for a route the prefix that replaces /PREFIX; never empty */
+    struct cfg_text unix_path; /* http+unix:/path/to/socket:/mcp; empty otherwise */
+    uint16_t port;
+    uint8_t is_literal;        /* host is an IP address: ip holds it */
+    uint8_t ip[16];
+};
+
+struct cfg_field {
+    struct cfg_text name, value;
+};
+
+/* An MCP upstream or a plain route. */
+struct cfg_upstream {
+    struct cfg_text name;       /* upstream: NAME; route: "/PREFIX" */
+    bool is_route;
+    bool is_demo;               /* the built-in server: no endpoints */
+    struct cfg_array endpoints; /* struct cfg_endpoint */
+    struct cfg_array headers;   /* struct cfg_field; values are secrets */
+};
+
+struct config {
+    uint32_t magic, total; /* bytes of the whole mapping */
+    /* one field a row of options.def: DURATION, SIZE, COUNT, FLAG, CHOICE as uint64_t; TEXT as cfg_text; LIST as
+     * cfg_array of cfg_text */
+#define CFG_FIELD_WORKERS(field)  uint64_t field;
+#define CFG_FIELD_DURATION(field) uint64_t field;
+#define CFG_FIELD_SIZE(field)     uint64_t field;
+#define CFG_FIELD_COUNT(field)    uint64_t field;
+#define CFG_FIELD_FLAG(field)     uint64_t field;
+#define CFG_FIELD_CHOICE(field)   uint64_t field;
+#define CFG_FIELD_TEXT(field)     struct cfg_text field;
+#define CFG_FIELD_LIST(field)     struct cfg_array field;
+#define SECTION(title)
+#define OPTION_LIST(flag, metavar, help)
+#define OPTION(flag, field, TYPE, def, min, max, metavar, help) CFG_FIELD_##TYPE(field)
+#include "cfg/options.def"
+#undef OPTION
+#undef OPTION_LIST
+#undef SECTION
+    struct cfg_array listen;    /* struct cfg_listener */
+    struct cfg_listener admin;
+    bool admin_off;
+    struct cfg_array upstreams; /* struct cfg_upstream: upstreams first, then routes */
+};
+
+static inline struct text
+cfg_text(const struct config *c, struct cfg_text t)
+{
+    return (struct text){(const char *)c + t.off, t.len};
+}
+
+static inline const void *
+cfg_items(const struct config *c, struct cfg_array a)
+{
+    return (const char *)c + a.off;
+}
+
+#endif
