@@ -102,7 +102,7 @@ unsigned ring_reap(struct ring *ring);
  * tells done(-errno, more = true) and tries again by itself after 100 ms. */
 void ring_accept(struct ring *ring, struct op *op, int fd, op_done *done);
 
-/* Opens a socket for `addr` (non-blocking, CLOEXEC, TCP_NODELAY for TCP) and connects it. Returns the
+/* Opens a socket for `addr` (CLOEXEC, TCP_NODELAY for TCP) and connects it. Returns the
  * descriptor (done(0) when connected, done(-errno) when not; the caller closes it either way) or a negated errno
  * and starts nothing. `addr` is copied. */
 int ring_connect(struct ring *ring, struct op *op, const struct sockaddr *addr, socklen_t addr_len, op_done *done);
@@ -127,7 +127,8 @@ void ring_poll(struct ring *ring, struct op *op, int fd, unsigned events, op_don
 /* Nothing happens when the op is idle. */
 void ring_cancel(struct ring *ring, struct op *op);
 
-/* No completion is reported for these two. A descriptor must have no op in flight when it is closed. */
+/* No completion is reported for these two. A descriptor must have no op in flight when it is closed. Shutdown acts
+ * at once, so SHUT_WR is for when no send is queued. */
 void ring_shutdown(struct ring *ring, int fd, int how); /* SHUT_RD, SHUT_WR, SHUT_RDWR */
 void ring_close(struct ring *ring, int fd);
 
@@ -143,7 +144,7 @@ void ring_set_notsent_lowat(struct ring *ring, int fd, unsigned bytes);
 /* Bytes of socket buffer, 0: the system's. Applies to sockets that ring_connect opens afterwards. */
 void ring_set_connect_buffers(struct ring *ring, unsigned receive_bytes, unsigned send_bytes);
 
-/* Memory for what a queued operation points at; valid until the end of the next ring_reap(). Never NULL. */
+/* Memory for what a queued operation points at; valid until the next ring_wait() returns. Never NULL. */
 void *ring_arena(struct ring *ring, size_t size);
 
 /* --- timers: a hierarchical wheel with a tick of 1 ms --- */

@@ -1,0 +1,835 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The kernel's io_uring behind ring.h. The only file that knows SQEs and CQEs.
+ *
+ * user_data is the address of the operation, or TAG_NONE for what nobody waits for (cancels, closes). An op's
+ * flags say where it is:
+ *
+ *      armed      the kernel has it
+ *      parked     a receive that found its group empty waits in group->parked for a buffer to come home, an
+ * accept that failed waits in accept_retry for its timer deferred   its last done() is due in the next reap
+ * (a cancel that found it parked, or ended by itself)
+ */
+#include "ring/ring.h"
+#include "base/check.h"
+#include "base/list.h"
+#include "ring/timer.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <liburing.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+enum op_kind { OP_IDLE, OP_ACCEPT, OP_CONNECT, OP_RECV, OP_SEND, OP_POLL };
+
+enum op_flag {
+    OPF_ARMED = 1,
+    OPF_PARKED = 2,
+    OPF_DEFERRED = 4,
+    OPF_CANCEL = 8, /* ring_cancel was called */
+};
+
+enum { TAG_NONE = 1, ARENA_BYTES = 64 << 10, ACCEPT_RETRY_MS = 100, NOMEM_TRIES = 50, NOMEM_WAIT_US = 20000 };
+
+/* Optional features: each has a path without it and may be switched off by name. */
+enum feature {
+    FEATURE_DEFER_TASKRUN,
+    FEATURE_REGISTERED_RING,
+    FEATURE_MULTISHOT_ACCEPT,
+    FEATURE_MULTISHOT_RECV,
+    FEATURE_SKIP_SUCCESS,
+    FEATURES
+};
+
+const char *const ring_feature_names[] = {"defer_taskrun",  "registered_ring", "multishot_accept",
+                                          "multishot_recv", "skip_success",    NULL};
+
+struct group {
+    struct buf_home home; /* first: what a buf's home pointer leads to */
+    struct ring *ring;
+    struct io_uring_buf_ring *kernel;
+    size_t kernel_bytes;
+    uint8_t *memory;
+    struct buf *bufs;
+    unsigned count, size, out; /* out: taken by completions and not yet home */
+    struct op *parked, **parked_end;
+};
+
+struct arena_chunk {
+    struct arena_chunk *next;
+    size_t size;
+    uint8_t bytes[] __attribute__((aligned(16)));
+};
+
+struct ring {
+    struct io_uring io;
+    struct group groups[RING_GROUPS];
+    struct wheel wheel;
+    uint64_t now_ns, submitted_ns;
+    struct op *deferred, **deferred_end;
+    struct op *accept_retry; /* accepts waiting for accept_timer */
+    struct timer accept_timer;
+    struct arena_chunk *arena; /* newest first; the last one is the permanent chunk */
+    size_t arena_used;
+    unsigned disabled; /* bits of enum feature */
+    bool spin;
+    int receive_buffer, send_buffer;
+    struct ring_stats stats;
+};
+
+static uint64_t
+clock_ns(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+static bool
+has(const struct ring *ring, enum feature f)
+{
+    return !(ring->disabled & (1u << f));
+}
+
+static unsigned
+disabled_features(void)
+{
+    const char *list = getenv("MCPGATE_RING_DISABLE");
+    unsigned bits = 0;
+
+    for (unsigned f = 0; list && f < FEATURES; f++) {
+        const char *at = strstr(list, ring_feature_names[f]);
+        size_t len = strlen(ring_feature_names[f]);
+
+        if (at && (at == list || at[-1] == ',') && (at[len] == '\0' || at[len] == ','))
+            bits |= 1u << f;
+    }
+    return bits;
+}
+
+/* --- submission --- */
+
+static void
+submit(struct ring *ring)
+{
+    int n = io_uring_submit(&ring->io);
+
+    ASSERT(n >= 0 || n == -EBUSY || n == -EAGAIN || n == -EINTR);
+}
+
+static struct io_uring_sqe *
+get_sqe(struct ring *ring)
+{
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->io);
+
+    if (!sqe) {
+        submit(ring);
+        sqe = io_uring_get_sqe(&ring->io);
+        ASSERT(sqe);
+    }
+    return sqe;
+}
+
+static void
+arm(struct op *op, struct io_uring_sqe *sqe)
+{
+    io_uring_sqe_set_data(sqe, op);
+    op->flags = (uint8_t)((op->flags & OPF_CANCEL) | OPF_ARMED);
+}
+
+static void
+forget(struct ring *ring, struct io_uring_sqe *sqe)
+{
+    io_uring_sqe_set_data64(sqe, TAG_NONE);
+    if (has(ring, FEATURE_SKIP_SUCCESS))
+        sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+}
+
+static void
+op_start(struct op *op, enum op_kind kind, int fd, op_done *done)
+{
+    ASSERT(op->kind == OP_IDLE);
+    op->kind = (uint8_t)kind;
+    op->fd = fd;
+    op->flags = 0;
+    op->done = done;
+}
+
+/* --- provided buffers --- */
+
+static void
+group_put(struct group *g, struct buf *b)
+{
+    io_uring_buf_ring_add(g->kernel, b->data, g->size, b->id, io_uring_buf_ring_mask(g->count), 0);
+    io_uring_buf_ring_advance(g->kernel, 1);
+}
+
+static void
+group_release(struct buf_home *home, struct buf *b)
+{
+    struct group *g = (struct group *)(void *)home;
+
+    group_put(g, b);
+    g->out--;
+    g->ring->stats.bufs_returned[b->klass]++;
+}
+
+static void
+describe_enomem(char *why, size_t why_size)
+{
+    snprintf(
+        why, why_size,
+        "not enough locked memory for the rings: raise `ulimit -l` (LimitMEMLOCK= in systemd) or start fewer "
+        "--workers");
+}
+
+static int
+group_open(struct ring *ring, unsigned id, unsigned count, unsigned size)
+{
+    struct group *g = &ring->groups[id];
+    struct io_uring_buf_reg reg = {.ring_entries = count, .bgid = (uint16_t)id};
+    int err;
+
+    ASSERT((count & (count - 1)) == 0 && count <= 32768);
+    *g = (struct group){.home = {.release = group_release}, .ring = ring, .count = count, .size = size};
+    g->parked_end = &g->parked;
+    g->kernel_bytes = count * sizeof(struct io_uring_buf);
+    g->kernel = mmap(NULL, g->kernel_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    g->memory = mmap(NULL, (size_t)count * size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    g->bufs = calloc(count, sizeof *g->bufs);
+    if ((void *)g->kernel == MAP_FAILED || (void *)g->memory == MAP_FAILED || !g->bufs)
+        return -ENOMEM;
+    reg.ring_addr = (uintptr_t)g->kernel;
+    err = io_uring_register_buf_ring(&ring->io, &reg, 0);
+    if (err < 0)
+        return err;
+    io_uring_buf_ring_init(g->kernel);
+    for (unsigned i = 0; i < count; i++) {
+        g->bufs[i] = (struct buf){.data = g->memory + (size_t)i * size,
+                                  .home = &g->home,
+                                  .size = size,
+                                  .id = (uint16_t)i,
+                                  .kind = BUF_PROVIDED,
+                                  .klass = (uint8_t)id};
+        group_put(g, &g->bufs[i]);
+    }
+    return 0;
+}
+
+static void
+group_close(struct group *g)
+{
+    if (g->kernel && (void *)g->kernel != MAP_FAILED)
+        munmap(g->kernel, g->kernel_bytes);
+    if (g->memory && (void *)g->memory != MAP_FAILED)
+        munmap(g->memory, (size_t)g->count * g->size);
+    free(g->bufs);
+}
+
+/* --- set-up --- */
+
+/* Strips what an older kernel does not know, step by step; the floor is 6.1 but a forced-off feature takes
+ * the same way. */
+static int
+queue_init(struct ring *ring, const struct ring_config *config)
+{
+    unsigned common = IORING_SETUP_CQSIZE | IORING_SETUP_SUBMIT_ALL;
+    unsigned tries[] = {common | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
+                        common | IORING_SETUP_COOP_TASKRUN, IORING_SETUP_CQSIZE};
+    int err = -EINVAL;
+
+    for (unsigned i = has(ring, FEATURE_DEFER_TASKRUN) ? 0 : 1; err == -EINVAL && i < 3; i++) {
+        struct io_uring_params params = {.flags = tries[i],
+                                         .cq_entries = config->cq_entries ? config->cq_entries : 16384};
+
+        /* The memory of a process that has just died is given back late (memlock is counted per user). */
+        for (unsigned n = 0; n < NOMEM_TRIES; n++) {
+            err = io_uring_queue_init_params(config->sq_entries ? config->sq_entries : 4096, &ring->io,
+                                             &params);
+            if (err != -ENOMEM)
+                break;
+            usleep(NOMEM_WAIT_US);
+        }
+    }
+    return err;
+}
+
+static void
+describe(int err, char *why, size_t why_size)
+{
+    int sysctl = -1;
+    FILE *f = fopen("/proc/sys/kernel/io_uring_disabled", "re");
+
+    if (f) {
+        if (fscanf(f, "%d", &sysctl) != 1)
+            sysctl = -1;
+        fclose(f);
+    }
+    if (err == -ENOMEM)
+        describe_enomem(why, why_size);
+    else if (err == -EPERM && sysctl > 0)
+        snprintf(why, why_size,
+                 "io_uring is switched off on this machine: set it with `sysctl kernel.io_uring_disabled=0` "
+                 "(it is %d)",
+                 sysctl);
+    else if (err == -EPERM)
+        snprintf(why, why_size,
+                 "io_uring is forbidden by a seccomp filter (containers do that by default): allow "
+                 "io_uring_setup, "
+                 "io_uring_enter and io_uring_register in the profile");
+    else if (err == -ENOSYS)
+        snprintf(why, why_size, "this kernel has no io_uring: Linux 6.1 or newer is needed");
+    else
+        snprintf(why, why_size, "io_uring cannot be set up: %s (Linux 6.1 or newer is needed)",
+                 strerror(-err));
+}
+
+int
+ring_new(const struct ring_config *config, struct ring **ret_ring, char *why, size_t why_size)
+{
+    static const unsigned counts[RING_GROUPS] = {1024, 64}, sizes[RING_GROUPS] = {2048, 16384};
+    struct ring *ring = calloc(1, sizeof *ring);
+    int err;
+
+    if (!ring)
+        return -ENOMEM;
+    ring->disabled = disabled_features();
+    ring->spin = config->spin;
+    ring->deferred_end = &ring->deferred;
+    err = queue_init(ring, config);
+    if (err < 0) {
+        describe(err, why, why_size);
+        free(ring);
+        return err;
+    }
+    for (unsigned i = 0; err >= 0 && i < RING_GROUPS; i++)
+        err = group_open(ring, i, config->buf_count[i] ? config->buf_count[i] : counts[i],
+                         config->buf_size[i] ? config->buf_size[i] : sizes[i]);
+    ring->arena = malloc(sizeof *ring->arena + ARENA_BYTES);
+    if (err < 0 || !ring->arena) {
+        describe(err < 0 ? err : -ENOMEM, why, why_size);
+        ring_free(&ring);
+        return err < 0 ? err : -ENOMEM;
+    }
+    ring->arena->next = NULL;
+    ring->arena->size = ARENA_BYTES;
+    if (has(ring, FEATURE_REGISTERED_RING))
+        io_uring_register_ring_fd(&ring->io);
+    ring->now_ns = ring->submitted_ns = clock_ns();
+    wheel_init(&ring->wheel, ring->now_ns / 1000000);
+    *ret_ring = ring;
+    return 0;
+}
+
+void
+ring_free(struct ring **ring_at)
+{
+    struct ring *ring = *ring_at;
+
+    *ring_at = NULL;
+    if (!ring)
+        return;
+    io_uring_queue_exit(&ring->io);
+    for (unsigned i = 0; i < RING_GROUPS; i++)
+        group_close(&ring->groups[i]);
+    while (ring->arena) {
+        struct arena_chunk *next = ring->arena->next;
+        free(ring->arena);
+        ring->arena = next;
+    }
+    free(ring);
+}
+
+uint64_t
+ring_now(const struct ring *ring)
+{
+    return ring->now_ns;
+}
+
+uint64_t
+ring_submitted(const struct ring *ring)
+{
+    return ring->submitted_ns;
+}
+
+const struct ring_stats *
+ring_stats(const struct ring *ring)
+{
+    return &ring->stats;
+}
+
+/* --- the arena --- */
+
+void *
+ring_arena(struct ring *ring, size_t size)
+{
+    struct arena_chunk *chunk = ring->arena;
+    void *at;
+
+    size = (size + 15) & ~(size_t)15;
+    if (ring->arena_used + size > chunk->size) {
+        size_t bytes = size > ARENA_BYTES ? size : ARENA_BYTES;
+
+        chunk = malloc(sizeof *chunk + bytes);
+        ASSERT(chunk);
+        chunk->next = ring->arena;
+        chunk->size = bytes;
+        ring->arena = chunk;
+        ring->arena_used = 0;
+    }
+    at = chunk->bytes + ring->arena_used;
+    ring->arena_used += size;
+    return at;
+}
+
+static void
+arena_reset(struct ring *ring)
+{
+    while (ring->arena->next) {
+        struct arena_chunk *next = ring->arena->next;
+        free(ring->arena);
+        ring->arena = next;
+    }
+    ring->arena_used = 0;
+}
+
+/* --- operations --- */
+
+static void
+arm_accept(struct ring *ring, struct op *op)
+{
+    struct io_uring_sqe *sqe = get_sqe(ring);
+
+    if (has(ring, FEATURE_MULTISHOT_ACCEPT))
+        io_uring_prep_multishot_accept(sqe, op->fd, NULL, NULL, SOCK_CLOEXEC);
+    else
+        io_uring_prep_accept(sqe, op->fd, NULL, NULL, SOCK_CLOEXEC);
+    arm(op, sqe);
+}
+
+static void
+arm_recv(struct ring *ring, struct op *op)
+{
+    struct io_uring_sqe *sqe = get_sqe(ring);
+
+    if (has(ring, FEATURE_MULTISHOT_RECV))
+        io_uring_prep_recv_multishot(sqe, op->fd, NULL, 0, 0);
+    else
+        io_uring_prep_recv(sqe, op->fd, NULL, 0, 0);
+    sqe->flags |= IOSQE_BUFFER_SELECT;
+    sqe->buf_group = op->group;
+    arm(op, sqe);
+}
+
+static void
+arm_poll(struct ring *ring, struct op *op, unsigned events)
+{
+    struct io_uring_sqe *sqe = get_sqe(ring);
+
+    io_uring_prep_poll_multishot(sqe, op->fd, events);
+    arm(op, sqe);
+}
+
+static void
+park(struct ring *ring, struct op *op)
+{
+    struct group *g = &ring->groups[op->group];
+
+    ring->stats.parked++;
+    op->flags |= OPF_PARKED;
+    op->next = NULL;
+    *g->parked_end = op;
+    g->parked_end = &op->next;
+}
+
+static void
+defer(struct ring *ring, struct op *op)
+{
+    op->flags |= OPF_DEFERRED;
+    op->next = NULL;
+    *ring->deferred_end = op;
+    ring->deferred_end = &op->next;
+}
+
+void
+ring_accept(struct ring *ring, struct op *op, int fd, op_done *done)
+{
+    op_start(op, OP_ACCEPT, fd, done);
+    arm_accept(ring, op);
+}
+
+int
+ring_connect(struct ring *ring, struct op *op, const struct sockaddr *addr, socklen_t addr_len, op_done *done)
+{
+    /* Blocking on purpose: on O_NONBLOCK descriptors the kernel would answer -EAGAIN instead of waiting. */
+    int fd = socket(addr->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct io_uring_sqe *sqe;
+    void *copy;
+    int on = 1;
+
+    if (fd < 0)
+        return -errno;
+    if (addr->sa_family != AF_UNIX)
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    if (ring->receive_buffer)
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &ring->receive_buffer, sizeof ring->receive_buffer);
+    if (ring->send_buffer)
+        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &ring->send_buffer, sizeof ring->send_buffer);
+    op_start(op, OP_CONNECT, fd, done);
+    copy = ring_arena(ring, addr_len);
+    memcpy(copy, addr, addr_len);
+    sqe = get_sqe(ring);
+    io_uring_prep_connect(sqe, fd, copy, addr_len);
+    arm(op, sqe);
+    return fd;
+}
+
+void
+ring_recv(struct ring *ring, struct op *op, int fd, enum ring_group group, op_done *done)
+{
+    op_start(op, OP_RECV, fd, done);
+    op->group = (uint8_t)group;
+    if (ring->groups[group].parked)
+        park(ring, op); /* behind those who wait already */
+    else
+        arm_recv(ring, op);
+}
+
+void
+ring_send(struct ring *ring, struct op *op, int fd, const struct iovec *iov, unsigned iov_count,
+          unsigned flags, op_done *done)
+{
+    int msg_flags = MSG_NOSIGNAL | (flags & RING_SEND_NOWAIT ? MSG_DONTWAIT : 0) |
+                    (flags & RING_SEND_ALL ? MSG_WAITALL : 0) | (flags & RING_SEND_MORE ? MSG_MORE : 0);
+    struct io_uring_sqe *sqe = get_sqe(ring);
+
+    op_start(op, OP_SEND, fd, done);
+    if (iov_count == 1) {
+        io_uring_prep_send(sqe, fd, iov->iov_base, iov->iov_len, msg_flags);
+    } else {
+        struct msghdr *msg = ring_arena(ring, sizeof *msg);
+
+        *msg = (struct msghdr){.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = iov_count};
+        io_uring_prep_sendmsg(sqe, fd, msg, (unsigned)msg_flags);
+    }
+    arm(op, sqe);
+}
+
+void
+ring_poll(struct ring *ring, struct op *op, int fd, unsigned events, op_done *done)
+{
+    op_start(op, OP_POLL, fd, done);
+    arm_poll(ring, op, events);
+}
+
+static void
+unlink_op(struct op **head, struct op ***end, struct op *op)
+{
+    for (struct op **at = head; *at; at = &(*at)->next) {
+        if (*at != op)
+            continue;
+        *at = op->next;
+        if (end && *end == &op->next)
+            *end = at;
+        return;
+    }
+}
+
+void
+ring_cancel(struct ring *ring, struct op *op)
+{
+    if (!op_busy(op) || (op->flags & (OPF_CANCEL | OPF_DEFERRED)))
+        return;
+    op->flags |= OPF_CANCEL;
+    if (op->flags & OPF_ARMED) {
+        struct io_uring_sqe *sqe = get_sqe(ring);
+
+        io_uring_prep_cancel64(sqe, (uint64_t)(uintptr_t)op, 0);
+        forget(ring, sqe);
+    } else if (op->flags & OPF_PARKED) {
+        struct group *g = &ring->groups[op->group];
+
+        op->flags &= (uint8_t)~OPF_PARKED;
+        if (op->kind == OP_RECV)
+            unlink_op(&g->parked, &g->parked_end, op);
+        else
+            unlink_op(&ring->accept_retry, NULL, op);
+        defer(ring, op);
+    }
+    /* Otherwise it is called from the op's own done(): complete() looks at OPF_CANCEL afterwards. */
+}
+
+void
+ring_shutdown(struct ring *ring, int fd, int how)
+{
+    (void)ring;
+    shutdown(fd, how); /* a call of its own: IORING_OP_SHUTDOWN always goes through a kernel thread */
+}
+
+void
+ring_close(struct ring *ring, int fd)
+{
+    struct io_uring_sqe *sqe = get_sqe(ring);
+
+    io_uring_prep_close(sqe, fd);
+    forget(ring, sqe);
+}
+
+int
+ring_peer(struct ring *ring, int fd, struct ring_peer *ret_peer)
+{
+    struct sockaddr_storage ss = {0};
+    socklen_t len = sizeof ss;
+    struct ring_peer peer = {0};
+
+    (void)ring;
+    if (getpeername(fd, (struct sockaddr *)&ss, &len) < 0)
+        return -errno;
+    if (ss.ss_family == AF_INET6) {
+        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&ss;
+        memcpy(peer.ip, &in6->sin6_addr, 16);
+        peer.port = ntohs(in6->sin6_port);
+    } else if (ss.ss_family == AF_INET) {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)&ss;
+        peer.ip[10] = peer.ip[11] = 0xff;
+        memcpy(peer.ip + 12, &in->sin_addr, 4);
+        peer.port = ntohs(in->sin_port);
+    } else {
+        struct ucred cred;
+        socklen_t cred_len = sizeof cred;
+
+        peer.is_unix = true;
+        if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &cred_len) < 0)
+            return -errno;
+        peer.uid = cred.uid;
+    }
+    *ret_peer = peer;
+    return 0;
+}
+
+void
+ring_set_notsent_lowat(struct ring *ring, int fd, unsigned bytes)
+{
+    (void)ring;
+    setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bytes, sizeof bytes);
+}
+
+void
+ring_set_connect_buffers(struct ring *ring, unsigned receive_bytes, unsigned send_bytes)
+{
+    ring->receive_buffer = (int)receive_bytes;
+    ring->send_buffer = (int)send_bytes;
+}
+
+/* --- the turn --- */
+
+static void
+restart_parked(struct ring *ring)
+{
+    for (unsigned i = 0; i < RING_GROUPS; i++) {
+        struct group *g = &ring->groups[i];
+
+        for (unsigned home = g->count - g->out; g->parked && home; home--) {
+            struct op *op = g->parked;
+
+            unlink_op(&g->parked, &g->parked_end, op);
+            arm_recv(ring, op);
+        }
+    }
+}
+
+static void
+submit_and_sleep(struct ring *ring, uint64_t sleep_ms)
+{
+    struct __kernel_timespec ts = {.tv_sec = (int64_t)(sleep_ms / 1000),
+                                   .tv_nsec = (int64_t)(sleep_ms % 1000) * 1000000};
+    struct io_uring_cqe *cqe;
+    int err = sleep_ms ? io_uring_submit_and_wait_timeout(&ring->io, &cqe, 1, &ts, NULL)
+                       : io_uring_submit_and_get_events(&ring->io);
+
+    ASSERT(err >= 0 || err == -ETIME || err == -EINTR || err == -EAGAIN || err == -EBUSY);
+}
+
+void
+ring_wait(struct ring *ring, unsigned max_ms)
+{
+    uint64_t now_ms = ring->now_ns / 1000000, next_ms, sleep_ms = max_ms;
+
+    restart_parked(ring);
+    next_ms = wheel_next_ms(&ring->wheel);
+    if (ring->deferred || next_ms <= now_ms)
+        sleep_ms = 0;
+    else if (next_ms - now_ms < sleep_ms)
+        sleep_ms = next_ms - now_ms;
+    ring->stats.waits++;
+    ring->submitted_ns = clock_ns();
+    if (!ring->spin || !sleep_ms) {
+        submit_and_sleep(ring, sleep_ms);
+    } else {
+        uint64_t end_ns = clock_ns() + sleep_ms * 1000000;
+
+        do
+            submit_and_sleep(ring, 0);
+        while (!io_uring_cq_ready(&ring->io) && clock_ns() < end_ns);
+    }
+    arena_reset(ring);
+}
+
+/* The last done() of an op; the owner may free it. */
+static void
+finish(struct op *op, int result, struct buf *buf)
+{
+    op->kind = OP_IDLE;
+    op->flags = 0;
+    op->done(op, result, buf, false);
+}
+
+static void
+accept_again(struct ring *ring, struct timer *timer)
+{
+    struct op *op = ring->accept_retry;
+
+    (void)timer;
+    ring->accept_retry = NULL;
+    while (op) {
+        struct op *next = op->next;
+
+        arm_accept(ring, op);
+        op = next;
+    }
+}
+
+/* A multishot that the kernel ended, or a one-shot stand-in, but whose work goes on: the owner sees no
+ * difference. */
+static void
+go_on(struct ring *ring, struct op *op, int result, struct buf *buf)
+{
+    op->flags &= (uint8_t)~OPF_ARMED;
+    if (result != -ENOBUFS)
+        op->done(op, result, buf, true);
+    if (op->flags & OPF_CANCEL) {
+        defer(ring, op);
+    } else if (result == -ENOBUFS) {
+        park(ring, op);
+    } else if (op->kind == OP_RECV) {
+        ring->stats.rearms++;
+        arm_recv(ring, op);
+    } else if (result < 0) { /* accept: EMFILE, ENFILE, ENOBUFS, ENOMEM, or the peer was gone already */
+        op->flags |= OPF_PARKED;
+        op->next = ring->accept_retry;
+        ring->accept_retry = op;
+        timer_set(ring, &ring->accept_timer, ACCEPT_RETRY_MS, accept_again);
+    } else {
+        ring->stats.rearms++;
+        arm_accept(ring, op);
+    }
+}
+
+static struct buf *
+take_buf(struct ring *ring, struct op *op, unsigned cqe_flags)
+{
+    struct group *g;
+    struct buf *b;
+
+    if (!(cqe_flags & IORING_CQE_F_BUFFER))
+        return NULL;
+    g = &ring->groups[op->group];
+    b = &g->bufs[cqe_flags >> IORING_CQE_BUFFER_SHIFT];
+    ASSERT(b->refs == 0);
+    b->refs = 1;
+    g->out++;
+    ring->stats.bufs_taken[op->group]++;
+    return b;
+}
+
+static void
+complete(struct ring *ring, struct op *op, int result, unsigned cqe_flags)
+{
+    struct buf *buf = take_buf(ring, op, cqe_flags);
+    bool goes_on;
+
+    if (buf && result <= 0) { /* end of file may carry a buffer */
+        buf_unref(buf);
+        buf = NULL;
+    }
+    if (cqe_flags & IORING_CQE_F_MORE) {
+        op->done(op, result, buf, true);
+        return;
+    }
+    switch (op->kind) {
+    case OP_RECV:
+        goes_on = result > 0 || result == -ENOBUFS;
+        break;
+    case OP_ACCEPT:
+        goes_on = result != -ECANCELED && result != -EBADF && result != -EINVAL && result != -ENOTSOCK;
+        break;
+    default:
+        goes_on = false;
+    }
+    if (goes_on)
+        go_on(ring, op, result, buf);
+    else
+        finish(op, result, buf);
+}
+
+static unsigned
+run_deferred(struct ring *ring)
+{
+    struct op *op = ring->deferred;
+    unsigned n = 0;
+
+    ring->deferred = NULL;
+    ring->deferred_end = &ring->deferred;
+    while (op) {
+        struct op *next = op->next;
+
+        finish(op, -ECANCELED, NULL);
+        op = next;
+        n++;
+    }
+    return n;
+}
+
+unsigned
+ring_reap(struct ring *ring)
+{
+    struct io_uring_cqe *cqe;
+    unsigned head, n = 0;
+
+    ring->now_ns = clock_ns();
+    io_uring_for_each_cqe(&ring->io, head, cqe)
+    {
+        uint64_t data = io_uring_cqe_get_data64(cqe);
+
+        n++;
+        if (data != TAG_NONE)
+            complete(ring, (struct op *)(uintptr_t)data, cqe->res, cqe->flags);
+    }
+    io_uring_cq_advance(&ring->io, n);
+    ring->stats.completions += n;
+    ring->stats.cq_overflows = *ring->io.cq.koverflow;
+    n += run_deferred(ring);
+    return n + wheel_advance(&ring->wheel, ring, ring->now_ns / 1000000);
+}
+
+void
+timer_set(struct ring *ring, struct timer *timer, uint64_t ms, void (*fire)(struct ring *, struct timer *))
+{
+    timer->fire = fire;
+    /* One tick more: the current millisecond has partly passed. */
+    wheel_set(&ring->wheel, timer, ring->now_ns / 1000000 + ms + 1);
+}
+
+void
+timer_stop(struct timer *timer)
+{
+    wheel_stop(timer);
+}
