@@ -1,7 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Messages on the control socket between the supervisor and a child: one struct control a packet. End of file on it
- * means that the other side is dead: a child then ends at once.
+ * Messages on the control socket between the supervisor and a child: one struct control a packet, sent and received
+ * with ipc/channel.h.
+ *
+ * What a child owes the supervisor:
+ * - READY once it serves, within 10 s of its start; FAILED instead, and exit, when it cannot.
+ * - It counts `turn` in its slot (mcpgate/segment.h) up at least once a second, also when it has nothing to do (so no wait is longer
+ *   than a second). A counter that stands still for --watchdog is taken for a wedged process: SIGABRT.
+ * - It reads the control socket in every turn. End of file there means that the supervisor is dead: it ends at once.
+ * - It exits with status 0 after DRAIN or STOP. Any other end is a fault: logged and restarted.
  */
 #ifndef IPC_CONTROL_H
 #define IPC_CONTROL_H
@@ -12,18 +19,26 @@ enum control_kind {
     /* child to supervisor */
     CONTROL_READY = 1, /* set up; accepts */
     CONTROL_DRAINED,   /* no open request is left; the child ends next */
-    CONTROL_FAILED,    /* could not start; text says why and the way out; a fault of the set-up, not worth a retry */
+    CONTROL_FAILED,    /* could not start. arg: the errno, positive; text: one line, why and the way out. At the first
+                          start of a generation that ends it; later the slot is tried again once a second */
     /* supervisor to child */
-    CONTROL_DRAIN,     /* accept what is queued, close the listeners, finish within ms, then end */
-    CONTROL_STOP,      /* end now: open streams are closed properly but not waited for */
-    CONTROL_ADOPT,     /* accept on these listeners too (SCM_RIGHTS): the slot they belong to can't start */
-    CONTROL_RESOLVE,   /* a fresh channel to a restarted resolve process (SCM_RIGHTS) */
+    CONTROL_DRAIN,     /* worker: accept what is queued until EAGAIN, close all listeners (the adopted and the home
+                          listener too), finish the open requests within ms, say DRAINED, exit(0). Never shutdown() a
+                          listener: other processes may hold it.
+                          admin: answer /readyz with 503 from now on, but serve until STOP */
+    CONTROL_STOP,      /* end now: open streams are closed properly but not waited for; exit(0). SIGKILL follows after
+                          a second */
+    CONTROL_ADOPT,     /* worker: accept on these listeners too (SCM_RIGHTS, at most HANDOVER_LISTENERS_MAX): the slot
+                          `arg` that they belong to cannot start. They are closed when this worker drains */
+    CONTROL_RESOLVE,   /* worker: a fresh channel to the resolve process (SCM_RIGHTS, one) in place of FD_RESOLVE;
+                          questions without an answer are to be asked again. End of file on the channel means that a
+                          fresh one will follow. resolve: one more channel, of slot `arg` */
     CONTROL_LOG_LEVEL, /* arg: enum log_level */
 };
 
 struct control {
     uint32_t kind;
-    uint32_t epoch; /* the sender's */
+    uint32_t epoch; /* the child's, in both directions */
     uint32_t arg;
     uint32_t ms;
     char text[240];
