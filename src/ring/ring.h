@@ -140,6 +140,8 @@ struct ring_peer {
     uint32_t uid;    /* unix: the peer's uid */
 };
 int ring_peer(struct ring *ring, int fd, struct ring_peer *ret_peer); /* 0 or a negated errno */
+/* ring_close() will send a reset instead of FIN. */
+void ring_reset_on_close(struct ring *ring, int fd);
 void ring_set_notsent_lowat(struct ring *ring, int fd, unsigned bytes);
 /* Bytes of socket buffer, 0: the system's. Applies to sockets that ring_connect opens afterwards. */
 void ring_set_connect_buffers(struct ring *ring, unsigned receive_bytes, unsigned send_bytes);

@@ -616,6 +616,15 @@ ring_peer(struct ring *ring, int fd, struct ring_peer *ret_peer)
 }
 
 void
+ring_reset_on_close(struct ring *ring, int fd)
+{
+    struct linger linger = {.l_onoff = 1, .l_linger = 0};
+
+    (void)ring;
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+}
+
+void
 ring_set_notsent_lowat(struct ring *ring, int fd, unsigned bytes)
 {
     (void)ring;

@@ -1,0 +1,734 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "net/link.h"
+
+#include <errno.h>
+
+enum { CHUNK_SPANS = 14, SEND_SPANS_MAX = 64, SPILL_BYTES = 16 << 10, BULK_FACTOR = 4 };
+
+/* A lane is a list of these. */
+struct chunk {
+    struct chunk *next;
+    uint32_t first, end; /* spans [first, end) are queued */
+    struct span spans[CHUNK_SPANS];
+};
+
+struct lane_queue {
+    struct chunk *head, *tail;
+};
+
+/*
+ * What waits on one link.
+ *
+ *      lanes[c]  ->  chunk -> chunk          queued_bytes
+ *      flight    ->  chunk -> chunk          flight_bytes: given to the kernel, kept until it answers
+ */
+struct outbound {
+    struct lane_queue lanes[LANES];
+    struct lane_queue flight;
+    uint32_t queued_bytes, flight_bytes;
+    bool blocked; /* the kernel's buffer is full: what is pushed is copied */
+};
+
+static void on_sent(struct op *op, int result, struct buf *buf, bool more);
+static void on_received(struct op *op, int result, struct buf *buf, bool more);
+static void check_closed(struct link *link);
+
+/* The one setter. */
+static void
+link_set_state(struct link *link, enum link_state state)
+{
+    static const uint8_t allowed[LINK_STATES] = {
+        [LINK_NEW] = 1 << LINK_CONNECTING | 1 << LINK_OPEN | 1 << LINK_ABORTED,
+        [LINK_CONNECTING] = 1 << LINK_NEW | 1 << LINK_OPEN | 1 << LINK_ABORTED,
+        [LINK_OPEN] = 1 << LINK_FINISHING | 1 << LINK_ABORTED,
+        [LINK_FINISHING] = 1 << LINK_LINGERING | 1 << LINK_ABORTED,
+        [LINK_LINGERING] = 1 << LINK_ABORTED,
+        [LINK_ABORTED] = 1 << LINK_CLOSED,
+        [LINK_CLOSED] = 0,
+    };
+
+    ASSERT(allowed[link->state] & (1u << state));
+    link->state = (uint8_t)state;
+}
+
+/* --- lanes --- */
+
+static void
+queue_append(struct net *net, struct lane_queue *q, struct span bytes)
+{
+    struct chunk *chunk = q->tail;
+
+    if (!chunk || chunk->end == CHUNK_SPANS) {
+        chunk = pool_get(&net->chunks);
+        if (q->tail)
+            q->tail->next = chunk;
+        else
+            q->head = chunk;
+        q->tail = chunk;
+    }
+    chunk->spans[chunk->end++] = bytes;
+}
+
+static void
+queue_drop_head(struct net *net, struct lane_queue *q)
+{
+    struct chunk *chunk = q->head;
+
+    q->head = chunk->next;
+    if (!q->head)
+        q->tail = NULL;
+    pool_put(&net->chunks, chunk);
+}
+
+static void
+queue_clear(struct net *net, struct lane_queue *q)
+{
+    while (q->head) {
+        for (uint32_t i = q->head->first; i < q->head->end; i++)
+            span_unref(q->head->spans[i]);
+        queue_drop_head(net, q);
+    }
+}
+
+static struct outbound *
+link_outbound(struct link *link)
+{
+    if (!link->out)
+        link->out = pool_get(&link->net->outbounds);
+    return link->out;
+}
+
+static void
+outbound_free(struct link *link)
+{
+    struct outbound *out = link->out;
+
+    if (!out)
+        return;
+    link->net->stats.queued_bytes -= out->queued_bytes + out->flight_bytes;
+    for (unsigned i = 0; i < LANES; i++)
+        queue_clear(link->net, &out->lanes[i]);
+    queue_clear(link->net, &out->flight);
+    pool_put(&link->net->outbounds, out);
+    link->out = NULL;
+}
+
+/* Appends a copy of `bytes` in slab memory, filling the last buffer of the queue first. */
+static bool
+queue_append_copy(struct net *net, struct lane_queue *q, struct span bytes)
+{
+    struct chunk *tail = q->tail;
+
+    if (tail && tail->end > tail->first) {
+        struct span *last = &tail->spans[tail->end - 1];
+        uint32_t room = last->buf->size - last->off - last->len;
+
+        if (last->buf->kind == BUF_SLAB && last->buf->refs == 1 && room) {
+            uint32_t n = room < bytes.len ? room : bytes.len;
+
+            memcpy(span_data(*last) + last->len, span_data(bytes), n);
+            last->len += n;
+            bytes = span_skip(bytes, n);
+        }
+    }
+    while (bytes.len) {
+        uint32_t n = bytes.len < SPILL_BYTES ? bytes.len : SPILL_BYTES;
+        struct buf *copy = slab_get(net->slab, n < 2048 ? 2048 : n);
+
+        if (!copy)
+            return false;
+        memcpy(copy->data, span_data(bytes), n);
+        queue_append(net, q, span_of(copy, 0, n));
+        bytes = span_skip(bytes, n);
+    }
+    return true;
+}
+
+/* --- net --- */
+
+void
+net_init(struct net *net, struct ring *ring, struct slab *slab, uint32_t high_mark, uint32_t low_mark)
+{
+    *net = (struct net){.ring = ring,
+                        .slab = slab,
+                        .high_mark = high_mark,
+                        .low_mark = low_mark,
+                        .send_timeout_ms = 60000,
+                        .linger_ms = 2000};
+    list_init(&net->dirty);
+    list_init(&net->closing);
+    list_init(&net->blocked);
+    pool_init(&net->outbounds, sizeof(struct outbound));
+    pool_init(&net->chunks, sizeof(struct chunk));
+}
+
+void
+net_done(struct net *net)
+{
+    ASSERT(list_empty(&net->dirty) && list_empty(&net->closing) && list_empty(&net->blocked));
+    timer_stop(&net->stall_timer);
+    pool_done(&net->outbounds);
+    pool_done(&net->chunks);
+}
+
+/* Moves spans from the lanes, in order, into flight, up to one send's worth. Whole chunks move without a
+ * copy. */
+static unsigned
+gather(struct link *link, struct iovec *iov)
+{
+    struct outbound *out = link->out;
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < LANES; i++) {
+        struct lane_queue *q = &out->lanes[i];
+
+        while (q->head && n + (q->head->end - q->head->first) <= SEND_SPANS_MAX) {
+            struct chunk *chunk = q->head;
+
+            q->head = chunk->next;
+            if (!q->head)
+                q->tail = NULL;
+            chunk->next = NULL;
+            if (out->flight.tail)
+                out->flight.tail->next = chunk;
+            else
+                out->flight.head = chunk;
+            out->flight.tail = chunk;
+            for (uint32_t k = chunk->first; k < chunk->end; k++, n++) {
+                iov[n] = (struct iovec){span_data(chunk->spans[k]), chunk->spans[k].len};
+                out->flight_bytes += chunk->spans[k].len;
+            }
+        }
+        if (q->head)
+            break;
+    }
+    out->queued_bytes -= out->flight_bytes;
+    return n;
+}
+
+/* Asks the sends that have waited too long how far they came: cancelling one yields the bytes that the peer
+ * took meanwhile. None: it is stalled. */
+static void
+on_stall_timer(struct ring *ring, struct timer *timer)
+{
+    struct net *net = container_of(timer, struct net, stall_timer);
+    uint32_t now_ms = (uint32_t)(ring_now(ring) / 1000000);
+    struct list_node *node;
+
+    while ((node = list_first(&net->blocked))) {
+        struct link *link = container_of(node, struct link, node);
+        uint32_t waited_ms = now_ms - link->blocked_ms;
+
+        if (waited_ms < net->send_timeout_ms) {
+            timer_set(ring, timer, net->send_timeout_ms - waited_ms, on_stall_timer);
+            return;
+        }
+        list_del(node);
+        link->stalled = true;
+        ring_cancel(ring, &link->tx);
+    }
+}
+
+static void
+watch_stall(struct link *link)
+{
+    struct net *net = link->net;
+
+    link->blocked_ms = (uint32_t)(ring_now(net->ring) / 1000000);
+    list_add_tail(&net->blocked, &link->node);
+    if (!timer_running(&net->stall_timer))
+        timer_set(net->ring, &net->stall_timer, net->send_timeout_ms, on_stall_timer);
+}
+
+static void
+send_flight(struct link *link, const struct iovec *iov, unsigned n)
+{
+    unsigned flags = link->out->blocked ? RING_SEND_ALL : RING_SEND_NOWAIT;
+
+    ring_send(link->net->ring, &link->tx, link->fd, iov, n, flags, on_sent);
+}
+
+static void
+link_flush(struct link *link)
+{
+    struct outbound *out = link->out;
+    struct iovec *iov;
+    unsigned n;
+
+    if (!out || op_busy(&link->tx) || (link->state != LINK_OPEN && link->state != LINK_FINISHING))
+        return;
+    ASSERT(out->flight_bytes == 0);
+    iov = ring_arena(link->net->ring, sizeof *iov * SEND_SPANS_MAX);
+    n = gather(link, iov);
+    ASSERT(n > 0);
+    send_flight(link, iov, n);
+}
+
+void
+net_flush(struct net *net)
+{
+    struct list_node *node;
+
+    while ((node = list_pop(&net->dirty)))
+        link_flush(container_of(node, struct link, node));
+    while ((node = list_pop(&net->closing))) {
+        struct link *link = container_of(node, struct link, node);
+
+        link->up->on_closed(link, (enum close_reason)link->reason);
+    }
+}
+
+/* --- the link --- */
+
+void
+link_init(struct link *link, struct net *net, const struct link_up *up, enum link_side side)
+{
+    link->net = net;
+    link->up = up;
+    link->side = (uint8_t)side;
+    link->fd = -1;
+}
+
+static void
+arm_receive(struct link *link)
+{
+    if (!op_busy(&link->rx) && !link->paused && !link->ended)
+        ring_recv(link->net->ring, &link->rx, link->fd, link->bulk ? RING_BULK : RING_SMALL, on_received);
+}
+
+void
+link_open(struct link *link, int fd)
+{
+    link->fd = fd;
+    link_set_state(link, LINK_OPEN);
+    arm_receive(link);
+}
+
+void
+link_set_filter(struct link *link, struct filter *filter)
+{
+    ASSERT(!link->filter && link->received_bytes == 0 && !link->out);
+    link->filter = filter;
+}
+
+static void
+mark_dirty(struct link *link)
+{
+    if (!op_busy(&link->tx) && !list_linked(&link->node))
+        list_add_tail(&link->net->dirty, &link->node);
+}
+
+static void
+on_connect_done(struct op *op, int result, struct buf *buf, bool more)
+{
+    struct link *link = container_of(op, struct link, tx);
+
+    (void)buf, (void)more;
+    if (link->state != LINK_CONNECTING) {
+        check_closed(link);
+        return;
+    }
+    if (result < 0) {
+        ring_close(link->net->ring, link->fd);
+        link->fd = -1;
+        link_set_state(link, LINK_NEW);
+    } else {
+        link_set_state(link, LINK_OPEN);
+        arm_receive(link);
+        if (link->out) {
+            link->out->blocked = false;
+            mark_dirty(link);
+        }
+    }
+    link->up->on_connected(link, result);
+}
+
+int
+link_connect(struct link *link, const struct sockaddr *addr, socklen_t addr_len)
+{
+    int fd = ring_connect(link->net->ring, &link->tx, addr, addr_len, on_connect_done);
+
+    if (fd < 0)
+        return fd;
+    link->fd = fd;
+    link_set_state(link, LINK_CONNECTING);
+    return 0;
+}
+
+static void
+fail(struct link *link, enum close_reason reason)
+{
+    if (link->state >= LINK_ABORTED)
+        return;
+    link_abort(link, reason, false);
+    if (link->up->on_broken)
+        link->up->on_broken(link, reason);
+}
+
+void
+link_enqueue(struct link *link, enum lane lane, struct span bytes)
+{
+    struct net *net = link->net;
+    struct outbound *out;
+    bool copy;
+
+    if (link->state >= LINK_FINISHING || bytes.len == 0)
+        return;
+    out = link_outbound(link);
+    copy = bytes.buf->kind == BUF_PROVIDED && (out->blocked || link->state != LINK_OPEN);
+    if (!copy) {
+        queue_append(net, &out->lanes[lane], span_ref(bytes));
+    } else if (!queue_append_copy(net, &out->lanes[lane], bytes)) {
+        fail(link, CLOSE_NO_MEMORY);
+        return;
+    }
+    out->queued_bytes += bytes.len;
+    net->stats.queued_bytes += bytes.len;
+    net->stats.messages++;
+    mark_dirty(link);
+}
+
+void
+link_push(struct link *link, enum lane lane, struct span bytes)
+{
+    if (link->filter)
+        link->filter->ops->out(link->filter, link, lane, bytes);
+    else
+        link_enqueue(link, lane, bytes);
+}
+
+uint32_t
+link_queued(const struct link *link)
+{
+    return link->out ? link->out->queued_bytes + link->out->flight_bytes : 0;
+}
+
+bool
+link_blocked(const struct link *link)
+{
+    return link->out && link->out->blocked;
+}
+
+bool
+link_congested(struct link *link)
+{
+    uint32_t high = link->net->high_mark;
+
+    if (link->out && !link->out->blocked && link->state == LINK_OPEN)
+        high *= BULK_FACTOR; /* what the kernel will most likely take at the end of this turn */
+    if (link_queued(link) >= high && !link->congested) {
+        link->congested = true;
+        link->net->stats.pauses++;
+    }
+    return link->congested;
+}
+
+/* --- sending --- */
+
+static void
+sent_all(struct link *link)
+{
+    struct outbound *out = link->out;
+
+    link->net->stats.queued_bytes -= out->flight_bytes;
+    out->flight_bytes = 0;
+    queue_clear(link->net, &out->flight);
+    if (out->queued_bytes) {
+        out->blocked = false;
+        mark_dirty(link);
+        return;
+    }
+    outbound_free(link);
+}
+
+/* Drops the first n bytes of flight. */
+static void
+flight_skip(struct link *link, uint32_t n)
+{
+    struct outbound *out = link->out;
+
+    out->flight_bytes -= n;
+    link->net->stats.queued_bytes -= n;
+    while (n) {
+        struct chunk *chunk = out->flight.head;
+        struct span *span = &chunk->spans[chunk->first];
+        uint32_t step = n < span->len ? n : span->len;
+
+        *span = span_skip(*span, step);
+        n -= step;
+        if (span->len == 0) {
+            span_unref(*span);
+            if (++chunk->first == chunk->end)
+                queue_drop_head(link->net, &out->flight);
+        }
+    }
+}
+
+/* Copies what of `q` lies in the receive pool into slab memory. */
+static bool
+spill(struct net *net, struct lane_queue *q)
+{
+    struct lane_queue copied = {0};
+    bool ok = true;
+
+    for (struct chunk *c = q->head; c && ok; c = c->next)
+        for (uint32_t i = c->first; i < c->end && ok; i++) {
+            if (c->spans[i].buf->kind == BUF_PROVIDED)
+                ok = queue_append_copy(net, &copied, c->spans[i]);
+            else
+                queue_append(net, &copied, span_ref(c->spans[i]));
+        }
+    queue_clear(net, q);
+    *q = copied;
+    return ok;
+}
+
+/* The kernel took only a part: free the receive pool of what is left, then wait for room. */
+static void
+block(struct link *link)
+{
+    struct outbound *out = link->out;
+    struct net *net = link->net;
+    struct iovec *iov = ring_arena(net->ring, sizeof *iov * (SEND_SPANS_MAX + 1));
+    bool ok = spill(net, &out->flight);
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < LANES && ok; i++)
+        ok = spill(net, &out->lanes[i]);
+    if (!ok) {
+        fail(link, CLOSE_NO_MEMORY);
+        return;
+    }
+    net->stats.spills++;
+    out->blocked = true;
+    for (struct chunk *c = out->flight.head; c; c = c->next)
+        for (uint32_t i = c->first; i < c->end; i++)
+            iov[n++] = (struct iovec){span_data(c->spans[i]), c->spans[i].len};
+    ASSERT(n <= SEND_SPANS_MAX + 1);
+    send_flight(link, iov, n);
+    watch_stall(link);
+}
+
+static void
+on_linger_over(struct ring *ring, struct timer *timer)
+{
+    struct link *link = container_of(timer, struct link, timer);
+
+    (void)ring;
+    link_abort(link, (enum close_reason)link->reason, false);
+}
+
+static void
+start_lingering(struct link *link)
+{
+    ring_shutdown(link->net->ring, link->fd, SHUT_WR);
+    link_set_state(link, LINK_LINGERING);
+    if (link->ended) {
+        link_abort(link, (enum close_reason)link->reason, false);
+        return;
+    }
+    timer_set(link->net->ring, &link->timer, link->net->linger_ms, on_linger_over);
+    link_resume(link);
+}
+
+static void
+after_send(struct link *link)
+{
+    if (link->state == LINK_FINISHING && !link->out)
+        start_lingering(link);
+    if (link->congested && link->state == LINK_OPEN && link_queued(link) <= link->net->low_mark) {
+        link->congested = false;
+        link->net->stats.resumes++;
+        link->up->on_writable(link);
+    }
+}
+
+static void
+on_sent(struct op *op, int result, struct buf *buf, bool more)
+{
+    struct link *link = container_of(op, struct link, tx);
+
+    (void)buf, (void)more;
+    list_del(&link->node);
+    if (result > 0) {
+        link->sent_bytes += (uint64_t)result;
+        link->net->stats.sent_bytes[link->side] += (uint64_t)result;
+    }
+    if (link->state >= LINK_ABORTED) {
+        check_closed(link);
+        return;
+    }
+    ASSERT(link->out);
+    if (result == -ECANCELED && link->stalled) {
+        fail(link, CLOSE_SEND_STALLED);
+        return;
+    }
+    link->stalled = false;
+    if (result == -EAGAIN || result == -ENOBUFS)
+        result = 0;
+    if (result < 0) {
+        fail(link, CLOSE_SEND_FAILED);
+        return;
+    }
+    if ((uint32_t)result == link->out->flight_bytes) {
+        sent_all(link);
+    } else {
+        flight_skip(link, (uint32_t)result);
+        block(link);
+    }
+    after_send(link);
+}
+
+/* --- receiving --- */
+
+void
+link_deliver(struct link *link, struct span bytes)
+{
+    if (link->state == LINK_OPEN)
+        link->up->on_bytes(link, bytes);
+}
+
+static void
+received_end(struct link *link, int result)
+{
+    link->ended = true;
+    switch (link->state) {
+    case LINK_OPEN:
+        if (result < 0)
+            fail(link, CLOSE_NONE);
+        else
+            link->up->on_end(link);
+        break;
+    case LINK_FINISHING:
+        if (result < 0)
+            link_abort(link, (enum close_reason)link->reason, false);
+        break;
+    case LINK_LINGERING:
+        link_abort(link, (enum close_reason)link->reason, false);
+        break;
+    default:
+        check_closed(link);
+    }
+}
+
+static void
+on_received(struct op *op, int result, struct buf *buf, bool more)
+{
+    struct link *link = container_of(op, struct link, rx);
+
+    if (result > 0) {
+        link->received_bytes += (uint64_t)result;
+        link->net->stats.received_bytes[link->side] += (uint64_t)result;
+        if (link->state == LINK_OPEN) {
+            struct span bytes = span_of(buf, 0, (uint32_t)result);
+
+            if (link->filter)
+                link->filter->ops->in(link->filter, link, bytes);
+            else
+                link->up->on_bytes(link, bytes);
+        }
+        buf_unref(buf);
+        return;
+    }
+    if (more)
+        return;
+    if (result == -ECANCELED && link->state < LINK_ABORTED)
+        arm_receive(link); /* resumed, or moved to the other group, since the cancel */
+    else
+        received_end(link, result);
+}
+
+void
+link_pause(struct link *link)
+{
+    link->paused = true;
+    ring_cancel(link->net->ring, &link->rx);
+}
+
+void
+link_resume(struct link *link)
+{
+    if (link->state < LINK_OPEN || link->state > LINK_LINGERING)
+        return;
+    link->paused = false;
+    arm_receive(link);
+}
+
+void
+link_set_bulk(struct link *link, bool bulk)
+{
+    if (link->bulk == bulk)
+        return;
+    link->bulk = bulk;
+    if (!link->paused)
+        ring_cancel(link->net->ring, &link->rx);
+}
+
+/* --- ends --- */
+
+void
+link_finish(struct link *link, enum close_reason reason)
+{
+    if (link->state >= LINK_FINISHING)
+        return;
+    if (link->state != LINK_OPEN) {
+        link_abort(link, reason, false);
+        return;
+    }
+    link->reason = (uint8_t)reason;
+    link_set_state(link, LINK_FINISHING);
+    timer_stop(&link->timer);
+    if (!link->out)
+        start_lingering(link);
+}
+
+static void
+check_closed(struct link *link)
+{
+    if (link->state != LINK_ABORTED || op_busy(&link->rx) || op_busy(&link->tx))
+        return;
+    link_set_state(link, LINK_CLOSED);
+    outbound_free(link);
+    if (link->filter) {
+        link->filter->ops->free(link->filter);
+        link->filter = NULL;
+    }
+    if (link->fd >= 0) {
+        if (link->reset)
+            ring_reset_on_close(link->net->ring, link->fd);
+        ring_close(link->net->ring, link->fd);
+        link->fd = -1;
+    }
+    list_add_tail(&link->net->closing, &link->node);
+}
+
+void
+link_abort(struct link *link, enum close_reason reason, bool reset)
+{
+    if (link->state >= LINK_ABORTED)
+        return;
+    if (link->state < LINK_FINISHING)
+        link->reason = (uint8_t)reason;
+    link->reset = reset;
+    link_set_state(link, LINK_ABORTED);
+    timer_stop(&link->timer);
+    list_del(&link->node);
+    ring_cancel(link->net->ring, &link->rx);
+    ring_cancel(link->net->ring, &link->tx);
+    check_closed(link);
+}
+
+void
+link_move_queue(struct link *from, struct link *to)
+{
+    ASSERT(!to->out && !op_busy(&from->tx));
+    to->out = from->out;
+    from->out = NULL;
+    list_del(&from->node);
+    if (!to->out)
+        return;
+    if (to->state == LINK_OPEN) {
+        to->out->blocked = false;
+        mark_dirty(to);
+    }
+}

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A link: one byte stream (TCP or unix socket) with its outbound lanes and, in a slot between the two, a filter
+ * (TLS later). It receives through the ring's buffer pools and sends from where the bytes lie.
+ *
+ *      ring --recv--> [filter] --on_bytes--> wire          wire --link_push--> [filter] --> lanes --send--> ring
+ *
+ * Sending. link_push() only queues and puts the link on net's dirty list; net_flush(), once a turn, gathers all that
+ * is queued into one send. The first attempt never waits in the kernel. When it comes back short, the rest is copied
+ * once into slab memory, the receive buffers go home in that turn, and from then until the queue is empty the link
+ * is *blocked*: what is pushed meanwhile is copied too, so that a slow reader holds slab memory, which is counted,
+ * and never the receive pool. The lanes exist only while something is queued.
+ *
+ * Ends. link_finish() closes in order: what is queued leaves, then FIN, then what the peer still sends is discarded
+ * until its end of file or a limit (RFC 9112 9.6). link_abort() drops what is queued. Either way on_closed() is
+ * called exactly once, when no operation is in flight any more and the descriptor is gone: only then may the owner
+ * free the memory. Between link_abort() and on_closed() every call is harmless and does nothing.
+ *
+ * A link is embedded in its wire (container_of); the worker owns both.
+ */
+#ifndef NET_LINK_H
+#define NET_LINK_H
+
+#include "base/buf.h"
+#include "base/close_reason.h"
+#include "base/list.h"
+#include "base/slab.h"
+#include "ring/ring.h"
+
+struct link;
+struct outbound;
+
+/* Which queued message leaves first. Streams uses all four; h1 has one message at a time and uses LANE_NORMAL. */
+enum lane { LANE_CRITICAL, LANE_HIGH, LANE_NORMAL, LANE_LOW, LANES };
+
+/* Whom a link leads to; only for the statistics. */
+enum link_side { LINK_CLIENT, LINK_UPSTREAM, LINK_SIDES };
+
+struct net_stats {
+    uint64_t queued_bytes; /* in all lanes now */
+    uint64_t spills, pauses, resumes;
+    uint64_t messages; /* pushes since the last flush: for the time-in-gateway histogram */
+    uint64_t received_bytes[LINK_SIDES], sent_bytes[LINK_SIDES];
+};
+
+/* What the links of one worker share. */
+struct net {
+    struct ring *ring;
+    struct slab *slab;
+    struct list_node dirty;   /* links with something to send */
+    struct list_node closing; /* links whose on_closed() is due */
+    struct list_node blocked; /* links that wait for room in the kernel, the longest first */
+    struct timer stall_timer; /* when the first of them has waited for send_timeout_ms */
+    struct pool outbounds, chunks;
+    uint32_t high_mark, low_mark; /* bytes */
+    uint32_t send_timeout_ms;     /* a peer that takes no byte for so long is dropped: CLOSE_SEND_STALLED */
+    uint32_t linger_ms;           /* how long link_finish() waits for the peer's end */
+    struct net_stats stats;
+};
+
+void net_init(struct net *net, struct ring *ring, struct slab *slab, uint32_t high_mark, uint32_t low_mark);
+void net_done(struct net *net); /* asserts that nothing is queued */
+/* Sends what is queued on the dirty links and reports the links that are closed. Once a turn. */
+void net_flush(struct net *net);
+
+/* What a link tells its owner. */
+struct link_up {
+    /* Bytes came; `bytes` is borrowed: keep it with span_ref(). */
+    void (*on_bytes)(struct link *link, struct span bytes);
+    /* The peer half-closed; the other direction still stands. */
+    void (*on_end)(struct link *link);
+    /* link_connect() came to its end: 0, or a negated errno and then nothing was sent and all that is queued is
+     * still there: the owner calls link_connect() again or link_abort(). */
+    void (*on_connected)(struct link *link, int error);
+    /* The queue was congested and has fallen to the low mark. */
+    void (*on_writable)(struct link *link);
+    /* The connection broke (reset, send failed): the link has aborted itself; on_closed follows. May be NULL. */
+    void (*on_broken)(struct link *link, enum close_reason reason);
+    /* No operation is in flight, the descriptor is closed: free it. */
+    void (*on_closed)(struct link *link, enum close_reason reason);
+};
+
+/* Turns bytes on their way in and out (TLS). Owned by the link: free() is called before on_closed(). */
+struct filter {
+    const struct filter_ops *ops;
+};
+
+struct filter_ops {
+    /* Calls link_deliver() any number of times. */
+    void (*in)(struct filter *filter, struct link *link, struct span bytes);
+    /* Calls link_enqueue() any number of times. */
+    void (*out)(struct filter *filter, struct link *link, enum lane lane, struct span bytes);
+    void (*free)(struct filter *filter);
+};
+
+enum link_state {
+    LINK_NEW,        /* no descriptor; pushes are kept */
+    LINK_CONNECTING, /* tx: connect in flight; pushes are kept */
+    LINK_OPEN,
+    LINK_FINISHING,  /* link_finish(): sends the rest; what arrives is discarded */
+    LINK_LINGERING,  /* FIN sent; waits for the peer's */
+    LINK_ABORTED,    /* waits for what is in flight */
+    LINK_CLOSED,     /* on_closed() is due or was called */
+    LINK_STATES
+};
+
+struct link {
+    struct op rx, tx;
+    struct net *net;
+    const struct link_up *up;
+    struct filter *filter;
+    struct outbound *out; /* NULL while nothing is queued */
+    struct list_node node;       /* on net's dirty, blocked or closing list */
+    struct timer timer;          /* the owner's until link_finish(); then the link's own */
+    uint64_t received_bytes, sent_bytes;
+    uint32_t blocked_ms;         /* when it became blocked; milliseconds, wraps */
+    int fd;
+    uint8_t state;               /* enum link_state */
+    uint8_t reason;              /* enum close_reason */
+    uint8_t side;                /* enum link_side */
+    bool paused : 1, bulk : 1, ended : 1, congested : 1, reset : 1, stalled : 1;
+};
+
+_Static_assert(sizeof(struct link) <= 192, "an idle stream has two links");
+
+/* `link` is zeroed memory. */
+void link_init(struct link *link, struct net *net, const struct link_up *up, enum link_side side);
+/* Takes an accepted descriptor and starts to receive. */
+void link_open(struct link *link, int fd);
+/* Connects; done by on_connected() (never from within). Also again after a failure. 0 or a negated errno. */
+int link_connect(struct link *link, const struct sockaddr *addr, socklen_t addr_len);
+/* The filter is set before the first byte moves. */
+void link_set_filter(struct link *link, struct filter *filter);
+
+/* Queues `bytes` (takes a reference of its own). */
+void link_push(struct link *link, enum lane lane, struct span bytes);
+/* For filters: behind and before the filter. */
+void link_enqueue(struct link *link, enum lane lane, struct span bytes);
+void link_deliver(struct link *link, struct span bytes);
+
+uint32_t link_queued(const struct link *link); /* bytes queued or in flight */
+bool link_blocked(const struct link *link);    /* the kernel's send buffer is full */
+/* Above the high mark: the owner pauses the source; on_writable() tells when to resume it. */
+bool link_congested(struct link *link);
+
+/* The receiving side: flow control, and the buffer group for large bodies. A few bytes may still arrive after
+ * link_pause(). */
+void link_pause(struct link *link);
+void link_resume(struct link *link);
+void link_set_bulk(struct link *link, bool bulk);
+
+void link_finish(struct link *link, enum close_reason reason);
+/* `reset`: the peer shall see a reset instead of an orderly end (a truncated close-delimited reply). */
+void link_abort(struct link *link, enum close_reason reason, bool reset);
+
+/* Hands what is queued on `from`, of which nothing was sent, to `to`, which has nothing queued. */
+void link_move_queue(struct link *from, struct link *to);
+
+#endif
