@@ -523,7 +523,7 @@ start_lingering(struct link *link)
 {
     ring_shutdown(link->net->ring, link->fd, SHUT_WR);
     link_set_state(link, LINK_LINGERING);
-    if (link->ended) {
+    if (link->ended) { /* the peer's end came before: nothing to wait for */
         link_abort(link, (enum close_reason)link->reason, false);
         return;
     }
@@ -588,16 +588,35 @@ link_deliver(struct link *link, struct span bytes)
         link->up->on_bytes(link, bytes);
 }
 
+/* After the peer's end of file only its reset can still come. */
+static void
+on_reset(struct op *op, int result, struct buf *buf, bool more)
+{
+    struct link *link = container_of(op, struct link, rx);
+
+    (void)result, (void)buf;
+    if (more) {
+        ring_cancel(link->net->ring, op);
+        return;
+    }
+    if (link->state == LINK_OPEN)
+        fail(link, CLOSE_NONE);
+    check_closed(link);
+}
+
 static void
 received_end(struct link *link, int result)
 {
     link->ended = true;
     switch (link->state) {
     case LINK_OPEN:
-        if (result < 0)
+        if (result < 0) {
             fail(link, CLOSE_NONE);
-        else
-            link->up->on_end(link);
+            break;
+        }
+        link->up->on_end(link);
+        if (link->state == LINK_OPEN)
+            ring_poll(link->net->ring, &link->rx, link->fd, 0, on_reset);
         break;
     case LINK_FINISHING:
         if (result < 0)
