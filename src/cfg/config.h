@@ -105,4 +105,46 @@ cfg_items(const struct config *c, struct cfg_array a)
     return (const char *)c + a.off;
 }
 
+/* NUL-terminated. */
+static inline const char *
+cfg_string(const struct config *c, struct cfg_text t)
+{
+    return (const char *)c + t.off;
+}
+
+/* c->listen.count of them. */
+static inline const struct cfg_listener *
+cfg_listeners(const struct config *c)
+{
+    return (const struct cfg_listener *)cfg_items(c, c->listen);
+}
+
+/* Index below c->upstreams.count: upstreams first, then routes. */
+static inline const struct cfg_upstream *
+cfg_upstream(const struct config *c, uint32_t index)
+{
+    return (const struct cfg_upstream *)cfg_items(c, c->upstreams) + index;
+}
+
+/* u->endpoints.count of them; none for the demo. */
+static inline const struct cfg_endpoint *
+cfg_endpoints(const struct config *c, const struct cfg_upstream *u)
+{
+    return (const struct cfg_endpoint *)cfg_items(c, u->endpoints);
+}
+
+/* u->headers.count of them. */
+static inline const struct cfg_field *
+cfg_headers(const struct config *c, const struct cfg_upstream *u)
+{
+    return (const struct cfg_field *)cfg_items(c, u->headers);
+}
+
+/* The elements of a LIST option: `list.count` of them. */
+static inline const struct cfg_text *
+cfg_list(const struct config *c, struct cfg_array list)
+{
+    return (const struct cfg_text *)cfg_items(c, list);
+}
+
 #endif

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What cfg_load() has collected so far, with the place that each value came from, so that an error found at
+ * the end still names its line. Values are checked one by one as they come in; what depends on several of
+ * them is checked in check.c. Private to this layer.
+ */
+#ifndef CFG_DRAFT_H
+#define CFG_DRAFT_H
+
+#include "cfg/address.h"
+#include "cfg/cfg.h"
+#include "cfg/json_where.h"
+#include "cfg/options.h"
+#include "cfg/value.h"
+
+#include <jansson.h>
+
+/* Memory of one cfg_load(), freed as a whole. */
+struct arena {
+    void *chunks;
+};
+
+void *arena_get(struct arena *arena, size_t size); /* zeroed, never NULL */
+char *arena_copy(struct arena *arena, const char *s, size_t len);
+char *arena_print(struct arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void arena_done(struct arena *arena);
+
+enum { SOURCE_MAX = 1 << 20 };
+
+/* A configuration file; its text and tree live as long as the draft. */
+struct source {
+    const char *name;
+    struct text text;
+    json_t *root;
+    struct source *next;
+};
+
+/* Where a value came from. Layers are 0 for defaults, 1... for files, the highest for the command line: a
+ * value of a higher layer wins. */
+struct origin {
+    const char *label;           /* "--heartbeat", or in a file "heartbeat", "mcpServers.search.url" */
+    const struct source *source; /* NULL: the command line or a default */
+    struct json_path path;
+    unsigned layer;
+};
+
+struct item {
+    const char *text;
+    struct origin origin;
+};
+
+/* A growing array of items in the arena. */
+struct items {
+    struct item *at;
+    uint32_t count, room;
+};
+
+struct setting {
+    uint64_t number;   /* WORKERS, DURATION, SIZE, COUNT, FLAG, CHOICE */
+    struct item text;  /* TEXT and --admin */
+    struct items list; /* LIST and --listen */
+    unsigned layer;    /* that set it */
+    struct origin origin;
+};
+
+/* An upstream or a route. */
+struct server {
+    const char *name;
+    bool is_route;
+    struct items urls;
+    struct origin origin;
+};
+
+enum { DRAFT_HEADERS_MAX = 4096 };
+
+struct header {
+    const char *server, *field, *value; /* the value is a secret: it never gets into an error */
+    struct origin origin;
+};
+
+struct draft {
+    struct arena arena;
+    struct setting settings[CFG_OPTION_ROWS];
+    struct server *servers;
+    uint32_t servers_count, servers_room;
+    struct header *headers;
+    uint32_t headers_count, headers_room;
+    struct source *sources;
+    char *error; /* CFG_ERROR_MAX bytes */
+};
+
+/* All defaults in place. */
+void draft_init(struct draft *d, char *error);
+void draft_done(struct draft *d);
+
+/* Writes the error line; always -EINVAL, for `return draft_fail(...)`. A NULL origin leaves out the place. */
+int draft_fail(struct draft *d, const struct origin *origin, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* One value of an option, as text. A list gets it as one more element; the first of a layer drops those of
+ * the layers below. 0 or -EINVAL. */
+int draft_set(struct draft *d, const struct cfg_option *option, const char *text,
+              const struct origin *origin);
+/* An empty list in a file: drops what lower layers gave. */
+void draft_clear_list(struct draft *d, const struct cfg_option *option, const struct origin *origin);
+
+/* "NAME" and its URLs; the origin is the URL's. A server of the same name in a lower layer is replaced, in
+ * the same layer it is an error. */
+int draft_add_server(struct draft *d, const char *name, bool is_route, const struct origin *origin,
+                     struct server **ret_server);
+/* One or more URLs, separated by commas. */
+int draft_add_urls(struct draft *d, struct server *server, const char *urls, const struct origin *origin);
+/* The value is not copied into any error. */
+int draft_add_header(struct draft *d, const char *server, const char *field, const char *value,
+                     const struct origin *origin);
+
+/* A listener's text that was checked before. */
+struct cfg_place draft_place(const char *text);
+/* A setting by its flag, which must exist. */
+struct setting *draft_setting(struct draft *d, const char *flag);
+
+/* args.c: the command line. `*ret_action` says what it asks for; on CFG_HELP and CFG_VERSION the draft is of
+ * no use. */
+int draft_read_args(struct draft *d, int argc, char **argv, enum cfg_action *ret_action);
+/* file.c: one file, as layer `layer`; and the same for a text in memory, which must outlive the draft. */
+int draft_read_file(struct draft *d, const char *name, unsigned layer);
+int draft_read_text(struct draft *d, const char *name, struct text text, unsigned layer);
+/* check.c: fills in what has a default by circumstance and checks the whole. 0 or -EINVAL. */
+int draft_check(struct draft *d);
+/* layout.c: the flat configuration, in the arena's memory. */
+struct config *draft_lay_out(struct draft *d);
+
+#endif
