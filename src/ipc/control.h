@@ -5,8 +5,9 @@
  *
  * What a child owes the supervisor:
  * - READY once it serves, within 10 s of its start; FAILED instead, and exit, when it cannot.
- * - It counts `turn` in its slot (mcpgate/segment.h) up at least once a second, also when it has nothing to do (so no wait is longer
- *   than a second). A counter that stands still for --watchdog is taken for a wedged process: SIGABRT.
+ * - It calls stats_turn() for its slot at least once a second, also when it has nothing to do (so no wait is longer
+ *   than that). A counter that stands still for --watchdog is taken for a wedged process: SIGABRT.
+ * - It sets its slot's state: SLOT_READY with READY, SLOT_DRAINING with DRAIN.
  * - It reads the control socket in every turn. End of file there means that the supervisor is dead: it ends at once.
  * - It exits with status 0 after DRAIN or STOP. Any other end is a fault: logged and restarted.
  */
@@ -22,9 +23,10 @@ enum control_kind {
     CONTROL_FAILED,    /* could not start. arg: the errno, positive; text: one line, why and the way out. At the first
                           start of a generation that ends it; later the slot is tried again once a second */
     /* supervisor to child */
-    CONTROL_DRAIN,     /* worker: accept what is queued until EAGAIN, close all listeners (the adopted and the home
-                          listener too), finish the open requests within ms, say DRAINED, exit(0). Never shutdown() a
-                          listener: other processes may hold it.
+    CONTROL_DRAIN,     /* worker: accept what is queued until EAGAIN, close its listeners, the adopted ones too, finish
+                          the open requests within ms, say DRAINED, exit(0). It serves its home listener to the end:
+                          siblings forward to the streams that are still open. Never shutdown() a listener: other
+                          processes hold it. SIGKILL follows two seconds after ms.
                           admin: answer /readyz with 503 from now on, but serve until STOP */
     CONTROL_STOP,      /* end now: open streams are closed properly but not waited for; exit(0). SIGKILL follows after
                           a second */

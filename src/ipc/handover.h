@@ -18,7 +18,8 @@ enum role {
     ROLES
 };
 
-enum { HANDOVER_MAGIC = 0x6d637067, CONTROL_FD = 3, HANDOVER_LISTENERS_MAX = 32, SLOTS_MAX = 256 };
+/* A generation takes a block of fresh slot numbers; SLOTS_MAX leaves room for three of the largest. */
+enum { HANDOVER_MAGIC = 0x6d637067, CONTROL_FD = 3, HANDOVER_LISTENERS_MAX = 32, SLOTS_MAX = 512 };
 
 enum handover_fd {
     FD_CONFIG,  /* sealed memfd: struct config and its strings (cfg/config.h) */
@@ -39,6 +40,8 @@ struct handover {
     uint32_t listeners;  /* descriptors after HANDOVER_FDS; what they listen on stands in the configuration */
     uint32_t has_fd;     /* bit (1 << enum handover_fd): that descriptor was sent */
     int32_t supervisor_pid;
+    uint32_t change_user; /* 1: the child becomes uid and gid before it does anything else */
+    uint32_t uid, gid;
     char run_dir[256];   /* where home_path() finds the other slots' listeners */
 };
 
@@ -47,10 +50,11 @@ struct child {
     struct handover h;
     int control_fd;
     int fds[HANDOVER_FDS];                 /* -1: not sent */
-    int listeners[HANDOVER_LISTENERS_MAX];
+    int listeners[HANDOVER_LISTENERS_MAX]; /* h.listeners of them, in the configuration's order; the admin's: one */
     const struct config *config;           /* mapped from FD_CONFIG */
     struct segment *segment;               /* mapped from FD_SEGMENT */
-    const struct key_ring *keys;           /* mapped from FD_KEYS */
+    struct slot *slot;                     /* the process's own in the segment; its log ring is open already */
+    const struct key_ring *keys;           /* mapped from FD_KEYS; NULL: not sent */
 };
 
 enum { KEY_BYTES = 32, KEYS = 3 };

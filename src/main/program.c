@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "main/program.h"
+
+#include "cfg/cfg.h"
+#include "proc/supervisor.h"
+
+#include <stdio.h>
+
+static int
+print(const struct cfg_result *cfg)
+{
+    switch (cfg->action) {
+    case CFG_HELP:
+        cfg_print_help(stdout);
+        break;
+    case CFG_VERSION:
+        cfg_print_version(stdout);
+        break;
+    case CFG_CHECK:
+        cfg_print_check(stdout, cfg->config);
+        break;
+    case CFG_PRINT_CONFIG:
+        cfg_print_config(stdout, cfg->config);
+        break;
+    case CFG_RUN:
+        break;
+    }
+    return fflush(stdout) == 0 ? 0 : 1;
+}
+
+int
+program_main(int argc, char **argv, const struct child_role *roles)
+{
+    struct cfg_result cfg;
+
+    if (child_is(argc, argv))
+        return child_run(argv, roles);
+    if (cfg_load(argc, argv, &cfg) < 0) {
+        fprintf(stderr, "%s\n", cfg.error);
+        return 2;
+    }
+    if (cfg.action == CFG_RUN) {
+        supervisor_take_title(argc, argv);
+        return supervisor_run(argc, argv, &cfg);
+    }
+    int status = print(&cfg);
+    cfg_done(&cfg);
+    return status;
+}

@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proc/generation.h"
+
+#include "base/check.h"
+#include "base/log.h"
+#include "ipc/channel.h"
+#include "proc/child.h"
+#include "proc/keys.h"
+#include "proc/log_out.h"
+#include "proc/startup_checks.h"
+#include "stats/segment.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* --- making one --- */
+
+/* The first free block of `count` numbers, from the place where the last block ended on, round the end.
+ * Numbers are reused as late as possible: a number names a slot for clients' session tokens too. */
+static int
+claim_slots(struct gateway *gateway, unsigned count)
+{
+    for (unsigned tried = 0; tried < SLOTS_MAX; tried++) {
+        unsigned first = (gateway->next_slot + tried) % SLOTS_MAX, n = 0;
+        if (first + count > SLOTS_MAX)
+            continue;
+        while (n < count && !gateway->slot_used[first + n])
+            n++;
+        if (n < count)
+            continue;
+        memset(&gateway->slot_used[first], true, count);
+        gateway->next_slot = (first + count) % SLOTS_MAX;
+        return (int)first;
+    }
+    return -EBUSY;
+}
+
+/* "stats" of the generation before, under a second name until this one serves. */
+static void
+keep_path(const struct gateway *gateway, char path[300], const char *suffix)
+{
+    snprintf(path, 300, "%s/" SEGMENT_FILE_NAME "%s", gateway->dir.path, suffix);
+}
+
+static int
+make_segment(struct generation *g)
+{
+    const struct cfg_upstream *upstreams = cfg_items(g->config, g->config->upstreams);
+    const struct seat *last = &g->seats[g->seat_count - 1];
+    const struct segment_config wanted = {
+        .generation = g->number,
+        .node = g->gateway->node,
+        .slots = last->number + 1,
+        .upstreams = (uint32_t)g->config->max_upstreams,
+        .supervisor_pid = g->gateway->pid,
+        .version = MCPGATE_VERSION,
+    };
+    char path[300], kept[300];
+
+    keep_path(g->gateway, path, "");
+    keep_path(g->gateway, kept, ".before");
+    unlink(kept);
+    if (g->number > 1 && link(path, kept) && errno != ENOENT)
+        return -errno;
+    int r = segment_create(g->gateway->dir.path, &wanted, &g->segment, &g->segment_fd);
+    for (uint32_t i = 0; i < g->config->upstreams.count && r == 0; i++)
+        r = segment_name_upstream(g->segment, i, cfg_text(g->config, upstreams[i].name).at);
+    return r;
+}
+
+static int
+make_seat(struct generation *g, struct seat *seat)
+{
+    const struct gateway *gateway = g->gateway;
+    bool change = gateway->user.change;
+
+    seat->slot = segment_assign_slot(g->segment, seat->number, role_names[seat->role]);
+    seat->log = segment_log_ring(g->segment, seat->number);
+    if (seat->role != ROLE_WORKER)
+        return 0;
+    seat->home_fd = listeners_open_home(gateway->dir.path, seat->number,
+                                        change ? gateway->user.uid : (uid_t)-1, gateway->user.gid);
+    return seat->home_fd < 0 ? seat->home_fd : 0;
+}
+
+static void
+number_seats(struct generation *g, unsigned first)
+{
+    for (unsigned i = 0; i < g->seat_count; i++) {
+        struct seat *seat = &g->seats[i];
+        seat->generation = g;
+        seat->number = first + i;
+        seat->child = (struct spawned){0, -1, -1};
+        seat->home_fd = -1;
+        if (i < g->workers) {
+            seat->role = ROLE_WORKER;
+            seat->index = i;
+        } else {
+            seat->role = i + 1 == g->seat_count ? ROLE_RESOLVE : ROLE_ADMIN;
+        }
+    }
+}
+
+static int
+make_parts(struct generation *g, char *why, size_t why_size)
+{
+    int r = keys_open(cfg_text(g->config, g->config->key_file).at, &g->keys_fd, why, why_size);
+
+    if (r < 0)
+        return r;
+    if ((r = make_segment(g)) < 0) {
+        snprintf(why, why_size,
+                 "cannot make the statistics file in %s: %s: choose another place with --run-dir",
+                 g->gateway->dir.path, strerror(-r));
+        return r;
+    }
+    for (unsigned i = 0; i < g->seat_count && r == 0; i++) {
+        r = make_seat(g, &g->seats[i]);
+        if (r < 0)
+            snprintf(why, why_size, "cannot listen on " HOME_PATH_FORMAT ": %s", g->gateway->dir.path,
+                     g->seats[i].number, strerror(-r));
+    }
+    return r;
+}
+
+int
+generation_new(struct gateway *gateway, struct cfg_result *cfg, struct generation **ret, char *why,
+               size_t why_size)
+{
+    unsigned workers = (unsigned)cfg->config->workers, seats = workers + !cfg->config->admin_off + 1;
+    int r, first = claim_slots(gateway, seats);
+
+    if (first < 0) {
+        snprintf(why, why_size, "no slot numbers are left until an older generation has drained");
+        cfg_done(cfg);
+        return first;
+    }
+    struct generation *g = calloc(1, sizeof *g + seats * sizeof *g->seats);
+    ASSERT(g);
+    g->gateway = gateway;
+    g->number = ++gateway->generations;
+    g->cfg = *cfg;
+    g->config = g->cfg.config;
+    g->segment_fd = g->keys_fd = -1;
+    g->workers = workers;
+    g->seat_count = seats;
+    number_seats(g, (unsigned)first);
+    if ((r = make_parts(g, why, why_size)) < 0) {
+        generation_give_up(g);
+        generation_free(&g);
+        return r;
+    }
+    *ret = g;
+    return 0;
+}
+
+void
+generation_free(struct generation **generation)
+{
+    struct generation *g = *generation;
+
+    *generation = NULL;
+    if (!g)
+        return;
+    for (unsigned i = 0; i < g->seat_count; i++) {
+        struct seat *seat = &g->seats[i];
+        ASSERT(seat->state == SEAT_IDLE || seat->state == SEAT_ENDED);
+        if (seat->home_fd >= 0) {
+            close(seat->home_fd);
+            listeners_remove_home(g->gateway->dir.path, seat->number);
+        }
+        g->gateway->slot_used[seat->number] = false;
+    }
+    segment_unmap(&g->segment);
+    if (g->segment_fd >= 0)
+        close(g->segment_fd);
+    if (g->keys_fd >= 0)
+        close(g->keys_fd);
+    cfg_done(&g->cfg);
+    free(g);
+}
+
+/* --- its life --- */
+
+struct seat *
+generation_seat(struct generation *g, enum role role)
+{
+    for (unsigned i = 0; i < g->seat_count; i++)
+        if (g->seats[i].role == role)
+            return &g->seats[i];
+    return NULL;
+}
+
+/* Resolve first, so that the workers' channels have an end to go to. */
+void
+generation_start(struct generation *g, uint64_t now_ms)
+{
+    for (unsigned i = g->seat_count; i-- > 0;)
+        seat_start(&g->seats[i], now_ms);
+}
+
+bool
+generation_is_ready(const struct generation *g)
+{
+    for (unsigned i = 0; i < g->seat_count; i++)
+        if (g->seats[i].state != SEAT_SERVING)
+            return false;
+    return true;
+}
+
+const char *
+generation_failure(const struct generation *g, char *line, size_t size)
+{
+    for (unsigned i = 0; i < g->seat_count; i++) {
+        const struct seat *seat = &g->seats[i];
+        if (seat->was_ready)
+            continue;
+        if (seat->failed_errno) {
+            startup_explain_failure(g->config, g->seat_count - 1, seat->failed_errno, seat->failed, line,
+                                    size);
+            return line;
+        }
+        if (seat->first_deaths >= FIRST_STARTS_MAX) {
+            snprintf(line, size, "%s %u died %u times before it was ready: the log lines above say how",
+                     role_names[seat->role], seat->number, seat->first_deaths);
+            return line;
+        }
+    }
+    return NULL;
+}
+
+void
+generation_serve(struct generation *g)
+{
+    char kept[300];
+
+    keep_path(g->gateway, kept, ".before");
+    unlink(kept);
+    g->state = GENERATION_SERVING;
+}
+
+void
+generation_give_up(struct generation *g)
+{
+    char path[300], kept[300];
+
+    keep_path(g->gateway, path, "");
+    keep_path(g->gateway, kept, ".before");
+    if (g->number > 1)
+        rename(kept, path);
+}
+
+void
+generation_set_unready(struct generation *g, uint64_t now_ms)
+{
+    struct seat *admin = generation_seat(g, ROLE_ADMIN);
+
+    if (admin && admin->state == SEAT_SERVING)
+        seat_drain(admin, now_ms, 0);
+}
+
+void
+generation_drain(struct generation *g, uint64_t now_ms, uint32_t ms)
+{
+    g->state = GENERATION_ENDING;
+    for (unsigned i = 0; i < g->workers; i++)
+        seat_drain(&g->seats[i], now_ms, ms);
+}
+
+void
+generation_stop(struct generation *g, uint64_t now_ms)
+{
+    g->state = GENERATION_ENDING;
+    for (unsigned i = 0; i < g->seat_count; i++)
+        seat_stop(&g->seats[i], now_ms);
+}
+
+static bool
+workers_have_ended(const struct generation *g)
+{
+    for (unsigned i = 0; i < g->workers; i++)
+        if (g->seats[i].state != SEAT_ENDED)
+            return false;
+    return true;
+}
+
+void
+generation_tick(struct generation *g, uint64_t now_ms, uint64_t elapsed_ms)
+{
+    for (unsigned i = 0; i < g->seat_count; i++)
+        seat_tick(&g->seats[i], now_ms, elapsed_ms);
+    if (g->state == GENERATION_SERVING)
+        for (unsigned i = 0; i < g->workers; i++)
+            seat_lend_listeners(&g->seats[i], now_ms);
+    if (g->state == GENERATION_ENDING && workers_have_ended(g))
+        generation_stop(g, now_ms);
+}
+
+bool
+generation_has_ended(const struct generation *g)
+{
+    for (unsigned i = 0; i < g->seat_count; i++)
+        if (g->seats[i].state != SEAT_ENDED)
+            return false;
+    return true;
+}
+
+unsigned
+generation_drain_logs(struct generation *g)
+{
+    unsigned lines = 0;
+
+    for (unsigned i = 0; i < g->seat_count; i++)
+        lines += log_out_drain(role_names[g->seats[i].role], g->seats[i].number, g->seats[i].log);
+    return lines;
+}
+
+/* --- channels to resolve --- */
+
+int
+generation_connect_resolve(struct generation *g, const struct seat *worker, uint64_t now_ms)
+{
+    struct seat *resolve = generation_seat(g, ROLE_RESOLVE);
+    int pair[2], r = channel_pair(pair);
+
+    if (r < 0)
+        return r;
+    seat_tell(resolve, CONTROL_RESOLVE, worker->number, 0, &pair[1], 1, now_ms);
+    close(pair[1]);
+    return pair[0];
+}
+
+void
+generation_reconnect_resolve(struct generation *g, uint64_t now_ms)
+{
+    for (unsigned i = 0; i < g->workers; i++) {
+        struct seat *worker = &g->seats[i];
+        if (worker->child.control_fd < 0)
+            continue;
+        int fd = generation_connect_resolve(g, worker, now_ms);
+        if (fd < 0)
+            continue;
+        seat_tell(worker, CONTROL_RESOLVE, 0, 0, &fd, 1, now_ms);
+        close(fd);
+    }
+}
