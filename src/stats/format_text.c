@@ -170,8 +170,8 @@ text_family(const struct stats_metric *m, const struct snapshot *s, const struct
     grid_done(&g);
 }
 
-static const uint64_t *
-change_of_slot(const struct snapshot *change, uint32_t index)
+const uint64_t *
+text_change_of_slot(const struct snapshot *change, uint32_t index)
 {
     for (uint32_t i = 0; i < change->slot_count; i++) {
         if (change->slots[i].index == index)
@@ -193,8 +193,25 @@ cells_of_set(struct grid *g, unsigned column, const struct column_set *set, cons
 }
 
 void
-text_workers(const struct snapshot *s, const struct snapshot *change, const char *indent,
+text_summary(const struct snapshot *s, const struct snapshot *change, const char *indent,
              const struct writer *w)
+{
+    struct grid g = {0};
+    struct column_set set;
+
+    column_set_make(&set, s->schema, SEGMENT_PER_SLOT, watch_columns, watch_column_count);
+    grid_row(&g);
+    for (unsigned i = 0; i < set.count; i++)
+        grid_cell(&g, i, set.columns[i].heading);
+    grid_row(&g);
+    cells_of_set(&g, 0, &set, s->total, change->total, change->seconds);
+    grid_write(&g, indent, w);
+    grid_done(&g);
+}
+
+void
+text_workers(const struct snapshot *s, const struct snapshot *change, const uint32_t *order,
+             const char *indent, const struct writer *w)
 {
     struct grid g = {.left = {false, true, true}};
     struct column_set set;
@@ -204,8 +221,8 @@ text_workers(const struct snapshot *s, const struct snapshot *change, const char
     for (unsigned i = 0; i < set.count; i++)
         grid_cell(&g, 7 + i, set.columns[i].heading);
     for (uint32_t i = 0; i < s->slot_count; i++) {
-        const struct snapshot_slot *slot = &s->slots[i];
-        const uint64_t *values = change_of_slot(change, slot->index);
+        const struct snapshot_slot *slot = &s->slots[order ? order[i] : i];
+        const uint64_t *values = text_change_of_slot(change, slot->index);
         char pid[16];
 
         grid_row(&g);
@@ -283,8 +300,10 @@ stats_format_text(const struct snapshot *s, const struct snapshot *change, const
     enum { STREAMS_SHOWN = 20 };
 
     text_headline(s, w);
+    writer_text(w, s == change ? "\nWorkers together (averages since the start)\n" : "\nWorkers together\n");
+    text_summary(s, change, "  ", w);
     writer_text(w, "\nProcesses\n");
-    text_workers(s, change, "  ", w);
+    text_workers(s, change, NULL, "  ", w);
     writer_text(w, "\nTotals of the workers\n");
     text_totals(s, change, "  ", w);
     writer_text(w, "\nTimes\n");

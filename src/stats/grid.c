@@ -51,6 +51,17 @@ width_of(const struct grid *g, unsigned column)
     return (int)width;
 }
 
+/* How many cells of the row come before the empty ones at its end. */
+static unsigned
+used_columns(const struct grid *g, unsigned row)
+{
+    unsigned n = g->columns;
+
+    while (n > 0 && !g->cells[row][n - 1][0])
+        n--;
+    return n;
+}
+
 void
 grid_write(const struct grid *g, const char *indent, const struct writer *w)
 {
@@ -59,14 +70,16 @@ grid_write(const struct grid *g, const char *indent, const struct writer *w)
     for (unsigned c = 0; c < g->columns; c++)
         widths[c] = width_of(g, c);
     for (unsigned row = 0; row < g->rows; row++) {
+        unsigned used = used_columns(g, row);
+
         writer_text(w, indent);
-        for (unsigned c = 0; c < g->columns; c++) {
+        for (unsigned c = 0; c < used; c++) {
             const char *gap = c ? "  " : "";
             const char *text = g->cells[row][c];
 
             if (!g->left[c])
                 writer_printf(w, "%s%*s", gap, widths[c], text);
-            else if (c + 1 == g->columns)
+            else if (c + 1 == used)
                 writer_printf(w, "%s%s", gap, text);
             else
                 writer_printf(w, "%s%-*s", gap, widths[c], text);
