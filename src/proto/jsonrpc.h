@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The envelope of a JSON-RPC 2.0 message as MCP uses it: one pass over the text finds the members that
+ * routing, policy and bridging look at, as spans into the caller's bytes. These must be contiguous and whole
+ * (an HTTP body, a line, an SSE event's data); there is no tree and no copy.
+ *
+ *      {"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"echo","_meta":{"progressToken":7}}}
+ *                            ^id       ^method                 ^name   raw  ^meta  ^progress_token  raw
+ *
+ * A message that two parsers could read differently is refused, so that what the gateway checked is what the
+ * server acts on: the members below must not be repeated, and their names must be spelled without escapes.
+ */
+#ifndef PROTO_JSONRPC_H
+#define PROTO_JSONRPC_H
+
+#include "base/text.h"
+#include "proto/json.h"
+
+enum { JSONRPC_BATCH_MAX = 100 };
+
+enum jsonrpc_kind {
+    JSONRPC_NONE, /* refused */
+    JSONRPC_REQUEST,
+    JSONRPC_NOTIFICATION,
+    JSONRPC_RESPONSE, /* has a result */
+    JSONRPC_ERROR,    /* has an error */
+    JSONRPC_BATCH,    /* an array: its elements with jsonrpc_next_message() */
+};
+
+/* JSONRPC_FAULT(ENUM, code, "text"): why a message is refused, and the code of the error that says so. */
+#define JSONRPC_FAULTS(JSONRPC_FAULT)                                                                        \
+    JSONRPC_FAULT(FINE, 0, "no fault")                                                                       \
+    JSONRPC_FAULT(SYNTAX, -32700, "the message is not JSON")                                                 \
+    JSONRPC_FAULT(TRUNCATED, -32700, "the message ends inside a JSON value")                                 \
+    JSONRPC_FAULT(TRAILING, -32700, "bytes follow the message")                                              \
+    JSONRPC_FAULT(DEEP, -32600, "the message is nested deeper than 64 levels")                               \
+    JSONRPC_FAULT(TOP_LEVEL, -32600, "the message is neither a JSON object nor an array")                    \
+    JSONRPC_FAULT(BATCH_EMPTY, -32600, "the batch is empty")                                                 \
+    JSONRPC_FAULT(BATCH_SIZE, -32600, "the batch has more than 100 messages")                                \
+    JSONRPC_FAULT(DUPLICATE, -32600, "a member of the message occurs twice")                                 \
+    JSONRPC_FAULT(ESCAPED_KEY, -32600, "the name of a member is spelled with escapes")                       \
+    JSONRPC_FAULT(VERSION, -32600, "\"jsonrpc\" is not \"2.0\"")                                             \
+    JSONRPC_FAULT(METHOD, -32600, "\"method\" is not a string without escapes")                              \
+    JSONRPC_FAULT(ID, -32600, "\"id\" is neither a string nor an integer")                                   \
+    JSONRPC_FAULT(PARAMS, -32600, "\"params\" is not an object")                                             \
+    JSONRPC_FAULT(META, -32600, "\"_meta\" is not an object")                                                \
+    JSONRPC_FAULT(ERROR_OBJECT, -32600, "\"error\" is not an object with an integer \"code\"")               \
+    JSONRPC_FAULT(SHAPE, -32600, "the message has neither a method nor a result nor an error, or several")
+
+enum jsonrpc_fault {
+#define JSONRPC_FAULT_ENUM(id, code, text) JSONRPC_FAULT_##id,
+    JSONRPC_FAULTS(JSONRPC_FAULT_ENUM)
+#undef JSONRPC_FAULT_ENUM
+};
+
+/* Raw spans are JSON text, strings with their quotes; an absent member has len 0 and at NULL. */
+struct jsonrpc_envelope {
+    uint8_t kind;       /* enum jsonrpc_kind */
+    uint8_t id_kind;    /* JSON_IS_STRING, JSON_IS_NUMBER (an integer), JSON_IS_NULL or JSON_IS_ABSENT */
+    uint16_t count;     /* JSONRPC_BATCH: elements */
+    int32_t error_code; /* JSONRPC_ERROR; clamped to 32 bits */
+    struct text method; /* without quotes */
+    struct text id;     /* raw */
+    struct text params; /* raw, an object */
+    struct text result; /* raw */
+    struct text error;  /* raw, an object */
+    /* members of params, raw */
+    struct text name, uri, task_id, arguments, protocol_version, request_id, progress_token;
+    struct text meta; /* params._meta: raw, an object */
+    /* members of params._meta, raw */
+    struct text meta_progress_token;
+    struct text meta_version;      /* io.modelcontextprotocol/protocolVersion */
+    struct text meta_capabilities; /* io.modelcontextprotocol/clientCapabilities */
+    struct text meta_log_level;    /* io.modelcontextprotocol/logLevel */
+};
+
+/* Scans one message. JSON_SCAN_FAST is for messages that are passed on to somebody who parses them,
+ * JSON_SCAN_STRICT wherever something is decided or answered by what is found. On a fault *ret has kind
+ * JSONRPC_NONE and the id, when one was seen before the fault, so that an error can name it. */
+enum jsonrpc_fault jsonrpc_scan(struct text message, enum json_mode mode, struct jsonrpc_envelope *ret);
+
+/* Takes the next message off a batch; *rest starts as the whole text that jsonrpc_scan() called
+ * JSONRPC_BATCH. Each is scanned by itself; a fault is one message's. */
+bool jsonrpc_next_message(struct text *rest, struct text *ret_message);
+
+int jsonrpc_fault_code(enum jsonrpc_fault fault);         /* -32700 or -32600 */
+const char *jsonrpc_fault_text(enum jsonrpc_fault fault); /* one line */
+
+/* --- edits --- */
+
+/* Puts `with` in the place of `old`, which lies within the message; old.len 0: inserts before old.at. */
+struct jsonrpc_edit {
+    struct text old, with;
+};
+
+/* The length of the message after the edits. */
+uint32_t jsonrpc_edited_size(struct text message, const struct jsonrpc_edit *edits, unsigned count);
+
+/* Writes the message with all edits made; they are in the order of their places and do not overlap. Returns
+ * the length, or 0 when it does not fit out[size]. */
+uint32_t jsonrpc_edit_write(struct text message, const struct jsonrpc_edit *edits, unsigned count, char *out,
+                            uint32_t size);
+
+#endif
