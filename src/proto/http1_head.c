@@ -144,25 +144,25 @@ scheme_len(struct text target)
 static bool
 set_target(struct http1_head *head, struct text target)
 {
-    const char *slash;
-    uint32_t skip;
+    const uint32_t skip = scheme_len(target);
+    const char *authority = target.at + skip, *slash;
+    uint32_t authority_len = target.len - skip;
 
     head->target = head->path = target;
     if (target.at[0] == '/')
         return true;
     if (target.at[0] == '*')
         return target.len == 1 && head->method == METHOD_OPTIONS;
-    skip = scheme_len(target);
     if (skip == 0)
         return false;
-    slash = memchr(target.at + skip, '/', target.len - skip);
+    slash = memchr(authority, '/', authority_len);
     if (slash) {
-        head->path = (struct text){slash, target.len - (uint32_t)(slash - target.at)};
+        authority_len = (uint32_t)(slash - authority);
+        head->path = (struct text){slash, target.len - skip - authority_len};
     } else {
         head->path = head->method == METHOD_OPTIONS ? TEXT("*") : TEXT("/"); /* RFC 9112 3.2.1, 3.2.4 */
-        return memchr(target.at, '?', target.len) == NULL;
     }
-    return memchr(target.at + skip, '?', (size_t)(slash - target.at) - skip) == NULL;
+    return memchr(authority, '?', authority_len) == NULL;
 }
 
 static enum parse_result
@@ -176,13 +176,13 @@ parse_request_line(struct input *in, uint32_t line_max, struct http1_head *head)
         p++;
     if (p == in->end)
         return more_of_line(in, start, line_max);
-    if (*p != ' ' || !set_method(head, (struct text){start, (uint32_t)(p - start)}))
+    if (*p != ' ' || p == start || !set_method(head, (struct text){start, (uint32_t)(p - start)}))
         return bad(in, CLOSE_BAD_REQUEST);
     target = p + 1;
     p = http_scan_target(target, in->end, &percent);
     if (p == in->end)
         return more_of_line(in, start, line_max);
-    if (*p != ' ' || p == target || p == start)
+    if (*p != ' ' || p == target)
         return bad(in, CLOSE_BAD_REQUEST);
     in->at = p + 1;
     r = parse_version(in, head);
