@@ -274,6 +274,10 @@ net_flush(struct net *net)
     while ((node = list_pop(&net->closing))) {
         struct link *link = container_of(node, struct link, node);
 
+        outbound_free(link);
+        if (link->filter)
+            link->filter->ops->free(link->filter);
+        link->filter = NULL;
         link->up->on_closed(link, (enum close_reason)link->reason);
     }
 }
@@ -707,11 +711,6 @@ check_closed(struct link *link)
     if (link->state != LINK_ABORTED || op_busy(&link->rx) || op_busy(&link->tx))
         return;
     link_set_state(link, LINK_CLOSED);
-    outbound_free(link);
-    if (link->filter) {
-        link->filter->ops->free(link->filter);
-        link->filter = NULL;
-    }
     if (link->fd >= 0) {
         if (link->reset)
             ring_reset_on_close(link->net->ring, link->fd);
@@ -740,14 +739,32 @@ link_abort(struct link *link, enum close_reason reason, bool reset)
 void
 link_move_queue(struct link *from, struct link *to)
 {
+    struct outbound *out = from->out;
+    struct lane_queue *first;
+
     ASSERT(!to->out && !op_busy(&from->tx));
-    to->out = from->out;
-    from->out = NULL;
-    list_del(&from->node);
-    if (!to->out)
+    if (!out)
         return;
-    if (to->state == LINK_OPEN) {
-        to->out->blocked = false;
-        mark_dirty(to);
+    if (from->state != LINK_CLOSED)
+        list_del(&from->node);
+    from->out = NULL;
+    to->out = out;
+    if (out->flight.head) { /* nothing of it was sent: back to the front */
+        first = &out->lanes[LANE_NORMAL];
+        out->flight.tail->next = first->head;
+        first->head = out->flight.head;
+        if (!first->tail)
+            first->tail = out->flight.tail;
+        out->flight = (struct lane_queue){0};
+        out->queued_bytes += out->flight_bytes;
+        out->flight_bytes = 0;
     }
+    out->blocked = false;
+    for (unsigned i = 0; i < LANES && to->state != LINK_OPEN; i++)
+        if (!spill(to->net, &out->lanes[i])) {
+            link_abort(to, CLOSE_NO_MEMORY, false);
+            return;
+        }
+    if (to->state == LINK_OPEN)
+        mark_dirty(to);
 }

@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A link: one byte stream (TCP or unix socket) with its outbound lanes and, in a slot between the two, a filter
- * (TLS later). It receives through the ring's buffer pools and sends from where the bytes lie.
+ * A link: one byte stream (TCP or unix socket) with its outbound lanes and, in a slot between the two, a
+ * filter (TLS later). It receives through the ring's buffer pools and sends from where the bytes lie.
  *
- *      ring --recv--> [filter] --on_bytes--> wire          wire --link_push--> [filter] --> lanes --send--> ring
+ *      ring --recv--> [filter] --on_bytes--> wire          wire --link_push--> [filter] --> lanes --send-->
+ * ring
  *
- * Sending. link_push() only queues and puts the link on net's dirty list; net_flush(), once a turn, gathers all that
- * is queued into one send. The first attempt never waits in the kernel. When it comes back short, the rest is copied
- * once into slab memory, the receive buffers go home in that turn, and from then until the queue is empty the link
- * is *blocked*: what is pushed meanwhile is copied too, so that a slow reader holds slab memory, which is counted,
- * and never the receive pool. The lanes exist only while something is queued.
+ * Sending. link_push() only queues and puts the link on net's dirty list; net_flush(), once a turn, gathers
+ * all that is queued into one send. The first attempt never waits in the kernel. When it comes back short,
+ * the rest is copied once into slab memory, the receive buffers go home in that turn, and from then until the
+ * queue is empty the link is *blocked*: what is pushed meanwhile is copied too, so that a slow reader holds
+ * slab memory, which is counted, and never the receive pool. The lanes exist only while something is queued.
  *
- * Ends. link_finish() closes in order: what is queued leaves, then FIN, then what the peer still sends is discarded
- * until its end of file or a limit (RFC 9112 9.6). link_abort() drops what is queued. Either way on_closed() is
- * called exactly once, when no operation is in flight any more and the descriptor is gone: only then may the owner
- * free the memory. Between link_abort() and on_closed() every call is harmless and does nothing.
+ * Ends. link_finish() closes in order: what is queued leaves, then FIN, then what the peer still sends is
+ * discarded until its end of file or a limit (RFC 9112 9.6). link_abort() drops what is queued. Either way
+ * on_closed() is called exactly once, when no operation is in flight any more and the descriptor is gone:
+ * only then may the owner free the memory. Between link_abort() and on_closed() every call is harmless and
+ * does nothing.
  *
  * A link is embedded in its wire (container_of); the worker owns both.
  */
@@ -30,7 +32,8 @@
 struct link;
 struct outbound;
 
-/* Which queued message leaves first. Streams uses all four; h1 has one message at a time and uses LANE_NORMAL. */
+/* Which queued message leaves first. Streams uses all four; h1 has one message at a time and uses
+ * LANE_NORMAL. */
 enum lane { LANE_CRITICAL, LANE_HIGH, LANE_NORMAL, LANE_LOW, LANES };
 
 /* Whom a link leads to; only for the statistics. */
@@ -69,12 +72,13 @@ struct link_up {
     void (*on_bytes)(struct link *link, struct span bytes);
     /* The peer half-closed; the other direction still stands. */
     void (*on_end)(struct link *link);
-    /* link_connect() came to its end: 0, or a negated errno and then nothing was sent and all that is queued is
-     * still there: the owner calls link_connect() again or link_abort(). */
+    /* link_connect() came to its end: 0, or a negated errno and then nothing was sent and all that is queued
+     * is still there: the owner calls link_connect() again or link_abort(). */
     void (*on_connected)(struct link *link, int error);
     /* The queue was congested and has fallen to the low mark. */
     void (*on_writable)(struct link *link);
-    /* The connection broke (reset, send failed): the link has aborted itself; on_closed follows. May be NULL. */
+    /* The connection broke (reset, send failed): the link has aborted itself; on_closed follows. May be NULL.
+     */
     void (*on_broken)(struct link *link, enum close_reason reason);
     /* No operation is in flight, the descriptor is closed: free it. */
     void (*on_closed)(struct link *link, enum close_reason reason);
@@ -97,10 +101,10 @@ enum link_state {
     LINK_NEW,        /* no descriptor; pushes are kept */
     LINK_CONNECTING, /* tx: connect in flight; pushes are kept */
     LINK_OPEN,
-    LINK_FINISHING,  /* link_finish(): sends the rest; what arrives is discarded */
-    LINK_LINGERING,  /* FIN sent; waits for the peer's */
-    LINK_ABORTED,    /* waits for what is in flight */
-    LINK_CLOSED,     /* on_closed() is due or was called */
+    LINK_FINISHING, /* link_finish(): sends the rest; what arrives is discarded */
+    LINK_LINGERING, /* FIN sent; waits for the peer's */
+    LINK_ABORTED,   /* waits for what is in flight */
+    LINK_CLOSED,    /* on_closed() is due or was called */
     LINK_STATES
 };
 
@@ -109,15 +113,15 @@ struct link {
     struct net *net;
     const struct link_up *up;
     struct filter *filter;
-    struct outbound *out; /* NULL while nothing is queued */
-    struct list_node node;       /* on net's dirty, blocked or closing list */
-    struct timer timer;          /* the owner's until link_finish(); then the link's own */
+    struct outbound *out;  /* NULL while nothing is queued */
+    struct list_node node; /* on net's dirty, blocked or closing list */
+    struct timer timer;    /* the owner's until link_finish(); then the link's own */
     uint64_t received_bytes, sent_bytes;
-    uint32_t blocked_ms;         /* when it became blocked; milliseconds, wraps */
+    uint32_t blocked_ms; /* when it became blocked; milliseconds, wraps */
     int fd;
-    uint8_t state;               /* enum link_state */
-    uint8_t reason;              /* enum close_reason */
-    uint8_t side;                /* enum link_side */
+    uint8_t state;  /* enum link_state */
+    uint8_t reason; /* enum close_reason */
+    uint8_t side;   /* enum link_side */
     bool paused : 1, bulk : 1, ended : 1, congested : 1, reset : 1, stalled : 1;
 };
 
@@ -153,7 +157,8 @@ void link_finish(struct link *link, enum close_reason reason);
 /* `reset`: the peer shall see a reset instead of an orderly end (a truncated close-delimited reply). */
 void link_abort(struct link *link, enum close_reason reason, bool reset);
 
-/* Hands what is queued on `from`, of which nothing was sent, to `to`, which has nothing queued. */
+/* Hands what is queued on `from`, of which nothing was sent, to `to`, which has nothing queued. `from` may be
+ * broken (from within on_broken). */
 void link_move_queue(struct link *from, struct link *to);
 
 #endif

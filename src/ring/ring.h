@@ -102,6 +102,10 @@ unsigned ring_reap(struct ring *ring);
  * tells done(-errno, more = true) and tries again by itself after 100 ms. */
 void ring_accept(struct ring *ring, struct op *op, int fd, op_done *done);
 
+/* Takes one connection that waits on `fd`, for what is left when an accept was cancelled: a descriptor, or -EAGAIN
+ * when there is none. A direct call. */
+int ring_accept_now(struct ring *ring, int fd);
+
 /* Opens a socket for `addr` (CLOEXEC, TCP_NODELAY for TCP) and connects it. Returns the
  * descriptor (done(0) when connected, done(-errno) when not; the caller closes it either way) or a negated errno
  * and starts nothing. `addr` is copied. */

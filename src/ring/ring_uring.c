@@ -467,6 +467,18 @@ ring_accept(struct ring *ring, struct op *op, int fd, op_done *done)
 }
 
 int
+ring_accept_now(struct ring *ring, int fd)
+{
+    struct pollfd ready = {.fd = fd, .events = POLLIN};
+
+    (void)ring;
+    if (poll(&ready, 1, 0) <= 0) /* the listener may be a blocking one */
+        return -EAGAIN;
+    fd = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
+int
 ring_connect(struct ring *ring, struct op *op, const struct sockaddr *addr, socklen_t addr_len, op_done *done)
 {
     /* Blocking on purpose: on O_NONBLOCK descriptors the kernel would answer -EAGAIN instead of waiting. */

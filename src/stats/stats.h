@@ -130,6 +130,19 @@ stats_row(struct slot *slot, unsigned upstream)
     return &slot->rows[upstream];
 }
 
+/* `n` values that are the same. */
+static inline void
+stats_observe_many(struct slot *slot, enum hist id, uint64_t ns, uint64_t n)
+{
+    struct segment_histogram *h = &slot->hists[id];
+
+    stats_bump(&h->buckets[segment_bucket_of(ns)], n);
+    stats_bump(&h->sum, ns * n);
+    if (ns > h->max)
+        stats_store(&h->max, ns);
+    stats_bump(&h->count, n);
+}
+
 static inline void
 stats_up_add(struct slot *slot, unsigned upstream, enum upstat id, uint64_t n)
 {

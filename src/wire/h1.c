@@ -222,7 +222,8 @@ input_head(struct h1 *h1, struct span bytes)
             result = PARSE_BAD, why = CLOSE_HEAD_TOO_LARGE;
         h1->stash_scanned = h1->stash_len;
     } else {
-        /* The head came in pieces: parse it where it is whole. Only what belongs to it is taken from `bytes`. */
+        /* The head came in pieces: parse it where it is whole. Only what belongs to it is taken from `bytes`.
+         */
         if (!stash_add(h1, bytes, STASH_MAX)) {
             bad(h1, CLOSE_HEAD_TOO_LARGE);
             return none;
@@ -290,8 +291,9 @@ input_body(struct h1 *h1, struct span bytes)
         rest = span_skip(rest, piece.used);
     }
     body->raw = span_head(bytes, bytes.len - rest.len);
-    body->raw_whole = h1->rx.framing != FRAMING_CHUNKED ||
-                      (from_boundary && h1->rx.plain && !trailers && (event == BODY_END || http1_body_at_boundary(&h1->rx)));
+    body->raw_whole =
+        h1->rx.framing != FRAMING_CHUNKED || (from_boundary && h1->rx.plain && !trailers &&
+                                              (event == BODY_END || http1_body_at_boundary(&h1->rx)));
     body->raw_last = body->raw_whole && event == BODY_END && h1->rx.framing == FRAMING_CHUNKED;
     if (body->count && h1->user)
         h1->up->on_body(h1, body);
@@ -307,7 +309,8 @@ input_tunnel(struct h1 *h1, struct span bytes)
 {
     struct h1_body *body = &h1->shared->body;
 
-    *body = (struct h1_body){.raw = bytes, .raw_whole = true, .bytes = bytes.len, .count = 1, .data = {bytes}};
+    *body =
+        (struct h1_body){.raw = bytes, .raw_whole = true, .bytes = bytes.len, .count = 1, .data = {bytes}};
     h1->up->on_body(h1, body);
 }
 
@@ -447,14 +450,14 @@ static const struct link_up link_up = {
 };
 
 void
-h1_init(struct h1 *h1, struct h1_shared *shared, enum h1_role role, const struct h1_up *up, enum link_side side)
+h1_init(struct h1 *h1, struct h1_shared *shared, enum h1_role role, const struct h1_up *up,
+        enum link_side side)
 {
     link_init(&h1->link, shared->net, &link_up, side);
     h1->shared = shared;
     h1->up = up;
     h1->role = (uint8_t)role;
     h1->keep_alive = true;
-    h1->fresh = true;
 }
 
 /* --- writing --- */
@@ -485,7 +488,8 @@ open_tunnel(struct h1 *h1)
 }
 
 void
-h1_send_head(struct h1 *h1, struct span head, enum http1_framing framing, uint64_t length, enum http_method method)
+h1_send_head(struct h1 *h1, struct span head, enum http1_framing framing, uint64_t length,
+             enum http_method method)
 {
     ASSERT(!h1->head_sent);
     h1->head_sent = true;
@@ -565,7 +569,8 @@ h1_send_piece(struct h1 *h1, struct span piece)
 static bool
 early_reply(struct h1 *h1)
 {
-    bool is_short = h1->rx.framing == FRAMING_NONE || (h1->rx.framing == FRAMING_LENGTH && h1->rx.left <= DISCARD_MAX);
+    bool is_short =
+        h1->rx.framing == FRAMING_NONE || (h1->rx.framing == FRAMING_LENGTH && h1->rx.left <= DISCARD_MAX);
 
     if (h1->rx_done)
         return false;

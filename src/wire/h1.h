@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One HTTP/1.1 connection as a machine, in either role. A server connection reads requests and writes replies, a
- * client connection the reverse; both decode the body they read and frame the body they write. It knows no routes and
- * no MCP: an exchange (in gate) sits behind `up`.
+ * One HTTP/1.1 connection as a machine, in either role. A server connection reads requests and writes
+ * replies, a client connection the reverse; both decode the body they read and frame the body they write. It
+ * knows no routes and no MCP: an exchange (in gate) sits behind `up`.
  *
  *      what arrives     on_head  (on_body)*  on_end            in that order, for each message
  *      what leaves      h1_send_head  (h1_send_body)*  h1_send_end
  *
- * A server connection reads the next request when the reply to the last one has been queued whole and is not stuck
- * behind a slow reader; bytes that arrive before that wait in `stash`, and beyond a limit reading stops (pipelining is
- * answered in order, one at a time).
+ * A server connection reads the next request when the reply to the last one has been queued whole and is not
+ * stuck behind a slow reader; bytes that arrive before that wait in `stash`, and beyond a limit reading stops
+ * (pipelining is answered in order, one at a time).
  *
  * The embedded link and this machine are one allocation, made by the worker and freed after on_closed().
  */
@@ -21,9 +21,9 @@
 
 struct h1;
 
-/* A run of body bytes that arrived together. `data` are the pieces of content; `raw` is all of it as it came, framing
- * included. raw_whole: raw holds whole plain chunks only (or the body is not chunked), so that a chunked receiver may
- * be sent raw as it is. raw_last: and it holds the last chunk as well. Borrowed. */
+/* A run of body bytes that arrived together. `data` are the pieces of content; `raw` is all of it as it came,
+ * framing included. raw_whole: raw holds whole plain chunks only (or the body is not chunked), so that a
+ * chunked receiver may be sent raw as it is. raw_last: and it holds the last chunk as well. Borrowed. */
 enum { H1_PIECES_MAX = 64 };
 struct h1_body {
     struct span raw;
@@ -34,7 +34,8 @@ struct h1_body {
 };
 
 struct h1_up {
-    /* A head; `head` and what it points at are valid until the call returns. For a client connection also each 1xx. */
+    /* A head; `head` and what it points at are valid until the call returns. For a client connection also
+     * each 1xx. */
     void (*on_head)(struct h1 *h1, const struct http1_head *head);
     void (*on_body)(struct h1 *h1, const struct h1_body *body);
     /* The trailer section as it came, final CRLF included, before on_end. */
@@ -47,26 +48,26 @@ struct h1_up {
     void (*on_writable)(struct h1 *h1);
     /* Client role: connected (0) or not (a negated errno; everything queued is kept for another try). */
     void (*on_connected)(struct h1 *h1, int error);
-    /* Server: the client has half-closed or is gone: the two look the same until it answers what is sent to it
-     * (on_broken). A reply in progress goes on. Idle connections close themselves. */
+    /* Server: the client has half-closed or is gone: the two look the same until it answers what is sent to
+     * it (on_broken). A reply in progress goes on. Idle connections close themselves. */
     void (*on_peer_end)(struct h1 *h1);
     /* The connection broke (reset, failed or stalled send); on_closed follows. */
     void (*on_broken)(struct h1 *h1, enum close_reason reason);
     void (*on_closed)(struct h1 *h1, enum close_reason reason);
-    /* Server: the reply is queued and the request was read whole; the connection reads on or is closing. Client: the
-     * reply was read whole; reusable tells whether the connection may carry another request. */
+    /* Server: the reply is queued and the request was read whole; the connection reads on or is closing.
+     * Client: the reply was read whole; reusable tells whether the connection may carry another request. */
     void (*on_idle)(struct h1 *h1, bool reusable);
 };
 
 enum h1_role { H1_SERVER, H1_CLIENT };
 
 enum h1_state {
-    H1_IDLE,    /* between messages */
-    H1_HEAD,    /* the first bytes of a head are here */
-    H1_BODY,    /* reading the body */
-    H1_WAIT,    /* server: the request is whole, its reply is not */
-    H1_TUNNEL,  /* after 101: bytes both ways */
-    H1_ENDED,   /* nothing more is read: bad input, or the connection is to close */
+    H1_IDLE,   /* between messages */
+    H1_HEAD,   /* the first bytes of a head are here */
+    H1_BODY,   /* reading the body */
+    H1_WAIT,   /* server: the request is whole, its reply is not */
+    H1_TUNNEL, /* after 101: bytes both ways */
+    H1_ENDED,  /* nothing more is read: bad input, or the connection is to close */
     H1_STATES
 };
 
@@ -82,10 +83,10 @@ struct h1 {
     struct link link; /* first */
     struct h1_shared *shared;
     const struct h1_up *up;
-    void *user;              /* the exchange; NULL between two (a server connection then discards body bytes) */
-    struct list_node node;   /* the owner's: the worker's connections, or a pool's idle ones */
-    void *owner;             /* the owner's: the endpoint of a client connection */
-    struct buf *stash;       /* bytes of a partial head, a trailer section, or of the next request */
+    void *user;            /* the exchange; NULL between two (a server connection then discards body bytes) */
+    struct list_node node; /* the owner's: the worker's connections, or a pool's idle ones */
+    void *owner;           /* the owner's: the endpoint of a client connection */
+    struct buf *stash;     /* bytes of a partial head, a trailer section, or of the next request */
     uint32_t stash_len, stash_scanned;
     struct http1_body rx;
     uint64_t tx_left;        /* FRAMING_LENGTH */
@@ -94,17 +95,18 @@ struct h1 {
     uint8_t minor;           /* server: HTTP/1.minor of the request */
     bool keep_alive : 1;     /* the peer and we let the connection stand */
     bool head_sent : 1, tx_done : 1, rx_done : 1;
-    bool in_input : 1;       /* h1_input is on the stack */
-    bool reading_on : 1;     /* waits for the queue before the next request */
-    bool held : 1;           /* h1_pause() was called */
+    bool in_input : 1;   /* h1_input is on the stack */
+    bool reading_on : 1; /* waits for the queue before the next request */
+    bool held : 1;       /* h1_pause() was called */
     bool peer_ended : 1;
-    bool fresh : 1;          /* the owner's: no request finished on it yet */
+    bool pooled : 1; /* the owner's: idle in a pool */
 };
 
 _Static_assert(sizeof(struct h1) - sizeof(struct link) <= 128, "an idle stream has two wires");
 
 /* `h1` is zeroed memory. */
-void h1_init(struct h1 *h1, struct h1_shared *shared, enum h1_role role, const struct h1_up *up, enum link_side side);
+void h1_init(struct h1 *h1, struct h1_shared *shared, enum h1_role role, const struct h1_up *up,
+             enum link_side side);
 
 static inline struct h1 *
 h1_of(struct link *link)
@@ -113,9 +115,10 @@ h1_of(struct link *link)
 }
 
 /* Queues a head that the caller has built ("HTTP/1.1 200 OK\r\n...\r\n\r\n"); its Content-Length or
- * Transfer-Encoding field agrees with `framing` and `length`. Client: `method` of the request. A head of an interim
- * reply (1xx but 101) goes through h1_send_interim. */
-void h1_send_head(struct h1 *h1, struct span head, enum http1_framing framing, uint64_t length, enum http_method method);
+ * Transfer-Encoding field agrees with `framing` and `length`. Client: `method` of the request. A head of an
+ * interim reply (1xx but 101) goes through h1_send_interim. */
+void h1_send_head(struct h1 *h1, struct span head, enum http1_framing framing, uint64_t length,
+                  enum http_method method);
 void h1_send_interim(struct h1 *h1, struct span head);
 /* Queues body bytes under the framing given with the head. Bytes beyond the length are the caller's bug. */
 void h1_send_body(struct h1 *h1, const struct h1_body *body);

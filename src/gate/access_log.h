@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The access log: a line per exchange, in the ring of the slot (base/log.h). */
+#ifndef GATE_ACCESS_LOG_H
+#define GATE_ACCESS_LOG_H
+
+#include "gate/exchange.h"
+
+void access_log(const struct exchange *ex, enum close_reason reason);
+
+#endif

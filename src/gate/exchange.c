@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "gate/exchange.h"
+
+#include "base/log.h"
+#include "gate/access_log.h"
+#include "gate/local.h"
+
+#include <stdio.h>
+
+struct exchange *
+exchange_new(struct worker *w, struct h1 *client, const struct http1_head *head)
+{
+    struct exchange *ex;
+
+    if (w->exchange_count >= w->config->max_exchanges)
+        return NULL;
+    ex = pool_get(&w->exchange_pool);
+    ex->worker = w;
+    ex->client = client;
+    ex->method = head->method;
+    ex->client_minor_0 = head->minor == 0;
+    ex->expects_100 = head->expect_continue;
+    ex->begun_ns = ex->phase_ns = ex->client_ns = ring_now(w->ring);
+    ex->stream_row = -1;
+    ex->revision = MCP_NO_REVISION;
+    client->user = ex;
+    list_add_tail(&w->exchanges, &ex->node);
+    w->exchange_count++;
+    w->request_count++;
+    stats_add(w->stats, STAT_requests_begun, 1);
+    stats_add(w->stats, STAT_exchanges_open, 1);
+    return ex;
+}
+
+static void
+count_end(struct exchange *ex, enum close_reason reason)
+{
+    struct worker *w = ex->worker;
+    uint64_t now = ring_now(w->ring);
+
+    stats_sub(w->stats, STAT_exchanges_open, 1);
+    stats_add(w->stats, STAT_exchanges_finished, 1);
+    stats_request(w->stats, ex->method, ex->status);
+    stats_close(w->stats, reason);
+    if (ex->is_mcp)
+        stats_mcp(w->stats, (enum mcp_method)ex->mcp);
+    if (ex->first_ns) {
+        stats_observe(w->stats, HIST_request_latency, now - ex->begun_ns);
+        stats_observe(w->stats, HIST_first_byte, ex->first_ns - ex->begun_ns);
+        stats_observe(w->stats, HIST_first_to_last, now - ex->first_ns);
+    }
+    if (ex->upstream) {
+        if (ex->phase == PHASE_BODY)
+            stats_up_observe(w->stats, ex->upstream->index, UPHIST_up_latency, now - ex->begun_ns);
+        if (reason != CLOSE_DONE && reason != CLOSE_CLIENT_GONE)
+            stats_up_add(w->stats, ex->upstream->index, UPSTAT_up_failures, 1);
+        stats_up_add(w->stats, ex->upstream->index, UPSTAT_up_received, ex->reply_bytes);
+        stats_up_add(w->stats, ex->upstream->index, UPSTAT_up_sent, ex->body_bytes);
+    }
+    if (ex->is_stream) {
+        stats_sub(w->stats, STAT_streams_open, 1);
+        if (ex->upstream)
+            stats_up_sub(w->stats, ex->upstream->index, UPSTAT_up_streams, 1);
+        stats_stream_close(w->stats, ex->stream_row);
+    }
+    if (ex->is_tunnel)
+        stats_sub(w->stats, STAT_tunnels_open, 1);
+}
+
+void
+exchange_finish(struct exchange *ex, enum close_reason reason)
+{
+    struct worker *w = ex->worker;
+
+    timer_stop(&ex->timer);
+    upstream_leave_queue(ex);
+    if (ex->server)
+        upstream_give(ex, false, false);
+    if (ex->client && ex->client->user == ex)
+        ex->client->user = NULL;
+    count_end(ex, reason);
+    if (w->config->access_log)
+        access_log(ex, reason);
+    list_del(&ex->node);
+    w->exchange_count--;
+    pool_put(&w->exchange_pool, ex);
+}
+
+/* A stream that is cut short ends with an error a client can read, when it is between two events and the
+ * request's id is known. */
+static bool
+fail_stream(struct exchange *ex, enum close_reason reason)
+{
+    struct buf *b;
+    uint32_t n;
+
+    if (!ex->is_stream || !ex->is_mcp || !ex->id_len || !sse_scan_at_boundary(&ex->scan) ||
+        !(b = slab_get(&ex->worker->slab, 1024)))
+        return false;
+    n = (uint32_t)snprintf((char *)b->data, b->size, "event: message\ndata: ");
+    n += local_error_json(ex, reason, (char *)b->data + n, b->size - n - 2);
+    memcpy(b->data + n, "\n\n", 2);
+    h1_send_piece(ex->client, span_of(b, 0, n + 2));
+    buf_unref(b);
+    return true;
+}
+
+void
+exchange_fail(struct exchange *ex, enum close_reason reason)
+{
+    struct h1 *client = ex->client;
+
+    if (!client || client->link.state >= LINK_FINISHING) {
+        exchange_finish(ex, reason);
+        return;
+    }
+    if (!ex->reply_begun) {
+        local_error(ex, reason, (struct text){0});
+        return;
+    }
+    client->keep_alive = false;
+    if (fail_stream(ex, reason))
+        h1_send_end(client, NULL);
+    else
+        h1_abort(client, reason);
+    exchange_finish(ex, reason);
+}
+
+/* --- limits --- */
+
+void
+exchange_set_phase(struct exchange *ex, enum phase phase)
+{
+    ex->phase = (uint8_t)phase;
+    ex->phase_ns = ring_now(ex->worker->ring);
+}
+
+struct limit {
+    uint64_t limit_ms, since_ns;
+    enum close_reason reason;
+};
+
+static unsigned
+add_limit(struct limit *limits, unsigned n, uint64_t limit_ms, uint64_t since_ns, enum close_reason reason)
+{
+    if (!limit_ms)
+        return n;
+    limits[n] = (struct limit){limit_ms, since_ns, reason};
+    return n + 1;
+}
+
+/* Which limits hold now. */
+static unsigned
+current_limits(const struct exchange *ex, struct limit *limits)
+{
+    const struct config *c = ex->worker->config;
+    bool long_lived = ex->is_stream || ex->is_tunnel;
+    unsigned n = 0;
+
+    n = add_limit(limits, n, long_lived ? c->stream_total : c->total_timeout, ex->begun_ns,
+                  CLOSE_TOTAL_TIMEOUT);
+    if (!ex->request_whole && !ex->client_paused && !ex->orphan && ex->phase != PHASE_BODY)
+        n = add_limit(limits, n, c->body_timeout, ex->client_ns, CLOSE_BODY_TIMEOUT);
+    switch ((enum phase)ex->phase) {
+    case PHASE_QUEUED:
+        n = add_limit(limits, n, c->upstream_wait ? c->upstream_wait : 1, ex->phase_ns, CLOSE_POOL_FULL);
+        break;
+    case PHASE_CONNECT:
+        n = add_limit(limits, n, c->connect_timeout, ex->phase_ns, CLOSE_CONNECT_TIMEOUT);
+        break;
+    case PHASE_REPLY:
+        if (ex->request_whole)
+            n = add_limit(limits, n, c->first_byte_timeout,
+                          ex->phase_ns > ex->client_ns ? ex->phase_ns : ex->client_ns,
+                          CLOSE_FIRST_BYTE_TIMEOUT);
+        break;
+    case PHASE_BODY:
+        if (!ex->server_paused)
+            n = add_limit(limits, n, long_lived ? c->stream_idle : c->reply_idle, ex->active_ns,
+                          CLOSE_UPSTREAM_IDLE);
+        break;
+    default:
+        break;
+    }
+    if (ex->orphan)
+        n = add_limit(limits, n, c->orphan_timeout, ex->client_ns, CLOSE_CLIENT_GONE);
+    return n;
+}
+
+void
+exchange_wake_in(struct exchange *ex, uint64_t ms)
+{
+    struct timer *t = &ex->timer;
+
+    if (!timer_running(t) || ring_now(ex->worker->ring) / 1000000 + ms < t->due_ms)
+        timer_set(ex->worker->ring, t, ms, t->fire);
+}
+
+bool
+exchange_check_limits(struct exchange *ex)
+{
+    struct limit limits[6];
+    unsigned n = current_limits(ex, limits);
+
+    for (unsigned i = 0; i < n; i++) {
+        uint64_t age = exchange_age_ms(ex, limits[i].since_ns);
+
+        if (age >= limits[i].limit_ms) {
+            if (limits[i].reason == CLOSE_POOL_FULL)
+                stats_up_add(ex->worker->stats, ex->upstream->index, UPSTAT_up_exhausted, 1);
+            exchange_fail(ex, limits[i].reason);
+            return true;
+        }
+        exchange_wake_in(ex, limits[i].limit_ms - age);
+    }
+    return false;
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An exchange: one request and its answer. It belongs to the worker and to neither connection: either side
+ * may be NULL, when the client left or when the upstream is not there (yet, or any more).
+ *
+ *      client h1  <-- head, body, end -->  exchange + plan  <-- head, body, end -->  server h1
+ *
+ * A plan says what is done with the request:
+ *      splice   one upstream, bytes pass as they are       (splice.c)
+ *      local    the gateway answers itself                 (local.c, demo.c, admin.c)
+ *      owner    another worker holds the session's state   (home.c; a splice to that worker's unix listener)
+ *
+ * exchange_finish() is the one end: it takes the exchange off both connections, counts, logs and frees.
+ * Functions that may lead there say so; their caller does not touch the exchange afterwards.
+ */
+#ifndef GATE_EXCHANGE_H
+#define GATE_EXCHANGE_H
+
+#include "base/close_reason.h"
+#include "gate/worker.h"
+#include "proto/mcp_names.h"
+#include "proto/sse.h"
+
+struct plan {
+    const char *name;
+    /* What the client's side brings. Each may finish the exchange. */
+    void (*body)(struct exchange *ex, const struct h1_body *body);
+    void (*trailers)(struct exchange *ex, struct text section);
+    void (*end)(struct exchange *ex);
+    void (*writable)(struct exchange *ex);                              /* the client takes bytes again */
+    void (*client_gone)(struct exchange *ex, enum close_reason reason); /* ex->client is NULL already */
+    void (*tick)(struct exchange *ex);                                  /* the timer */
+};
+
+enum phase {
+    PHASE_LOCAL,   /* no upstream has a part in it */
+    PHASE_QUEUED,  /* waits for a connection of a full pool, or for an address */
+    PHASE_CONNECT, /* its connection is being opened */
+    PHASE_REPLY,   /* the request is on its way; no reply head yet */
+    PHASE_BODY,    /* the reply's body passes */
+    PHASES
+};
+
+enum { EXCHANGE_ID_MAX = 40 };
+
+struct exchange {
+    struct list_node node, waiting;
+    struct worker *worker;
+    struct h1 *client, *server;
+    const struct plan *plan;
+    struct upstream *upstream; /* NULL: local */
+    void *state;               /* the plan's own */
+    struct timer timer;
+    uint64_t begun_ns;          /* the head was whole */
+    uint64_t phase_ns;          /* the phase began */
+    uint64_t first_ns;          /* the reply's head came or was made; 0: not yet */
+    uint64_t active_ns;         /* the upstream's last byte */
+    uint64_t client_ns;         /* the client's last byte, and the last byte queued for it */
+    uint64_t event_ns;          /* the last SSE event; 0: none yet */
+    uint64_t sent_bytes_before; /* of ex->server's link when the request began: nothing sent while it stands
+                                   there */
+    uint64_t reply_bytes;       /* of content */
+    uint64_t body_bytes;        /* of the request's content */
+    uint32_t gap_us;            /* between the last two events */
+    uint32_t events;
+    struct sse_scan scan;
+    uint16_t status; /* of the reply; 0: none yet */
+    uint16_t tries;
+    int16_t stream_row;                   /* in the statistics; -1: none */
+    uint8_t phase, method, mcp, revision; /* enums */
+    uint8_t id_len;
+    bool is_mcp : 1; /* an MCP front: errors are JSON-RPC */
+    bool has_gap : 1;
+    bool accepts_sse : 1, is_stream : 1, is_tunnel : 1;
+    bool request_whole : 1; /* the client has sent all of it */
+    bool reply_begun : 1;   /* a final head went to the client */
+    bool early : 1;         /* that head is the one of --early-stream */
+    bool orphan : 1;        /* the client left; kept to its end all the same */
+    bool client_minor_0 : 1;
+    bool cors : 1;
+    bool expects_100 : 1;
+    bool client_paused : 1, server_paused : 1;
+    bool listed : 1;          /* on the upstream's waiting list */
+    char id[EXCHANGE_ID_MAX]; /* the JSON-RPC id as it was written; id_len 0: none, not seen, or too long */
+};
+
+_Static_assert(sizeof(struct exchange) <= 320, "an idle stream has one exchange");
+
+/* NULL when the worker holds as many as it may. */
+struct exchange *exchange_new(struct worker *w, struct h1 *client, const struct http1_head *head);
+
+/* The end. `reason` is CLOSE_DONE or why not. ex->server, if any, is closed; the client connection is not
+ * touched: the caller has ended its reply (h1_send_end) or closes it. */
+void exchange_finish(struct exchange *ex, enum close_reason reason);
+
+/* The end of an exchange that cannot go on: the client gets an error in the form that is still possible, or
+ * its connection is aborted. Finishes. */
+void exchange_fail(struct exchange *ex, enum close_reason reason);
+
+void exchange_set_phase(struct exchange *ex, enum phase phase);
+
+/* The limits of the phase: finishes with the reason of one that has passed (true), else sets the timer for
+ * the next. Plans call it from tick. */
+bool exchange_check_limits(struct exchange *ex);
+
+/* Makes the timer run in at most `ms`. */
+void exchange_wake_in(struct exchange *ex, uint64_t ms);
+
+static inline uint64_t
+exchange_age_ms(const struct exchange *ex, uint64_t since_ns)
+{
+    return (ring_now(ex->worker->ring) - since_ns) / 1000000;
+}
+
+/* The client side's events for h1 (front.c). */
+extern const struct h1_up client_up;
+/* The upstream side's (splice.c). */
+extern const struct h1_up server_up;
+
+/* front.c */
+void front_accepted(struct listener *listener, int fd);
+/* route.c: sets the plan and starts it. May finish. */
+void route_request(struct exchange *ex, const struct http1_head *head);
+
+#endif

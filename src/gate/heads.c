@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "gate/heads.h"
+
+#include <stdio.h>
+
+/* Appends to a slab buffer; what does not fit makes it overflow, which the sizes below rule out. */
+struct writer {
+    struct buf *buf;
+    char *at, *end;
+};
+
+static bool
+writer_open(struct writer *w, struct slab *slab, size_t size)
+{
+    w->buf = slab_get(slab, size);
+    if (!w->buf)
+        return false;
+    w->at = (char *)w->buf->data;
+    w->end = w->at + w->buf->size;
+    return true;
+}
+
+static inline void
+put(struct writer *w, const void *bytes, size_t n)
+{
+    ASSERT((size_t)(w->end - w->at) >= n);
+    memcpy(w->at, bytes, n);
+    w->at += n;
+}
+
+static inline void
+put_text(struct writer *w, struct text t)
+{
+    put(w, t.at, t.len);
+}
+
+#define put_literal(w, s) put(w, s, sizeof(s) - 1)
+
+static void
+put_number(struct writer *w, uint64_t n)
+{
+    char digits[20];
+    unsigned i = sizeof digits;
+
+    do
+        digits[--i] = (char)('0' + n % 10);
+    while (n /= 10);
+    put(w, digits + i, sizeof digits - i);
+}
+
+/* The line as it came, from the name to the value's end. */
+static void
+put_field(struct writer *w, const struct http_header *h)
+{
+    put(w, h->name, (size_t)(h->value + h->value_len - h->name));
+    put_literal(w, "\r\n");
+}
+
+static struct span
+writer_close(struct writer *w)
+{
+    put_literal(w, "\r\n");
+    return span_of(w->buf, 0, (uint32_t)(w->at - (char *)w->buf->data));
+}
+
+static size_t
+fields_size(const struct http1_head *head)
+{
+    size_t n = 0;
+
+    for (unsigned i = 0; i < head->count; i++)
+        n += (size_t)(head->headers[i].value + head->headers[i].value_len - head->headers[i].name) + 2;
+    return n;
+}
+
+/* --- towards the upstream --- */
+
+static uint32_t
+format_ip(const struct ring_peer *peer, char out[48])
+{
+    static const uint8_t v4_mapped[12] = {[10] = 0xff, [11] = 0xff};
+    const uint8_t *ip = peer->ip;
+    int n;
+
+    if (peer->is_unix)
+        n = snprintf(out, 48, "unknown");
+    else if (memcmp(ip, v4_mapped, 12) == 0)
+        n = snprintf(out, 48, "%u.%u.%u.%u", ip[12], ip[13], ip[14], ip[15]);
+    else
+        n = snprintf(out, 48, "%x:%x:%x:%x:%x:%x:%x:%x", ip[0] << 8 | ip[1], ip[2] << 8 | ip[3],
+                     ip[4] << 8 | ip[5], ip[6] << 8 | ip[7], ip[8] << 8 | ip[9], ip[10] << 8 | ip[11],
+                     ip[12] << 8 | ip[13], ip[14] << 8 | ip[15]);
+    return (uint32_t)n;
+}
+
+/* What tells the upstream about the client. Fields of the kind that came in are believed and extended only
+ * from a trusted proxy; else they are replaced. */
+static void
+put_forwarding(struct writer *w, struct exchange *ex, const struct http1_head *head)
+{
+    const struct client *client = client_of(ex->client);
+    struct text host = http1_value(head, HTTP_HOST);
+    struct text before;
+    char ip[48];
+    uint32_t ip_len = format_ip(&client->peer, ip);
+
+    switch ((enum cfg_forwarded)ex->worker->config->forwarded) {
+    case FORWARDED_X:
+        before = client->is_trusted ? http1_value(head, HTTP_X_FORWARDED_FOR) : (struct text){0};
+        put_literal(w, "X-Forwarded-For: ");
+        if (before.len) {
+            put_text(w, before);
+            put_literal(w, ", ");
+        }
+        put(w, ip, ip_len);
+        before = client->is_trusted ? http1_value(head, HTTP_X_FORWARDED_PROTO) : (struct text){0};
+        put_literal(w, "\r\nX-Forwarded-Proto: ");
+        put_text(w, before.len ? before : TEXT("http"));
+        before = client->is_trusted ? http1_value(head, HTTP_X_FORWARDED_HOST) : (struct text){0};
+        if (before.len || host.len) {
+            put_literal(w, "\r\nX-Forwarded-Host: ");
+            put_text(w, before.len ? before : host);
+        }
+        put_literal(w, "\r\n");
+        break;
+    case FORWARDED_RFC7239:
+        before = client->is_trusted ? http1_value(head, HTTP_FORWARDED) : (struct text){0};
+        put_literal(w, "Forwarded: ");
+        if (before.len) {
+            put_text(w, before);
+            put_literal(w, ", ");
+        }
+        put_literal(w, "for=");
+        if (memchr(ip, ':', ip_len)) {
+            put_literal(w, "\"[");
+            put(w, ip, ip_len);
+            put_literal(w, "]\"");
+        } else {
+            put(w, ip, ip_len);
+        }
+        put_literal(w, ";proto=http");
+        if (host.len) {
+            put_literal(w, ";host=\"");
+            put_text(w, host);
+            put_literal(w, "\"");
+        }
+        put_literal(w, "\r\n");
+        break;
+    default:
+        break;
+    }
+}
+
+static void
+put_request_id(struct writer *w, struct exchange *ex)
+{
+    char id[REQUEST_ID_LEN + 1];
+    const struct handover *h = &ex->worker->child->h;
+
+    snprintf(id, sizeof id, "%08x%04x%08x", h->node, (h->slot << 8 ^ h->epoch) & 0xffffu,
+             (uint32_t)ex->worker->request_count);
+    put_literal(w, "X-Request-Id: ");
+    put(w, id, REQUEST_ID_LEN);
+    put_literal(w, "\r\n");
+}
+
+/* Whether the configuration sets this field itself. */
+static bool
+is_static_field(const struct config *c, const struct cfg_upstream *up, struct text name)
+{
+    const struct cfg_field *fields = cfg_items(c, up->headers);
+
+    for (uint32_t i = 0; i < up->headers.count; i++)
+        if (text_eq_nocase(cfg_text(c, fields[i].name), name))
+            return true;
+    return false;
+}
+
+static bool
+passes(struct exchange *ex, const struct http_header *h)
+{
+    const struct config *c = ex->worker->config;
+
+    switch ((enum http_field)h->id) {
+    case HTTP_HOST:
+    case HTTP_EXPECT: /* the gateway answers 100 itself */
+    case HTTP_MCPGATE_FORWARD:
+        return false;
+    case HTTP_X_FORWARDED_FOR:
+    case HTTP_X_FORWARDED_PROTO:
+    case HTTP_X_FORWARDED_HOST:
+        return c->forwarded == FORWARDED_OFF && client_of(ex->client)->is_trusted;
+    case HTTP_FORWARDED:
+        return c->forwarded == FORWARDED_OFF && client_of(ex->client)->is_trusted;
+    case HTTP_ACCEPT_ENCODING: /* heartbeats cannot go into an encoded stream */
+        return !(ex->is_mcp && ex->accepts_sse);
+    default:
+        return !h->drop;
+    }
+}
+
+uint32_t
+heads_target(struct exchange *ex, struct text path, const struct endpoint *ep, char *out, uint32_t size)
+{
+    struct text prefix = ep->path, rest = {0};
+    const char *query = memchr(path.at, '?', path.len);
+
+    if (ex->upstream->cfg->is_route) {
+        struct text route = ex->upstream->name;
+        uint32_t skip = route.len == 1 ? 0 : route.len;
+
+        rest = (struct text){path.at + skip, path.len - skip};
+        if (prefix.len && prefix.at[prefix.len - 1] == '/' && rest.len && rest.at[0] == '/')
+            prefix.len--;
+    } else if (query) {
+        rest = (struct text){query, path.len - (uint32_t)(query - path.at)};
+    }
+    if (prefix.len + rest.len > size)
+        return 0;
+    memcpy(out, prefix.at, prefix.len);
+    memcpy(out + prefix.len, rest.at, rest.len);
+    return prefix.len + rest.len;
+}
+
+static void
+put_static_fields(struct writer *w, const struct config *c, const struct cfg_upstream *up)
+{
+    const struct cfg_field *fields = cfg_items(c, up->headers);
+
+    for (uint32_t i = 0; i < up->headers.count; i++) {
+        put_text(w, cfg_text(c, fields[i].name));
+        put_literal(w, ": ");
+        put_text(w, cfg_text(c, fields[i].value));
+        put_literal(w, "\r\n");
+    }
+}
+
+static size_t
+static_fields_size(const struct config *c, const struct cfg_upstream *up)
+{
+    const struct cfg_field *fields = cfg_items(c, up->headers);
+    size_t n = 0;
+
+    for (uint32_t i = 0; i < up->headers.count; i++)
+        n += fields[i].name.len + fields[i].value.len + 4;
+    return n;
+}
+
+struct span
+heads_request(struct exchange *ex, const struct http1_head *head, const struct endpoint *ep)
+{
+    const struct config *c = ex->worker->config;
+    const struct cfg_upstream *up = ex->upstream->cfg;
+    struct writer w;
+    size_t size = fields_size(head) + head->method_text.len + head->path.len + ep->path.len +
+                  ep->authority.len + 2 * http1_value(head, HTTP_HOST).len + static_fields_size(c, up) + 320;
+
+    if (!writer_open(&w, &ex->worker->slab, size))
+        return (struct span){0};
+    put_text(&w, head->method_text);
+    put_literal(&w, " ");
+    w.at += heads_target(ex, head->path, ep, w.at, (uint32_t)(w.end - w.at));
+    put_literal(&w, " HTTP/1.1\r\nHost: ");
+    put_text(&w, ep->authority);
+    put_literal(&w, "\r\n");
+    for (unsigned i = 0; i < head->count; i++) {
+        const struct http_header *h = &head->headers[i];
+
+        if (passes(ex, h) && !(up->headers.count && is_static_field(c, up, http_name(h))))
+            put_field(&w, h);
+    }
+    put_forwarding(&w, ex, head);
+    if (!http1_find(head, HTTP_X_REQUEST_ID))
+        put_request_id(&w, ex);
+    if (up->headers.count)
+        put_static_fields(&w, c, up);
+    if (head->framing == FRAMING_CHUNKED)
+        put_literal(&w, "Transfer-Encoding: chunked\r\n");
+    if (head->upgrade && up->is_route) {
+        put_literal(&w, "Connection: upgrade\r\n");
+        put_field(&w, http1_find(head, HTTP_UPGRADE));
+    }
+    return writer_close(&w);
+}
+
+/* --- towards the client --- */
+
+static void
+put_status_line(struct writer *w, int status, struct text reason)
+{
+    put_literal(w, "HTTP/1.1 ");
+    put_number(w, (uint64_t)status);
+    put_literal(w, " ");
+    put_text(w, reason);
+    put_literal(w, "\r\n");
+}
+
+/* Chunked needs HTTP/1.1; to an older client a body without length ends with the connection. */
+static enum http1_framing
+unknown_length_framing(struct exchange *ex)
+{
+    if (!ex->client_minor_0)
+        return FRAMING_CHUNKED;
+    ex->client->keep_alive = false;
+    return FRAMING_CLOSE;
+}
+
+static void
+put_connection(struct writer *w, struct exchange *ex)
+{
+    if (ex->worker->draining)
+        ex->client->keep_alive = false;
+    if (!h1_will_keep_alive(ex->client))
+        put_literal(w, "Connection: close\r\n");
+    else if (ex->client_minor_0)
+        put_literal(w, "Connection: keep-alive\r\n");
+}
+
+/* Only with an Origin that route.c has allowed. */
+static void
+put_cors(struct writer *w, struct exchange *ex)
+{
+    if (ex->cors)
+        put_literal(w, "Access-Control-Allow-Origin: *\r\n"
+                       "Access-Control-Expose-Headers: Mcp-Session-Id, WWW-Authenticate\r\n");
+}
+
+static bool
+is_cors_field(const struct http_header *h)
+{
+    static const char prefix[] = "access-control-";
+
+    return h->name_len >= sizeof prefix - 1 && strncasecmp(h->name, prefix, sizeof prefix - 1) == 0;
+}
+
+static bool
+reply_passes(struct exchange *ex, const struct http_header *h)
+{
+    if (h->drop)
+        return false;
+    if (ex->is_stream && (h->id == HTTP_CACHE_CONTROL || h->id == HTTP_X_ACCEL_BUFFERING))
+        return false;
+    return !(ex->cors && is_cors_field(h));
+}
+
+struct span
+heads_reply(struct exchange *ex, const struct http1_head *head, enum http1_framing *ret_framing)
+{
+    struct writer w;
+    enum http1_framing framing = (enum http1_framing)head->framing;
+
+    if (!writer_open(&w, &ex->worker->slab, fields_size(head) + head->reason.len + 384))
+        return (struct span){0};
+    if (framing == FRAMING_CHUNKED || framing == FRAMING_CLOSE)
+        framing = unknown_length_framing(ex);
+    put_status_line(&w, head->status, head->reason);
+    for (unsigned i = 0; i < head->count; i++)
+        if (reply_passes(ex, &head->headers[i]))
+            put_field(&w, &head->headers[i]);
+    if (framing == FRAMING_CHUNKED)
+        put_literal(&w, "Transfer-Encoding: chunked\r\n");
+    if (ex->is_stream)
+        put_literal(&w, "Cache-Control: no-cache, no-transform\r\nX-Accel-Buffering: no\r\n");
+    put_cors(&w, ex);
+    if (framing == FRAMING_TUNNEL) {
+        const struct http_header *upgrade = http1_find(head, HTTP_UPGRADE);
+
+        put_literal(&w, "Connection: upgrade\r\n");
+        if (upgrade)
+            put_field(&w, upgrade);
+    } else if (head->status >= 200) {
+        put_connection(&w, ex);
+    }
+    *ret_framing = framing;
+    return writer_close(&w);
+}
+
+struct span
+heads_local(struct exchange *ex, int status, struct text content_type, int64_t length, struct text extra,
+            enum http1_framing *ret_framing)
+{
+    const char *reason = http_reason_phrase(status);
+    struct writer w;
+
+    if (!writer_open(&w, &ex->worker->slab, extra.len + content_type.len + 512))
+        return (struct span){0};
+    put_status_line(&w, status, text_of(reason));
+    put_literal(&w, "Date: ");
+    put_text(&w, worker_date(ex->worker));
+    put_literal(&w, "\r\n");
+    if (content_type.len) {
+        put_literal(&w, "Content-Type: ");
+        put_text(&w, content_type);
+        put_literal(&w, "\r\n");
+    }
+    *ret_framing = FRAMING_LENGTH;
+    if (status == 204 || status == 304) {
+        *ret_framing = FRAMING_NONE;
+    } else if (length >= 0) {
+        put_literal(&w, "Content-Length: ");
+        put_number(&w, (uint64_t)length);
+        put_literal(&w, "\r\n");
+    } else {
+        *ret_framing = unknown_length_framing(ex);
+        if (*ret_framing == FRAMING_CHUNKED)
+            put_literal(&w, "Transfer-Encoding: chunked\r\n");
+    }
+    if (text_eq(content_type, TEXT("text/event-stream")))
+        put_literal(&w, "Cache-Control: no-cache, no-transform\r\nX-Accel-Buffering: no\r\n");
+    put_text(&w, extra);
+    put_cors(&w, ex);
+    put_connection(&w, ex);
+    return writer_close(&w);
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Builds the heads that leave: a request's towards an upstream, a reply's towards a client, and the gateway's
+ * own. */
+#ifndef GATE_HEADS_H
+#define GATE_HEADS_H
+
+#include "gate/exchange.h"
+
+/* A slab buffer with the request head for `ep`: fields of hops removed, Host, forwarding and static fields
+ * set. The span holds one reference, which is the caller's. buf NULL: no memory. */
+struct span heads_request(struct exchange *ex, const struct http1_head *head, const struct endpoint *ep);
+
+/* The reply head for the client; *ret_framing is how its body is to be framed. */
+struct span heads_reply(struct exchange *ex, const struct http1_head *head, enum http1_framing *ret_framing);
+
+/* A head of the gateway's own. `extra`: whole field lines or len 0. length < 0: chunked, or until the end for
+ * a HTTP/1.0 client; *ret_framing tells. */
+struct span heads_local(struct exchange *ex, int status, struct text content_type, int64_t length,
+                        struct text extra, enum http1_framing *ret_framing);
+
+/* Where a request for `ep` goes: the endpoint's path, what the client asked for behind the prefix, and the
+ * query. */
+uint32_t heads_target(struct exchange *ex, struct text path, const struct endpoint *ep, char *out,
+                      uint32_t size);
+
+#endif

@@ -1,0 +1,481 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "gate/upstream.h"
+
+#include "base/log.h"
+#include "gate/exchange.h"
+#include "gate/health.h"
+#include "gate/resolver.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum { TRIES_MAX = 2, KEEP_ALIVE_MARGIN_MS = 500 };
+
+static uint64_t
+now_ms(const struct worker *w)
+{
+    return ring_now(w->ring) / 1000000;
+}
+
+/* --- set-up --- */
+
+static void
+endpoint_init(struct endpoint *ep, struct upstream *up, const struct cfg_endpoint *cfg)
+{
+    const struct config *c = up->worker->config;
+
+    *ep = (struct endpoint){
+        .upstream = up, .cfg = cfg, .authority = cfg_text(c, cfg->authority), .path = cfg_text(c, cfg->path)};
+    list_init(&ep->idle);
+    list_init(&ep->open);
+    endpoint_set_fixed_address(ep);
+}
+
+int
+upstreams_init(struct worker *w)
+{
+    const struct config *c = w->config;
+    const struct cfg_upstream *cfg = cfg_items(c, c->upstreams);
+    struct upstreams *ups = &w->upstreams;
+
+    ups->count = c->upstreams.count;
+    ups->resolve_fd = -1;
+    ups->items = calloc(ups->count ? ups->count : 1, sizeof *ups->items);
+    if (!ups->items)
+        return -ENOMEM;
+    for (unsigned i = 0; i < ups->count; i++) {
+        struct upstream *up = &ups->items[i];
+        const struct cfg_endpoint *endpoints = cfg_items(c, cfg[i].endpoints);
+
+        *up = (struct upstream){.worker = w,
+                                .cfg = &cfg[i],
+                                .name = cfg_text(c, cfg[i].name),
+                                .index = i,
+                                .endpoint_count = cfg[i].endpoints.count};
+        list_init(&up->waiting);
+        up->endpoints = calloc(up->endpoint_count ? up->endpoint_count : 1, sizeof *up->endpoints);
+        if (!up->endpoints)
+            return -ENOMEM;
+        for (unsigned k = 0; k < up->endpoint_count; k++)
+            endpoint_init(&up->endpoints[k], up, &endpoints[k]);
+        if (!w->is_admin) {
+            stats_up_set(w->stats, i, UPSTAT_up_endpoints, up->endpoint_count);
+            stats_up_set(w->stats, i, UPSTAT_up_endpoints_healthy, up->endpoint_count);
+        }
+    }
+    return 0;
+}
+
+static void
+close_all(struct list_node *list)
+{
+    list_for_each_safe (node, list)
+        h1_abort(container_of(node, struct h1, node), CLOSE_DRAIN);
+}
+
+void
+upstreams_close_idle(struct worker *w)
+{
+    for (unsigned i = 0; i < w->upstreams.count; i++)
+        for (unsigned k = 0; k < w->upstreams.items[i].endpoint_count; k++) {
+            struct endpoint *ep = &w->upstreams.items[i].endpoints[k];
+
+            close_all(&ep->idle);
+            timer_stop(&ep->resolve_timer);
+            timer_stop(&ep->check_timer);
+            if (ep->check)
+                h1_abort(ep->check, CLOSE_DRAIN);
+        }
+}
+
+void
+upstreams_done(struct worker *w)
+{
+    for (unsigned i = 0; i < w->upstreams.count; i++)
+        free(w->upstreams.items[i].endpoints);
+    free(w->upstreams.items);
+}
+
+/* --- choosing --- */
+
+static bool
+is_healthy(const struct endpoint *ep)
+{
+    return !ep->check_failed && ep->ejected_until_ms <= now_ms(ep->upstream->worker);
+}
+
+/* Ejection and health only rank: when no endpoint is healthy, the least loaded is tried all the same. */
+struct endpoint *
+upstream_choose(struct upstream *up)
+{
+    struct endpoint *best = NULL;
+    bool all_failed = true;
+
+    if (up->endpoint_count == 1)
+        return up->endpoints[0].address_count || !up->endpoints[0].resolve_error ? up->endpoints : NULL;
+    for (unsigned i = 0; i < up->endpoint_count; i++) {
+        struct endpoint *ep = &up->endpoints[(up->next_endpoint + i) % up->endpoint_count];
+        bool better = !best || (is_healthy(ep) && !is_healthy(best)) ||
+                      (is_healthy(ep) == is_healthy(best) && ep->in_use < best->in_use);
+
+        if (!ep->resolve_error || ep->address_count)
+            all_failed = false;
+        if (better && (ep->address_count || !best))
+            best = ep;
+    }
+    up->next_endpoint++;
+    return all_failed ? NULL : best;
+}
+
+static void
+count_healthy(struct upstream *up)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < up->endpoint_count; i++)
+        n += is_healthy(&up->endpoints[i]);
+    stats_up_set(up->worker->stats, up->index, UPSTAT_up_endpoints_healthy, n);
+}
+
+static void
+note_failure(struct endpoint *ep)
+{
+    struct worker *w = ep->upstream->worker;
+
+    if (++ep->failures < w->config->eject_after || !is_healthy(ep))
+        return;
+    ep->ejected_until_ms = now_ms(w) + w->config->eject_time;
+    stats_up_add(w->stats, ep->upstream->index, UPSTAT_up_ejections, 1);
+    log_warning("upstream %.*s: endpoint %.*s left out for %llu ms after %u failures in a row",
+                (int)ep->upstream->name.len, ep->upstream->name.at, (int)ep->authority.len, ep->authority.at,
+                (unsigned long long)w->config->eject_time, ep->failures);
+    count_healthy(ep->upstream);
+}
+
+static void
+note_success(struct endpoint *ep)
+{
+    bool was_out = ep->ejected_until_ms != 0;
+
+    ep->failures = 0;
+    if (!was_out)
+        return;
+    ep->ejected_until_ms = 0;
+    log_info("upstream %.*s: endpoint %.*s is back", (int)ep->upstream->name.len, ep->upstream->name.at,
+             (int)ep->authority.len, ep->authority.at);
+    count_healthy(ep->upstream);
+}
+
+void
+upstream_note_reply(struct endpoint *ep, const struct http1_head *head)
+{
+    struct text rest = http1_value(head, HTTP_KEEP_ALIVE), element;
+
+    note_success(ep);
+    while (rest.len && text_next_element(&rest, &element)) {
+        unsigned seconds = 0;
+
+        if (!text_starts(element, TEXT("timeout=")))
+            continue;
+        for (uint32_t i = 8;
+             i < element.len && element.at[i] >= '0' && element.at[i] <= '9' && seconds < 100000; i++)
+            seconds = seconds * 10 + (unsigned)(element.at[i] - '0');
+        ep->keep_alive_ms = seconds * 1000 > KEEP_ALIVE_MARGIN_MS ? seconds * 1000 - KEEP_ALIVE_MARGIN_MS : 1;
+    }
+}
+
+/* --- connections --- */
+
+static void
+count_connections(struct upstream *up, int open, int idle)
+{
+    struct slot *s = up->worker->stats;
+
+    if (open > 0)
+        stats_up_add(s, up->index, UPSTAT_up_connections, (uint64_t)open);
+    else if (open < 0)
+        stats_up_sub(s, up->index, UPSTAT_up_connections, (uint64_t)-open);
+    if (idle > 0)
+        stats_up_add(s, up->index, UPSTAT_up_idle, (uint64_t)idle);
+    else if (idle < 0)
+        stats_up_sub(s, up->index, UPSTAT_up_idle, (uint64_t)-idle);
+}
+
+static struct h1 *
+conn_new(struct endpoint *ep)
+{
+    struct worker *w = ep->upstream->worker;
+    struct h1 *h1 = pool_get(&w->conn_pool);
+
+    h1_init(h1, &w->h1, H1_CLIENT, &server_up, LINK_UPSTREAM);
+    h1->owner = ep;
+    return h1;
+}
+
+/* Starts to connect to the endpoint's next address. */
+static int
+conn_open(struct h1 *h1)
+{
+    struct endpoint *ep = h1->owner;
+    struct worker *w = ep->upstream->worker;
+    struct address *a = &ep->addresses[ep->next_address++ % ep->address_count];
+    int err = link_connect(&h1->link, (struct sockaddr *)&a->ss, a->len);
+
+    if (err < 0) {
+        stats_up_add(w->stats, ep->upstream->index, UPSTAT_up_connect_errors, 1);
+        return err;
+    }
+    if (!list_linked(&h1->node)) {
+        list_add_tail(&ep->open, &h1->node);
+        ep->upstream->connections++;
+        count_connections(ep->upstream, 1, 0);
+    }
+    stats_up_add(w->stats, ep->upstream->index, UPSTAT_up_connects, 1);
+    return 0;
+}
+
+static void
+attach(struct exchange *ex, struct h1 *h1)
+{
+    struct endpoint *ep = h1->owner;
+
+    ex->server = h1;
+    h1->user = ex;
+    ex->sent_bytes_before = h1->link.sent_bytes;
+    ep->in_use++;
+}
+
+/* From the idle list to the open one. */
+static void
+leave_pool(struct endpoint *ep, struct h1 *h1)
+{
+    h1->pooled = false;
+    list_del(&h1->node);
+    list_add_tail(&ep->open, &h1->node);
+    ep->idle_count--;
+    count_connections(ep->upstream, 0, -1);
+}
+
+static struct h1 *
+take_idle(struct endpoint *ep)
+{
+    struct list_node *node;
+
+    while ((node = list_first(&ep->idle))) {
+        struct h1 *h1 = container_of(node, struct h1, node);
+
+        leave_pool(ep, h1);
+        if (h1->state == H1_IDLE && h1->link.state == LINK_OPEN) /* else it is closing */
+            return h1;
+    }
+    return NULL;
+}
+
+static void
+enqueue(struct exchange *ex)
+{
+    struct upstream *up = ex->upstream;
+
+    list_add_tail(&up->waiting, &ex->waiting);
+    up->waiting_count++;
+    ex->listed = true;
+    stats_up_add(up->worker->stats, up->index, UPSTAT_up_waiting, 1);
+    exchange_set_phase(ex, PHASE_QUEUED);
+}
+
+void
+upstream_leave_queue(struct exchange *ex)
+{
+    if (!ex->listed)
+        return;
+    ex->listed = false;
+    list_del(&ex->waiting);
+    ex->upstream->waiting_count--;
+    stats_up_sub(ex->worker->stats, ex->upstream->index, UPSTAT_up_waiting, 1);
+}
+
+enum close_reason
+upstream_take(struct exchange *ex, struct endpoint *ep)
+{
+    struct upstream *up = ep->upstream;
+    struct worker *w = up->worker;
+    struct h1 *h1 = take_idle(ep);
+
+    ex->tries++;
+    stats_up_add(w->stats, up->index, UPSTAT_up_requests, 1);
+    if (h1) {
+        stats_up_add(w->stats, up->index, UPSTAT_up_reused, 1);
+        attach(ex, h1);
+        exchange_set_phase(ex, PHASE_REPLY);
+        return CLOSE_NONE;
+    }
+    h1 = conn_new(ep);
+    attach(ex, h1);
+    if (!ep->address_count || up->connections >= w->config->upstream_max) {
+        enqueue(ex);
+        return CLOSE_NONE;
+    }
+    exchange_set_phase(ex, PHASE_CONNECT);
+    if (conn_open(h1) < 0) {
+        upstream_give(ex, false, true);
+        return CLOSE_CONNECT_FAILED;
+    }
+    return CLOSE_NONE;
+}
+
+/* The first exchange in the queue gets `h1` (idle) or leave to open its own connection. */
+static void
+serve_waiting(struct upstream *up)
+{
+    struct worker *w = up->worker;
+
+    while (up->waiting_count) {
+        struct exchange *ex = container_of(list_first(&up->waiting), struct exchange, waiting);
+        struct h1 *placeholder = ex->server, *h1 = NULL;
+        struct endpoint *ep = placeholder->owner;
+
+        if (!ep->address_count) {
+            if (!ep->resolve_error)
+                return;
+            exchange_fail(ex, CLOSE_NO_ENDPOINT);
+            continue;
+        }
+        h1 = take_idle(ep);
+        if (!h1 && up->connections >= w->config->upstream_max)
+            return;
+        upstream_leave_queue(ex);
+        if (h1) {
+            ep->in_use--;
+            placeholder->user = NULL;
+            h1->head_sent = placeholder->head_sent;
+            h1->tx = placeholder->tx;
+            h1->tx_left = placeholder->tx_left;
+            h1->tx_done = placeholder->tx_done;
+            h1->request_method = placeholder->request_method;
+            stats_up_add(w->stats, up->index, UPSTAT_up_reused, 1);
+            link_move_queue(&placeholder->link, &h1->link);
+            attach(ex, h1);
+            exchange_set_phase(ex, PHASE_REPLY);
+            h1_abort(placeholder, CLOSE_DONE);
+        } else {
+            exchange_set_phase(ex, PHASE_CONNECT);
+            exchange_wake_in(ex, w->config->connect_timeout);
+            if (conn_open(placeholder) < 0)
+                exchange_fail(ex, CLOSE_CONNECT_FAILED);
+        }
+    }
+}
+
+static void
+on_idle_over(struct ring *ring, struct timer *timer)
+{
+    struct h1 *h1 = h1_of(container_of(timer, struct link, timer));
+
+    (void)ring;
+    if (!h1->user)
+        h1_close(h1, CLOSE_DONE);
+}
+
+static void
+put_idle(struct h1 *h1)
+{
+    struct endpoint *ep = h1->owner;
+    struct worker *w = ep->upstream->worker;
+    uint64_t keep_ms = w->config->upstream_idle;
+
+    h1->pooled = true;
+    list_del(&h1->node);
+    list_add_head(&ep->idle, &h1->node);
+    ep->idle_count++;
+    count_connections(ep->upstream, 0, 1);
+    if (ep->keep_alive_ms && ep->keep_alive_ms < keep_ms)
+        keep_ms = ep->keep_alive_ms;
+    timer_set(w->ring, &h1->link.timer, keep_ms, on_idle_over);
+}
+
+void
+upstream_give(struct exchange *ex, bool reusable, bool failed)
+{
+    struct h1 *h1 = ex->server;
+    struct endpoint *ep = h1->owner;
+    struct upstream *up = ep->upstream;
+    struct worker *w = up->worker;
+
+    ex->server = NULL;
+    h1->user = NULL;
+    ep->in_use--;
+    upstream_leave_queue(ex);
+    if (failed)
+        note_failure(ep);
+    if (reusable && h1->state == H1_IDLE && !w->draining && ep->idle_count < w->config->upstream_idle_max) {
+        link_set_bulk(&h1->link, false);
+        if (h1->held)
+            h1_resume(h1);
+        put_idle(h1);
+        serve_waiting(up);
+        return;
+    }
+    h1_abort(h1, CLOSE_DONE);
+}
+
+/* Called by h1 when a connection of this side is gone for good (splice.c routes it here). */
+void
+upstream_closed(struct h1 *h1)
+{
+    struct endpoint *ep = h1->owner;
+    struct upstream *up = ep->upstream;
+    struct worker *w = up->worker;
+
+    ASSERT(!h1->user);
+    if (h1->pooled)
+        leave_pool(ep, h1);
+    if (list_linked(&h1->node)) {
+        list_del(&h1->node);
+        up->connections--;
+        count_connections(up, -1, 0);
+    }
+    pool_put(&w->conn_pool, h1);
+    if (!w->ended)
+        serve_waiting(up);
+}
+
+bool
+upstream_retry(struct exchange *ex)
+{
+    struct h1 *old = ex->server, *h1;
+    struct upstream *up = ex->upstream;
+    struct endpoint *ep;
+
+    if (ex->tries >= TRIES_MAX + up->endpoint_count - 1 || ex->worker->draining)
+        return false;
+    if (old->link.out == NULL || old->link.sent_bytes != ex->sent_bytes_before || op_busy(&old->link.tx))
+        return false;
+    note_failure(old->owner);
+    ep = upstream_choose(up);
+    if (!ep || !ep->address_count)
+        return false;
+    h1 = conn_new(ep);
+    h1->head_sent = true;
+    h1->tx = old->tx;
+    h1->tx_left = old->tx_left;
+    h1->tx_done = old->tx_done;
+    h1->request_method = old->request_method;
+    ex->tries++;
+    stats_up_add(ex->worker->stats, up->index, UPSTAT_up_retries, 1);
+    link_move_queue(&old->link, &h1->link);
+    upstream_give(ex, false, false);
+    attach(ex, h1);
+    exchange_set_phase(ex, PHASE_CONNECT);
+    if (conn_open(h1) < 0) {
+        upstream_give(ex, false, true);
+        return false;
+    }
+    exchange_wake_in(ex, ex->worker->config->connect_timeout);
+    return true;
+}
+
+void
+upstream_addresses_changed(struct endpoint *ep)
+{
+    serve_waiting(ep->upstream);
+}

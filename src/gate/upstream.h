@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Upstreams of one worker: endpoints, their addresses, the pool of connections, health.
+ *
+ *      upstream "fs"
+ *        endpoint http://a:80/mcp     idle: h1 h1 h1    in use: 12
+ *        endpoint http://b:80/mcp     idle: h1          in use: 11
+ *        waiting: exchanges that found --upstream-max connections in use, or no address yet; first come first
+ * served
+ *
+ * An exchange asks with upstream_take() and holds from then on a client-side h1 to which it may push at once:
+ * an idle connection, one that is being opened, or, while it waits, a placeholder without descriptor whose
+ * queue moves to a real one. upstream_give() ends the hold.
+ *
+ * A request is tried once more, at another endpoint or on a fresh connection, only when not a byte of it was
+ * sent.
+ */
+#ifndef GATE_UPSTREAM_H
+#define GATE_UPSTREAM_H
+
+#include "cfg/config.h"
+#include "ipc/resolve.h"
+#include "wire/h1.h"
+
+struct worker;
+struct exchange;
+
+struct address {
+    struct sockaddr_storage ss;
+    socklen_t len;
+};
+
+struct endpoint {
+    struct upstream *upstream;
+    const struct cfg_endpoint *cfg;
+    struct text authority, path; /* in the configuration's mapping */
+    struct address addresses[RESOLVE_ADDRESSES_MAX];
+    uint32_t address_count, next_address;
+    struct list_node idle; /* h1 by node, the most recently used first */
+    struct list_node open; /* h1 by node: connecting or in use */
+    uint32_t in_use, idle_count;
+    uint32_t failures; /* in a row */
+    uint64_t ejected_until_ms;
+    uint32_t keep_alive_ms; /* what the server's Keep-Alive field allows, less a margin; 0: said nothing */
+    bool check_failed;      /* the active health check's last word */
+    struct h1 *check;       /* the health check in progress */
+    struct timer resolve_timer, check_timer;
+    int resolve_error; /* of the last answer, while there is no address */
+};
+
+struct upstream {
+    struct worker *worker;
+    const struct cfg_upstream *cfg;
+    struct text name;
+    unsigned index; /* row in the statistics */
+    struct endpoint *endpoints;
+    unsigned endpoint_count, next_endpoint;
+    uint32_t connections;     /* open and opening, idle ones too */
+    struct list_node waiting; /* struct exchange, by waiting */
+    uint32_t waiting_count;
+};
+
+struct upstreams {
+    struct upstream *items; /* in the configuration's order */
+    unsigned count;
+    struct op resolve_op; /* the channel to the resolve process */
+    int resolve_fd;
+};
+
+int upstreams_init(struct worker *w); /* 0 or a negated errno */
+void upstreams_done(struct worker *w);
+/* A fresh channel to the resolve process; all open questions are asked again. */
+void upstreams_set_resolver(struct worker *w, int fd);
+/* Closes every idle connection (drain). */
+void upstreams_close_idle(struct worker *w);
+
+/* Chooses the endpoint for a request: the least loaded healthy one. NULL: none has an address, and the last
+ * answer was that there is none. */
+struct endpoint *upstream_choose(struct upstream *up);
+
+/* Gives ex->server. `method` is the request's: it decides nothing but the reply's framing. CLOSE_NONE, or why
+ * there is no connection to be had. */
+enum close_reason upstream_take(struct exchange *ex, struct endpoint *ep);
+
+/* The exchange is through with ex->server (which becomes NULL): `reusable` puts it back to the pool, else it
+ * is closed. `failed`: counts against the endpoint's health. */
+void upstream_give(struct exchange *ex, bool reusable, bool failed);
+
+/* Another try for an exchange whose connection failed before a byte of its request was sent; false when there
+ * was one already or there is nowhere to go. */
+bool upstream_retry(struct exchange *ex);
+
+/* The exchange no longer waits for a connection (its client left, it timed out). */
+void upstream_leave_queue(struct exchange *ex);
+
+/* A connection of this side is gone for good: h1's on_closed. */
+void upstream_closed(struct h1 *h1);
+
+/* The endpoint got its addresses, or the answer that there is none. */
+void upstream_addresses_changed(struct endpoint *ep);
+
+/* A reply came: the endpoint is well; notes its Keep-Alive field. */
+void upstream_note_reply(struct endpoint *ep, const struct http1_head *head);
+
+#endif

@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "gate/worker.h"
+
+#include "base/log.h"
+#include "gate/exchange.h"
+#include "gate/health.h"
+#include "gate/local.h"
+#include "ipc/channel.h"
+#include "stats/segment.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+/* The longest sleep: the watchdog wants a sign of life (stats_turn). */
+enum { TURN_MAX_MS = 500 };
+
+struct text
+worker_date(struct worker *w)
+{
+    time_t now = time(NULL);
+    struct tm tm;
+
+    if ((uint64_t)now != w->date_s) {
+        gmtime_r(&now, &tm);
+        strftime(w->date, sizeof w->date, "%a, %d %b %Y %H:%M:%S GMT", &tm);
+        w->date_s = (uint64_t)now;
+    }
+    return text_of(w->date);
+}
+
+/* --- listeners --- */
+
+static void
+on_accept(struct op *op, int result, struct buf *buf, bool more)
+{
+    struct listener *l = container_of(op, struct listener, op);
+
+    (void)buf;
+    if (result >= 0)
+        front_accepted(l, result);
+    else if (more)
+        stats_add(l->worker->stats, STAT_accept_errors, 1);
+    if (more || l->fd < 0)
+        return;
+    /* Cancelled by a drain: nobody who is in the queue is left behind. */
+    while ((result = ring_accept_now(l->worker->ring, l->fd)) >= 0)
+        front_accepted(l, result);
+    close(l->fd);
+    l->fd = -1;
+}
+
+static void
+add_listener(struct worker *w, int fd, enum client_via via)
+{
+    struct listener *l;
+
+    if (w->listener_count == WORKER_LISTENERS_MAX) {
+        close(fd);
+        return;
+    }
+    l = &w->listeners[w->listener_count++];
+    l->worker = w;
+    l->fd = fd;
+    l->via = (uint8_t)via;
+    ring_accept(w->ring, &l->op, fd, on_accept);
+}
+
+static void
+open_listeners(struct worker *w)
+{
+    const struct child *child = w->child;
+    const struct cfg_listener *listen = cfg_items(w->config, w->config->listen);
+
+    for (uint32_t i = 0; i < child->h.listeners; i++) {
+        enum client_via via = w->is_admin ? VIA_ADMIN : listen[i].is_unix ? VIA_UNIX : VIA_TCP;
+
+        add_listener(w, child->listeners[i], via);
+    }
+    if (child->fds[FD_HOME] >= 0)
+        add_listener(w, child->fds[FD_HOME], VIA_HOME);
+}
+
+/* --- drain --- */
+
+static bool
+is_idle(struct h1 *h1)
+{
+    return !h1->user && (h1->state == H1_IDLE || h1->state == H1_HEAD);
+}
+
+static void
+end_streams(struct worker *w)
+{
+    list_for_each_safe (node, &w->exchanges)
+        exchange_fail(container_of(node, struct exchange, node), CLOSE_DRAIN);
+}
+
+static void
+on_drain_over(struct ring *ring, struct timer *timer)
+{
+    struct worker *w = container_of(timer, struct worker, drain_timer);
+
+    (void)ring;
+    end_streams(w);
+    list_for_each_safe (node, &w->clients)
+        h1_abort(container_of(node, struct h1, node), CLOSE_DRAIN);
+}
+
+static void
+start_drain(struct worker *w, uint32_t ms)
+{
+    if (!w->draining) {
+        stats_slot_set_state(w->stats, SLOT_DRAINING);
+        for (uint32_t i = 0; i < w->listener_count; i++)
+            ring_cancel(w->ring, &w->listeners[i].op);
+        upstreams_close_idle(w);
+        list_for_each_safe (node, &w->clients) {
+            struct h1 *h1 = container_of(node, struct h1, node);
+
+            if (is_idle(h1))
+                h1_close(h1, CLOSE_DRAIN);
+        }
+    }
+    w->draining = true;
+    timer_stop(&w->drain_timer);
+    timer_set(w->ring, &w->drain_timer, ms, on_drain_over);
+}
+
+static bool
+is_drained(const struct worker *w)
+{
+    for (uint32_t i = 0; i < w->listener_count; i++)
+        if (op_busy(&w->listeners[i].op))
+            return false;
+    return w->draining && w->exchange_count == 0 && w->client_count == 0;
+}
+
+/* --- the supervisor --- */
+
+static void
+take_control(struct worker *w, const struct control *msg, int *fds, unsigned fd_count)
+{
+    switch ((enum control_kind)msg->kind) {
+    case CONTROL_DRAIN:
+        if (w->is_admin)
+            w->not_ready = true;
+        else
+            start_drain(w, msg->ms);
+        break;
+    case CONTROL_STOP:
+        start_drain(w, 0);
+        break;
+    case CONTROL_ADOPT:
+        while (fd_count && !w->draining)
+            add_listener(w, fds[--fd_count], VIA_TCP);
+        break;
+    case CONTROL_RESOLVE:
+        if (fd_count)
+            upstreams_set_resolver(w, fds[--fd_count]);
+        break;
+    case CONTROL_LOG_LEVEL:
+        log_set_level((enum log_level)msg->arg);
+        break;
+    default:
+        break;
+    }
+    while (fd_count)
+        close(fds[--fd_count]);
+}
+
+static void
+on_control(struct op *op, int result, struct buf *buf, bool more)
+{
+    struct worker *w = container_of(op, struct worker, control);
+    struct control msg;
+    int fds[HANDOVER_LISTENERS_MAX], n;
+    unsigned fd_count = HANDOVER_LISTENERS_MAX;
+
+    (void)result, (void)buf;
+    while ((n = control_receive(w->child->control_fd, &msg, fds, &fd_count)) == 1) {
+        take_control(w, &msg, fds, fd_count);
+        fd_count = HANDOVER_LISTENERS_MAX;
+    }
+    if (n == 0)
+        _exit(1); /* the supervisor is dead */
+    if (!more)
+        ring_poll(w->ring, op, w->child->control_fd, POLLIN, on_control);
+}
+
+/* --- the turn --- */
+
+static void
+mirror_counters(struct worker *w)
+{
+    const struct ring_stats *r = ring_stats(w->ring);
+    const struct net_stats *n = &w->net.stats;
+    struct slot *s = w->stats;
+
+    stats_set(s, STAT_buffers_taken, r->bufs_taken[RING_SMALL] + r->bufs_taken[RING_BULK]);
+    stats_set(s, STAT_buffers_returned, r->bufs_returned[RING_SMALL] + r->bufs_returned[RING_BULK]);
+    stats_set(s, STAT_buffers_exhausted, r->parked);
+    stats_set(s, STAT_ring_overflows, r->cq_overflows);
+    stats_set(s, STAT_ring_rearms, r->rearms);
+    stats_set(s, STAT_completions, r->completions);
+    stats_set(s, STAT_slab_taken, w->slab.taken);
+    stats_set(s, STAT_slab_returned, w->slab.returned);
+    stats_set(s, STAT_slab_bytes, w->slab.used_bytes);
+    stats_set(s, STAT_queued_bytes, n->queued_bytes);
+    stats_set(s, STAT_spills, n->spills);
+    stats_set(s, STAT_pauses, n->pauses);
+    stats_set(s, STAT_resumes, n->resumes);
+    stats_set(s, STAT_client_received, n->received_bytes[LINK_CLIENT]);
+    stats_set(s, STAT_client_sent, n->sent_bytes[LINK_CLIENT]);
+    stats_set(s, STAT_upstream_received, n->received_bytes[LINK_UPSTREAM]);
+    stats_set(s, STAT_upstream_sent, n->sent_bytes[LINK_UPSTREAM]);
+}
+
+static void
+turn(struct worker *w)
+{
+    uint64_t messages;
+
+    ring_reap(w->ring);
+    net_flush(&w->net);
+    messages = w->net.stats.messages;
+    w->net.stats.messages = 0;
+    mirror_counters(w);
+    stats_turn(w->stats, ring_now(w->ring));
+    ring_wait(w->ring, TURN_MAX_MS);
+    if (messages)
+        stats_observe_many(w->stats, HIST_in_gateway, ring_submitted(w->ring) - ring_now(w->ring), messages);
+}
+
+static int
+set_up(struct worker *w, char *why, size_t why_size)
+{
+    const struct config *c = w->config;
+    struct ring_config rc = {.spin = c->spin == SPIN_ON};
+    int err = ring_new(&rc, &w->ring, why, why_size);
+
+    if (err < 0)
+        return err;
+    slab_init(&w->slab, c->max_memory);
+    net_init(&w->net, w->ring, &w->slab, (uint32_t)c->high_mark, (uint32_t)c->low_mark);
+    w->net.send_timeout_ms = (uint32_t)c->send_timeout;
+    w->h1.net = &w->net;
+    w->h1.limits = (struct http1_limits){
+        .line = (uint32_t)c->max_line, .head = (uint32_t)c->max_head, .headers = (uint32_t)c->max_headers};
+    pool_init(&w->client_pool, sizeof(struct client));
+    pool_init(&w->conn_pool, sizeof(struct h1));
+    pool_init(&w->exchange_pool, sizeof(struct exchange));
+    list_init(&w->clients);
+    list_init(&w->exchanges);
+    err = upstreams_init(w);
+    if (err < 0)
+        snprintf(why, why_size, "not enough memory for the upstreams' tables");
+    return err;
+}
+
+static int
+run(struct child *child, bool is_admin)
+{
+    static struct worker worker; /* too large for a stack; one per process */
+    struct worker *w = &worker;
+    char why[240] = "";
+    int err;
+
+    *w = (struct worker){.child = child,
+                         .config = child->config,
+                         .stats = segment_slot(child->segment, child->h.slot),
+                         .is_admin = is_admin};
+    err = set_up(w, why, sizeof why);
+    if (err < 0) {
+        control_send(child->control_fd, CONTROL_FAILED, child->h.epoch, (uint32_t)-err, 0, why, NULL, 0);
+        return 1;
+    }
+    ring_poll(w->ring, &w->control, child->control_fd, POLLIN, on_control);
+    open_listeners(w);
+    if (!is_admin) {
+        upstreams_set_resolver(w, child->fds[FD_RESOLVE]);
+        health_start(w);
+    }
+    stats_slot_set_state(w->stats, SLOT_READY);
+    control_send(child->control_fd, CONTROL_READY, child->h.epoch, 0, 0, NULL, NULL, 0);
+    while (!is_drained(w))
+        turn(w);
+    w->ended = true;
+    upstreams_close_idle(w);
+    turn(w);
+    control_send(child->control_fd, CONTROL_DRAINED, child->h.epoch, 0, 0, NULL, NULL, 0);
+    return 0;
+}
+
+int
+worker_main(struct child *child)
+{
+    return run(child, false);
+}
+
+int
+admin_main(struct child *child)
+{
+    return run(child, true);
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A worker: one process, one ring, its connections and exchanges, its own pool of upstream connections. The
+ * admin process is the same machine with the admin listener in place of the clients'.
+ *
+ * Everything hangs off struct worker, which is passed down; there are no other writable globals.
+ */
+#ifndef GATE_WORKER_H
+#define GATE_WORKER_H
+
+#include "cfg/config.h"
+#include "gate/upstream.h"
+#include "ipc/handover.h"
+#include "stats/stats.h"
+#include "wire/h1.h"
+
+enum { WORKER_LISTENERS_MAX = 2 * HANDOVER_LISTENERS_MAX + 1, REQUEST_ID_LEN = 20 };
+
+/* Where a client connection came in. */
+enum client_via { VIA_TCP, VIA_UNIX, VIA_HOME, VIA_ADMIN };
+
+struct listener {
+    struct op op;
+    struct worker *worker;
+    int fd; /* -1: closed */
+    uint8_t via;
+};
+
+/* A client's connection. */
+struct client {
+    struct h1 h1; /* first */
+    struct worker *worker;
+    struct ring_peer peer;
+    uint8_t via;     /* enum client_via */
+    bool is_trusted; /* its peer is one of --trusted-proxy */
+    bool is_idle;    /* counted as idle: kept alive between two requests */
+};
+
+struct worker {
+    struct child *child;
+    const struct config *config;
+    struct slot *stats;
+    struct ring *ring;
+    struct slab slab;
+    struct net net;
+    struct h1_shared h1;
+    struct pool client_pool, conn_pool, exchange_pool;
+    struct list_node clients;   /* struct client, by h1.node */
+    struct list_node exchanges; /* struct exchange, by node */
+    uint32_t client_count, exchange_count, listener_count;
+    struct listener listeners[WORKER_LISTENERS_MAX];
+    struct op control;
+    struct timer drain_timer;
+    struct upstreams upstreams;
+    struct text admin_origin; /* "http://ADDR:PORT" of the admin listener, as far as it is known */
+    uint64_t request_count;
+    uint64_t date_s; /* what date[] says */
+    char date[32];   /* IMF-fixdate (RFC 9110 5.6.7) */
+    bool is_admin, draining, ended;
+    bool not_ready; /* admin: the gateway is about to end */
+};
+
+/* Role entries for proc: run until the supervisor says so; return the exit status. */
+int worker_main(struct child *child);
+int admin_main(struct child *child);
+
+/* The Date of now; cached for a second. */
+struct text worker_date(struct worker *w);
+
+static inline struct client *
+client_of(struct h1 *h1)
+{
+    return (struct client *)(void *)h1;
+}
+
+#endif

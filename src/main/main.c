@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "gate/worker.h"
+#include "main/program.h"
+#include "proc/resolve.h"
+
+int
+main(int argc, char **argv)
+{
+    static const struct child_role roles[] = {
+        {ROLE_WORKER, worker_main},
+        {ROLE_ADMIN, admin_main},
+        {ROLE_RESOLVE, resolve_main},
+        {0, NULL},
+    };
+
+    return program_main(argc, argv, roles);
+}
