@@ -3,13 +3,15 @@
 
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { within, until } from './wait.mjs';
+import { Hopeless, within, until } from './wait.mjs';
 
 const running = new Set();
 
 process.on('exit', () => {
   for (const p of running) p.child.kill('SIGKILL');
 });
+
+const describe = ({ code, signal, error }) => (error ? error.message : signal ?? `status ${code}`);
 
 export class Process {
   /** Starts `file args...`; `output` collects what it writes to stdout and stderr. */
@@ -45,7 +47,7 @@ export class Process {
       () => `${this.name} prints ${pattern}; it printed:\n${this.output}`,
       () => {
         const match = this.output.match(pattern);
-        if (!match && this.ended) throw new Error(`${this.name} ended with ${JSON.stringify(this.ended)}`);
+        if (!match && this.ended) throw new Hopeless(`${this.name} ended (${describe(this.ended)}); it printed:\n${this.output}`);
         return match;
       },
       ms,

@@ -11,6 +11,9 @@ export const limit = (ms) => ms * slowness;
 /** Full counts instead of reduced ones (tools/test --long). */
 export const long = process.env.MCPGATE_TEST_LONG === '1';
 
+/** An error after which waiting is pointless: until() passes it on at once. */
+export class Hopeless extends Error {}
+
 /** Polls `condition` until it gives something truthy and returns that; throws with `what` after `ms`. */
 export async function until(what, condition, ms = 10_000) {
   const end = Date.now() + limit(ms);
@@ -21,6 +24,7 @@ export async function until(what, condition, ms = 10_000) {
       if (value) return value;
       last = undefined;
     } catch (error) {
+      if (error instanceof Hopeless) throw error;
       last = error;
     }
     if (Date.now() > end) {
