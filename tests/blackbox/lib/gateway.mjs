@@ -23,11 +23,12 @@ const BROKEN = /AddressSanitizer|LeakSanitizer|runtime error:|assertion failed|A
 
 export class Gateway {
   /**
-   * upstreams: {name: url}, routes: {'/prefix': url}, workers, args: further flags, env.
-   * expectDeaths: the test kills workers itself, so lines about broken workers are no failure.
+   * upstreams: {name: url}, routes: {'/prefix': url}, workers, args: further flags, env;
+   * dir: of another gateway; through: a command that runs it (prlimit ...).
    */
-  static async start({ upstreams = {}, routes = {}, workers = 2, args = [], env = {}, listen = ['127.0.0.1:0'], admin = '127.0.0.1:0', dir } = {}) {
+  static async start({ upstreams = {}, routes = {}, workers = 2, args = [], env = {}, listen = ['127.0.0.1:0'], admin = '127.0.0.1:0', dir, through = [] } = {}) {
     const gateway = new Gateway();
+    gateway.borrowed = dir !== undefined;
     gateway.dir = dir ?? mkdtempSync(join(tmpdir(), 'mcpgate-test-'));
     gateway.runDir = join(gateway.dir, 'run');
     gateway.stateDir = join(gateway.dir, 'state');
@@ -35,7 +36,8 @@ export class Gateway {
     all.push('--admin', admin, '--workers', String(workers), '--run-dir', gateway.runDir, '--state-dir', gateway.stateDir);
     for (const [name, url] of Object.entries(upstreams)) all.push('--upstream', `${name}=${url}`);
     for (const [prefix, url] of Object.entries(routes)) all.push('--route', `${prefix}=${url}`);
-    gateway.process = new Process(program('mcpgate'), [...all, ...args], { env, name: 'mcpgate' });
+    const command = [...through, program('mcpgate'), ...all, ...args];
+    gateway.process = new Process(command[0], command.slice(1), { env, name: 'mcpgate' });
     try {
       const ready = await gateway.process.line(READY);
       gateway.listening = ready[1].split(/,? /).filter(Boolean);
@@ -155,6 +157,6 @@ export class Gateway {
   }
 
   removeDir() {
-    if (existsSync(this.dir)) rmSync(this.dir, { recursive: true, force: true });
+    if (!this.borrowed && existsSync(this.dir)) rmSync(this.dir, { recursive: true, force: true });
   }
 }

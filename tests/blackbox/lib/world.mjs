@@ -2,6 +2,8 @@
 // What one test builds up. It is taken down in the order: clients, gateways (with their checks), servers.
 
 import { test } from 'node:test';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Gateway, program } from './gateway.mjs';
@@ -42,29 +44,44 @@ export class World {
     return upstream;
   }
 
-  #process(p) {
+  /** A directory that goes at the end. */
+  directory() {
+    const dir = mkdtempSync(join(tmpdir(), 'mcpgate-test-'));
+    this.#servers.unshift(() => rmSync(dir, { recursive: true, force: true }));
+    return dir;
+  }
+
+  /** A file with this text in a directory of its own; gives its path. */
+  file(name, text) {
+    const path = join(this.directory(), name);
+    writeFileSync(path, text);
+    return path;
+  }
+
+  /** A program that runs until the end of the test. */
+  process(file, args, options) {
+    const p = new Process(file, args, options);
     this.#servers.push(() => p.stop('SIGKILL'));
     return p;
   }
 
   /** mcpload serve: a fast mock upstream. */
   async load(...args) {
-    const p = this.#process(new Process(program('mcpload'), ['serve', '--listen', '127.0.0.1:0', ...args], { name: 'mcpload serve' }));
+    const p = this.process(program('mcpload'), ['serve', '--listen', '127.0.0.1:0', ...args], { name: 'mcpload serve' });
     const [, url] = await p.line(/mcpload: serving on (http:\/\/\S+)/);
     return Object.assign(p, { url });
   }
 
-  /** A server of the reference implementation; the port is found by asking the system for a free one first. */
+  /** @modelcontextprotocol/server-everything. */
   async everything() {
-    const file = join(here, '../servers/everything.mjs');
-    const p = this.#process(new Process(process.execPath, [file], { name: 'server-everything' }));
+    const p = this.process(process.execPath, [join(here, '../servers/everything.mjs')], { name: 'server-everything' });
     const [, url] = await p.line(/listening on (http:\/\/\S+)/);
     return Object.assign(p, { url });
   }
 
   /** A 2026-07-28 server (servers/modern.mjs). */
   async modern() {
-    const p = this.#process(new Process(process.execPath, [join(here, '../servers/modern.mjs')], { name: 'modern.mjs' }));
+    const p = this.process(process.execPath, [join(here, '../servers/modern.mjs')], { name: 'modern.mjs' });
     const [, url] = await p.line(/listening on (http:\/\/\S+)/);
     return Object.assign(p, { url });
   }
