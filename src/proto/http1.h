@@ -8,7 +8,7 @@
  *      POST /mcp HTTP/1.1\r\n  Host: a\r\n ...  \r\n  body...
  *      |<------------ head: *ret_used bytes ---------->|
  *
- * What is bad (each has a vector in tests/unit/proto_http1.c): bare CR or LF, obs-fold, white space before
+ * What is bad (each has a vector in tests/unit/http1_vectors.h): bare CR or LF, obs-fold, white space before
  * ':', empty or non-token field names, NUL and other control bytes in values, Content-Length together with
  * Transfer-Encoding, a Content-Length that is not one plain decimal number (no list, sign, leading zero; at
  * most 18 digits), a Transfer-Encoding that is not exactly "chunked", any Transfer-Encoding in HTTP/1.0, a
