@@ -225,12 +225,17 @@ explain(const struct listener *l, int r, char *why, size_t why_size)
     return r;
 }
 
+/* Port 0 may be asked for twice, for clients and for the admin: the role is part of the key. */
 static struct listener *
-find(struct listeners *set, struct text text)
+find(struct listeners *set, const struct config *config, const struct cfg_listener *want)
 {
-    for (size_t i = 0; i < sizeof set->items / sizeof *set->items; i++)
-        if (set->items[i].text[0] && text_eq(text_of(set->items[i].text), text))
-            return &set->items[i];
+    struct text text = cfg_text(config, want->text);
+
+    for (size_t i = 0; i < sizeof set->items / sizeof *set->items; i++) {
+        struct listener *l = &set->items[i];
+        if (l->text[0] && l->is_admin == (want == &config->admin) && text_eq(text_of(l->text), text))
+            return l;
+    }
     return NULL;
 }
 
@@ -245,6 +250,7 @@ claim(struct listeners *set, const struct config *config, const struct cfg_liste
             continue;
         snprintf(l->text, sizeof l->text, "%.*s", (int)text.len, text.at);
         l->is_unix = want->is_unix;
+        l->is_admin = want == &config->admin;
         return l;
     }
     UNREACHABLE(); /* there is room for the addresses of two configurations */
@@ -274,7 +280,7 @@ static int
 open_one(struct listeners *set, const struct config *config, const struct cfg_listener *want, unsigned count,
          char *why, size_t why_size)
 {
-    struct listener *l = find(set, cfg_text(config, want->text));
+    struct listener *l = find(set, config, want);
     const char *congestion = cfg_text(config, config->congestion).at;
     int r = 0;
 
@@ -323,11 +329,11 @@ wanted(const struct listener *l, const struct config *config)
     if (!config)
         return 0;
     listen_on = cfg_items(config, config->listen);
+    if (l->is_admin)
+        return !config->admin_off && text_eq(text_of(l->text), cfg_text(config, config->admin.text)) ? 1 : 0;
     for (uint32_t i = 0; i < config->listen.count; i++)
         if (text_eq(text_of(l->text), cfg_text(config, listen_on[i].text)))
             return l->is_unix ? 1 : (unsigned)config->workers;
-    if (!config->admin_off && text_eq(text_of(l->text), cfg_text(config, config->admin.text)))
-        return 1;
     return 0;
 }
 
@@ -342,7 +348,7 @@ listeners_keep(struct listeners *set, const struct config *config)
 struct listener *
 listeners_find(struct listeners *set, const struct config *config, const struct cfg_listener *want)
 {
-    struct listener *l = find(set, cfg_text(config, want->text));
+    struct listener *l = find(set, config, want);
 
     ASSERT(l);
     return l;

@@ -30,6 +30,7 @@ struct listener {
     char text[128]; /* as configured: the key by which a reload finds it again; "" when the entry is free */
     char url[160];  /* for people: http://127.0.0.1:8080 with the port that was picked, or unix:/path */
     bool is_unix;
+    bool is_admin; /* part of the key: the admin and the clients may both ask for port 0 */
     union {
         struct sockaddr any;
         struct sockaddr_storage storage;
