@@ -30,7 +30,7 @@ parse(const struct head_vector *v, bool reply, const char *at, uint32_t len, uin
 static void
 check_arrival(const struct head_vector *v, bool reply, uint32_t first)
 {
-    struct summary got;
+    struct summary got = {.text = "more"};
     enum parse_result r = PARSE_MORE;
     uint32_t scanned = 0;
 
@@ -272,6 +272,21 @@ Test(http1, allows_as_many_fields_as_the_limit)
         if (fields - 1 <= HTTP1_HEADERS_MAX)
             cr_assert_eq(reason_with(bytes, strlen(bytes), &with, false, &at), CLOSE_HEAD_TOO_LARGE);
         end[6] = 0;
+    }
+}
+
+Test(http1, reports_control_bytes_bare_line_ends_and_folds_before_the_end_of_a_slow_head)
+{
+    static const char *const faults[] = {"\001", "\177", "\n", "\ra", "\r\r", "\r\n ", "\r\n\t"};
+
+    for (size_t i = 0; i < COUNT(faults); i++) {
+        char bytes[128];
+        const int n = snprintf(bytes, sizeof bytes, "GET / HTTP/1.1\r\nHost: a\r\nX: %s", faults[i]);
+        const struct http1_limits with = {.line = 100, .head = 1000, .headers = 10};
+        uint32_t at;
+
+        cr_assert_eq(reason_with(bytes, (size_t)n, &with, false, &at), CLOSE_BAD_REQUEST, "fault %zu", i);
+        cr_assert_eq(at, n, "fault %zu: reported after %u of %d bytes", i, at, n);
     }
 }
 
