@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 /* The longest sleep: the watchdog wants a sign of life (stats_turn). */
-enum { TURN_MAX_MS = 500 };
+enum { TURN_MAX_MS = 500, CLOSE_TURNS_MAX = 100 };
 
 struct text
 worker_date(struct worker *w)
@@ -72,7 +72,7 @@ static void
 open_listeners(struct worker *w)
 {
     const struct child *child = w->child;
-    const struct cfg_listener *listen = cfg_items(w->config, w->config->listen);
+    const struct cfg_listener *listen = cfg_listeners(w->config);
 
     for (uint32_t i = 0; i < child->h.listeners; i++) {
         enum client_via via = w->is_admin ? VIA_ADMIN : listen[i].is_unix ? VIA_UNIX : VIA_TCP;
@@ -109,8 +109,8 @@ on_drain_over(struct ring *ring, struct timer *timer)
         h1_abort(container_of(node, struct h1, node), CLOSE_DRAIN);
 }
 
-static void
-start_drain(struct worker *w, uint32_t ms)
+void
+worker_drain(struct worker *w, uint32_t ms)
 {
     if (!w->draining) {
         stats_slot_set_state(w->stats, SLOT_DRAINING);
@@ -148,10 +148,10 @@ take_control(struct worker *w, const struct control *msg, int *fds, unsigned fd_
         if (w->is_admin)
             w->not_ready = true;
         else
-            start_drain(w, msg->ms);
+            worker_drain(w, msg->ms);
         break;
     case CONTROL_STOP:
-        start_drain(w, 0);
+        worker_drain(w, 0);
         break;
     case CONTROL_ADOPT:
         while (fd_count && !w->draining)
@@ -186,7 +186,7 @@ on_control(struct op *op, int result, struct buf *buf, bool more)
     }
     if (n == 0)
         _exit(1); /* the supervisor is dead */
-    if (!more)
+    if (!more && !w->ended)
         ring_poll(w->ring, op, w->child->control_fd, POLLIN, on_control);
 }
 
@@ -218,29 +218,18 @@ mirror_counters(struct worker *w)
     stats_set(s, STAT_upstream_sent, n->sent_bytes[LINK_UPSTREAM]);
 }
 
-static void
-turn(struct worker *w)
+int
+worker_open(struct worker *w, struct child *child, bool is_admin, char *why, size_t why_size)
 {
-    uint64_t messages;
-
-    ring_reap(w->ring);
-    net_flush(&w->net);
-    messages = w->net.stats.messages;
-    w->net.stats.messages = 0;
-    mirror_counters(w);
-    stats_turn(w->stats, ring_now(w->ring));
-    ring_wait(w->ring, TURN_MAX_MS);
-    if (messages)
-        stats_observe_many(w->stats, HIST_in_gateway, ring_submitted(w->ring) - ring_now(w->ring), messages);
-}
-
-static int
-set_up(struct worker *w, char *why, size_t why_size)
-{
-    const struct config *c = w->config;
+    const struct config *c = child->config;
     struct ring_config rc = {.spin = c->spin == SPIN_ON};
-    int err = ring_new(&rc, &w->ring, why, why_size);
+    int err;
 
+    *w = (struct worker){.child = child,
+                         .config = c,
+                         .stats = segment_slot(child->segment, child->h.slot),
+                         .is_admin = is_admin};
+    err = ring_new(&rc, &w->ring, why, why_size);
     if (err < 0)
         return err;
     slab_init(&w->slab, c->max_memory);
@@ -255,9 +244,61 @@ set_up(struct worker *w, char *why, size_t why_size)
     list_init(&w->clients);
     list_init(&w->exchanges);
     err = upstreams_init(w);
-    if (err < 0)
+    if (err < 0) {
         snprintf(why, why_size, "not enough memory for the upstreams' tables");
-    return err;
+        return err;
+    }
+    if (child->control_fd >= 0)
+        ring_poll(w->ring, &w->control, child->control_fd, POLLIN, on_control);
+    open_listeners(w);
+    if (!is_admin) {
+        upstreams_set_resolver(w, child->fds[FD_RESOLVE]);
+        health_start(w);
+    }
+    return 0;
+}
+
+bool
+worker_turn(struct worker *w, unsigned max_ms)
+{
+    uint64_t messages;
+
+    ring_reap(w->ring);
+    net_flush(&w->net);
+    mirror_counters(w);
+    stats_turn(w->stats, ring_now(w->ring));
+    if (is_drained(w) && !w->ended) {
+        w->ended = true;
+        upstreams_close_idle(w);
+        return false;
+    }
+    messages = w->net.stats.messages;
+    w->net.stats.messages = 0;
+    ring_wait(w->ring, max_ms);
+    if (messages)
+        stats_observe_many(w->stats, HIST_in_gateway, ring_submitted(w->ring) - ring_now(w->ring), messages);
+    return true;
+}
+
+void
+worker_close(struct worker *w)
+{
+    unsigned turns = 0;
+
+    /* What is still in flight comes home within a few turns: the upstreams' connections and our own polls. */
+    if (w->child->control_fd >= 0)
+        ring_cancel(w->ring, &w->control);
+    upstreams_set_resolver(w, -1);
+    while ((w->conn_pool.used || op_busy(&w->control) || op_busy(&w->upstreams.resolve_op)) &&
+           turns++ < CLOSE_TURNS_MAX)
+        worker_turn(w, 1);
+    upstreams_done(w);
+    net_done(&w->net);
+    pool_done(&w->client_pool);
+    pool_done(&w->conn_pool);
+    pool_done(&w->exchange_pool);
+    slab_done(&w->slab);
+    ring_free(&w->ring);
 }
 
 static int
@@ -266,31 +307,18 @@ run(struct child *child, bool is_admin)
     static struct worker worker; /* too large for a stack; one per process */
     struct worker *w = &worker;
     char why[240] = "";
-    int err;
+    int err = worker_open(w, child, is_admin, why, sizeof why);
 
-    *w = (struct worker){.child = child,
-                         .config = child->config,
-                         .stats = segment_slot(child->segment, child->h.slot),
-                         .is_admin = is_admin};
-    err = set_up(w, why, sizeof why);
     if (err < 0) {
         control_send(child->control_fd, CONTROL_FAILED, child->h.epoch, (uint32_t)-err, 0, why, NULL, 0);
         return 1;
     }
-    ring_poll(w->ring, &w->control, child->control_fd, POLLIN, on_control);
-    open_listeners(w);
-    if (!is_admin) {
-        upstreams_set_resolver(w, child->fds[FD_RESOLVE]);
-        health_start(w);
-    }
     stats_slot_set_state(w->stats, SLOT_READY);
     control_send(child->control_fd, CONTROL_READY, child->h.epoch, 0, 0, NULL, NULL, 0);
-    while (!is_drained(w))
-        turn(w);
-    w->ended = true;
-    upstreams_close_idle(w);
-    turn(w);
+    while (worker_turn(w, TURN_MAX_MS))
+        ;
     control_send(child->control_fd, CONTROL_DRAINED, child->h.epoch, 0, 0, NULL, NULL, 0);
+    worker_close(w);
     return 0;
 }
 

@@ -60,6 +60,16 @@ struct worker {
     bool not_ready; /* admin: the gateway is about to end */
 };
 
+/* The life of a worker, turn by turn; the role entries below and the tests on the simulator run it.
+ * worker_open: 0, or a negated errno and one line in why[]. A child without control socket (control_fd < 0)
+ * has no supervisor. worker_turn sleeps at most `max_ms` and is false when the worker is drained.
+ * worker_close asserts that everything came home. */
+int worker_open(struct worker *w, struct child *child, bool is_admin, char *why, size_t why_size);
+bool worker_turn(struct worker *w, unsigned max_ms);
+void worker_close(struct worker *w);
+/* As CONTROL_DRAIN: no new connections, open requests have `ms`. */
+void worker_drain(struct worker *w, uint32_t ms);
+
 /* Role entries for proc: run until the supervisor says so; return the exit status. */
 int worker_main(struct child *child);
 int admin_main(struct child *child);
