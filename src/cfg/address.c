@@ -219,7 +219,7 @@ parse_http_url(struct text rest, struct cfg_url *ret, struct cfg_refusal *refusa
 {
     uint32_t end = index_of(rest, '/');
     struct text authority = {rest.at, end};
-    struct cfg_url parsed = {.path = TEXT("/")};
+    struct cfg_url parsed = {.path = TEXT("/"), .unix_path = TEXT("")};
 
     if (end < rest.len)
         parsed.path = after(rest, end);
@@ -263,7 +263,7 @@ cfg_parse_listener(struct text listener, struct cfg_place *ret, const char **ret
 {
     static const char *const forms = "is not an address to listen on: use ADDR:PORT such as 127.0.0.1:8080, "
                                      "[IPV6]:PORT or unix:PATH";
-    struct cfg_place place = {0};
+    struct cfg_place place = {.path = TEXT("")};
     struct text host;
     uint32_t colon = listener.len;
 

@@ -35,19 +35,17 @@ arena_copy(struct arena *arena, const char *s, size_t len)
 char *
 arena_print(struct arena *arena, const char *format, ...)
 {
-    va_list args, again;
-    char *text;
+    va_list args;
+    char *text, *copy;
     int n;
 
     va_start(args, format);
-    va_copy(again, args);
-    n = vsnprintf(NULL, 0, format, args);
-    ASSERT(n >= 0);
-    text = arena_get(arena, (size_t)n + 1);
-    vsnprintf(text, (size_t)n + 1, format, again);
-    va_end(again);
+    n = vasprintf(&text, format, args);
     va_end(args);
-    return text;
+    ASSERT(n >= 0);
+    copy = arena_copy(arena, text, (size_t)n);
+    free(text);
+    return copy;
 }
 
 void

@@ -102,7 +102,7 @@ cfg_print_help(FILE *out)
     fputs("\nOther\n", out);
     for (unsigned i = 0; i < cfg_extra_flags_count; i++)
         print_extra(out, width, &cfg_extra_flags[i]);
-    fputs("\nTIME is a number with ms, s, m or h (without one: seconds), BYTES one with k, m, g or t.\n"
+    fputs("\nTIME is a number with ms, s, m or h, or of seconds; BYTES one with k, m, g or t.\n"
           "The manual is mcpgate(8).\n",
           out);
 }

@@ -22,7 +22,8 @@ blob_add(struct blob *b, const void *bytes, size_t len, uint32_t align)
         uint32_t room = (uint32_t)(off + len) * 2;
         char *larger = arena_get(b->arena, room);
 
-        memcpy(larger, b->at, b->len);
+        if (b->len)
+            memcpy(larger, b->at, b->len);
         b->at = larger;
         b->room = room;
     }
