@@ -652,19 +652,27 @@ ring_set_connect_buffers(struct ring *ring, unsigned receive_bytes, unsigned sen
 
 /* --- the turn --- */
 
-static void
+/* As many as there are buffers. True when some must wait for the next turn although buffers may be left:
+ * those who went first may have nothing to receive, so the ring must not sleep before the others had their
+ * turn. */
+static bool
 restart_parked(struct ring *ring)
 {
+    bool again = false;
+
     for (unsigned i = 0; i < RING_GROUPS; i++) {
         struct group *g = &ring->groups[i];
+        unsigned home = g->count - g->out;
 
-        for (unsigned home = g->count - g->out; g->parked && home; home--) {
+        for (unsigned n = 0; g->parked && n < home; n++) {
             struct op *op = g->parked;
 
             unlink_op(&g->parked, &g->parked_end, op);
             arm_recv(ring, op);
         }
+        again |= g->parked && home;
     }
+    return again;
 }
 
 static void
@@ -683,10 +691,11 @@ void
 ring_wait(struct ring *ring, unsigned max_ms)
 {
     uint64_t now_ms = ring->now_ns / 1000000, next_ms, sleep_ms = max_ms;
+    bool again;
 
-    restart_parked(ring);
+    again = restart_parked(ring);
     next_ms = wheel_next_ms(&ring->wheel);
-    if (ring->deferred || next_ms <= now_ms)
+    if (again || ring->deferred || next_ms <= now_ms)
         sleep_ms = 0;
     else if (next_ms - now_ms < sleep_ms)
         sleep_ms = next_ms - now_ms;
