@@ -20,7 +20,7 @@
 static void
 bytes_add(struct sim_bytes *b, const void *bytes, size_t count)
 {
-    if (b->start + b->count + count >= b->size) {
+    if (b->start && b->start + b->count + count >= b->size) {
         memmove(b->at, b->at + b->start, b->count);
         b->start = 0;
     }
