@@ -43,10 +43,9 @@ Test(timer, an_empty_wheel_has_no_next_time)
 
 Test(timer, runs_at_its_millisecond_and_not_before)
 {
-    static const uint64_t distances[] = {1,        2,          63,        64,     65,      127,
-                                         4095,     4096,       4097,      262143, 262144,  262145,
-                                         16777215, 16777216,   16777217,  99999,  7654321, 86400000,
-                                         31536000, 1ull << 40, 1ull << 50};
+    static const uint64_t distances[] = {1,        2,     63,      64,       65,       127,       4095,
+                                         4096,     4097,  262143,  262144,   262145,   16777215,  16777216,
+                                         16777217, 99999, 7654321, 86400000, 31536000, 1ull << 36};
     static const uint64_t starts[] = {0, 1, 63, 64, 4095, 262143, 16777215, 16777216, 1234567890123};
 
     for (size_t s = 0; s < sizeof starts / sizeof *starts; s++)
