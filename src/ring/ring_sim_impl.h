@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Inside the simulator: the structs that its three files share.
+ * Inside the simulator: the structs that its four files share.
  *
- *     ring_sim.c        ring.h: operations, submission, completions, buffers, timers
+ *     ring_sim.c        ring.h: starting operations, the turn, timers
+ *     ring_sim_kernel.c submission, what operations do, completions, buffers
  *     ring_sim_net.c    what the kernel and the network are in a real run: descriptors, connections, peers
  *     ring_sim_world.c  the world: seeds, faults, steps, virtual time, running and closing
  *
@@ -17,7 +18,13 @@
 
 #include <setjmp.h>
 
-enum { SIM_FD_BASE = 1000, SIM_ADDRESS_MAX = 120, SIM_WINDOW = 256 << 10, SIM_LATE_MAX_MS = 20 };
+enum {
+    SIM_FD_BASE = 1000,
+    SIM_ADDRESS_MAX = 120,
+    SIM_WINDOW = 256 << 10,
+    SIM_LATE_MAX_MS = 20,
+    MS_NS = 1000000
+};
 
 struct sim_bytes { /* first in, first out */
     uint8_t *at;
@@ -222,13 +229,23 @@ void sim_end_reset(struct sim *sim, struct sim_end *end); /* a reset arrives her
 void sim_net_deliver(struct sim *sim);
 void sim_net_done(struct sim *sim);
 
-/* --- ring_sim.c --- */
+/* --- ring_sim_kernel.c --- */
 
+void ring_sim_group_open(struct ring *ring, unsigned id, unsigned count, unsigned size);
+void ring_sim_group_close(struct sim_group *g);
+void ring_sim_submit(struct ring *ring);
 void ring_sim_wake(struct ring *ring, struct sim_file *file); /* tries its operations again */
 void ring_sim_signal(struct ring *ring, int fd, unsigned revents);
+void ring_sim_restart_parked(struct ring *ring);
+bool ring_sim_parked_can_start(const struct ring *ring);
+/* Accepts that will be tried again and late cancels: when the first is due, and doing those that are. */
+uint64_t ring_sim_timed_ns(const struct ring *ring, bool cancels_only);
+void ring_sim_run_timed(struct ring *ring);
+
+/* --- ring_sim.c --- */
+
 /* When what was begun goes on: now, later, or UINT64_MAX when nothing is on its way. */
 uint64_t ring_sim_pending_ns(const struct ring *ring);
-void ring_sim_submit(struct ring *ring);
 void ring_sim_check_idle(struct ring *ring);
 /* Frees the ring with all that is in flight; no done() is called. */
 void ring_sim_abandon(struct ring *ring);

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { MS_NS = 1000000, TURN_MS = 1000 };
+enum { TURN_MS = 1000 };
 
 struct sim *sim_current;
 
