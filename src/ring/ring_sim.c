@@ -180,6 +180,15 @@ ring_accept(struct ring *ring, struct op *op, int fd, op_done *done)
 }
 
 int
+ring_accept_now(struct ring *ring, int fd)
+{
+    struct sim_file *listener = sim_file_find(ring->sim, fd);
+
+    ASSERT(listener && !listener->closing && listener->kind == SIM_FILE_LISTENER);
+    return sim_file_accept(ring->sim, listener);
+}
+
+int
 ring_connect(struct ring *ring, struct op *op, const struct sockaddr *addr, socklen_t addr_len, op_done *done)
 {
     struct sim_file *file = sim_file_new(ring->sim, SIM_FILE_STREAM);

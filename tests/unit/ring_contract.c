@@ -291,6 +291,25 @@ Test(ring, accept_can_be_cancelled_while_no_descriptor_is_left)
     close_world();
 }
 
+Test(ring, what_a_cancelled_accept_left_can_be_taken_at_once)
+{
+    int fd;
+
+    open_world(16, 256);
+    turn();
+    ring_cancel(ring, &accept_op);
+    RUN_UNTIL(!op_busy(&accept_op));
+    cr_assert_eq(ring_accept_now(ring, world_listener()), -EAGAIN);
+    struct far *late = far_connect();
+    fd = ring_accept_now(ring, world_listener());
+    cr_assert_geq(fd, 0);
+    cr_assert_eq(ring_accept_now(ring, world_listener()), -EAGAIN);
+    ring_close(ring, fd);
+    RUN_UNTIL(far_eof(late));
+    far_close(late);
+    close_world();
+}
+
 Test(ring, peer_is_the_far_address)
 {
     static const uint8_t loopback[16] = {[10] = 0xff, 0xff, 127, 0, 0, 1};
