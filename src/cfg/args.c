@@ -167,7 +167,7 @@ apply_port(struct draft *d, const struct given *g)
 
     if (setting->layer == g->origin.layer)
         return draft_fail(d, &g->origin,
-                          "'%.16s' and --listen or another -p: use one --listen for each address", g->value);
+                          "'%.16s' beside --listen or another -p: use one --listen for each address", g->value);
     if (cfg_parse_listener(text_of(text), &place, &reason) < 0)
         return draft_fail(d, &g->origin, "'%.64s' is not a port: use a number from 0 to 65535", g->value);
     return draft_set(d, listen, text, &g->origin);

@@ -7,6 +7,7 @@
 #include "cfg/cfg.h"
 
 #include <criterion/criterion.h>
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,15 +43,30 @@ load_args(struct cfg_result *ret, const char **argv)
         cr_assert(!failed_.config && failed_.fd == -1);                                                      \
     } while (0)
 
-/* A fresh directory becomes the working directory; `text` goes to the file `name` in it. */
+static char test_dir[] = "/tmp/mcpgate-cfg-XXXXXX";
+
+static inline void
+remove_test_dir(void)
+{
+    DIR *dir = opendir(test_dir);
+
+    for (struct dirent *entry; dir && (entry = readdir(dir));)
+        unlinkat(dirfd(dir), entry->d_name, 0);
+    if (dir)
+        closedir(dir);
+    rmdir(test_dir);
+}
+
+/* A fresh directory becomes the working directory, until the test ends; `text` goes to the file `name` in it.
+ */
 static inline void
 write_file(const char *name, const char *text)
 {
-    static char dir[] = "/tmp/mcpgate-test-XXXXXX";
     static bool made;
     FILE *f;
 
-    cr_assert(made || (mkdtemp(dir) && chdir(dir) == 0), "no working directory");
+    if (!made)
+        cr_assert(mkdtemp(test_dir) && chdir(test_dir) == 0 && atexit(remove_test_dir) == 0);
     made = true;
     f = fopen(name, "w");
     cr_assert(f && fputs(text, f) >= 0 && fclose(f) == 0);
