@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A load run on one ring. Three files:
+ *
+ *     load_main.c   flags, the plan, start and end, the report
+ *     load.c        the run: windows of time, who starts a request when (closed loop, open loop), progress
+ *     load_conn.c   one connection: connect, session, request, reply
+ *
+ * Time:   begin ......... window_begin_ns ................ window_end_ns ....... all answered
+ *         warm-up         what is measured                 drain: nothing new starts
+ */
+#ifndef MCPLOAD_LOAD_H
+#define MCPLOAD_LOAD_H
+
+#include "base/list.h"
+#include "pacer.h"
+#include "reply.h"
+#include "request.h"
+#include "ring/ring.h"
+#include "tally.h"
+
+struct load_config {
+    const char *url, *kind, *method, *tool, *args, *json, *slow_path;
+    struct flag_list headers;
+    uint64_t connections, streams, slow_readers, idle;
+    uint64_t body_bytes, rcvbuf;
+    uint64_t duration_ns, warmup_ns, timeout_ns, think_ns;
+    double rate;
+    bool list, quiet;
+};
+
+/* What a connection is for. */
+enum load_role {
+    ROLE_WORK,   /* does requests */
+    ROLE_STREAM, /* holds an event stream open */
+    ROLE_SLOW,   /* stops to read after a reply's head */
+    ROLE_IDLE,   /* does one request and stays open */
+};
+
+enum conn_state {
+    CONN_CLOSED, /* no socket */
+    CONN_QUEUED, /* wants to connect, but enough others do */
+    CONN_CONNECTING,
+    CONN_READY,   /* open, no request; a ROLE_WORK one is on load->ready, thinks, or starts at once */
+    CONN_BUSY,    /* a request is under way */
+    CONN_HELD,    /* ROLE_SLOW: no longer reads */
+    CONN_CLOSING, /* waits for its operations */
+};
+
+struct load;
+
+struct load_conn {
+    struct load *load;
+    struct list_node node; /* load->ready, or load->queued */
+    struct op recv, send;
+    struct timer timer; /* the request's limit, thinking, waiting to try again */
+    int fd;
+    uint8_t state, role, message; /* enum conn_state, load_role, message (under way or next) */
+    bool wanted;                  /* a request waits for the connection or the session to be there */
+    bool measured;                /* it started inside the window */
+    bool replied;                 /* all of the reply was read; the send may still be under way */
+    bool answered;                /* SSE: the event with the response was seen */
+    bool settled;                 /* counted in load->settled */
+    bool stamp_wanted;            /* start_ns becomes the time of the submit */
+    uint8_t outcome;              /* enum error_kind of the reply under way */
+    uint32_t id;
+    uint64_t start_ns, began_ns; /* start_ns: the intended one in open loop */
+    uint64_t event_ns, gap_ns;   /* of the last event; 0: none yet */
+    struct reply reply;
+    struct bytes request;
+    size_t id_at;
+    struct iovec iov[2];
+    unsigned iov_at, iov_count;
+    char session[REPLY_SESSION_MAX];
+    uint32_t session_len;
+    char version[16];
+};
+
+enum load_phase { PHASE_WARMUP, PHASE_MEASURE, PHASE_DRAIN, PHASE_CLOSE };
+
+struct load {
+    struct load_config config;
+    struct plan plan;
+    struct text echo; /* the text that tools/call echo must bring back; len 0: not checked */
+    struct ring *ring;
+    struct pacer pacer;
+    struct pacer_item start_due; /* open loop */
+    struct timer phase_timer, progress_timer;
+    struct op signals;
+    int signal_fd;
+    uint8_t phase; /* enum load_phase */
+    struct load_conn *conns;
+    uint32_t conn_count, open_count, connecting, busy;
+    uint32_t to_settle, settled; /* connections beside the work that have to stand before the window begins */
+    struct list_node ready, queued;
+    struct load_conn **fresh; /* began a request in this turn */
+    uint32_t fresh_count;
+    uint32_t next_id;
+    uint64_t begin_ns, window_begin_ns, window_end_ns;
+    uint64_t due, started; /* open loop: requests due so far, and started */
+    uint64_t progress_requests, progress_events, requests_all, events_all;
+    struct tally tally;
+};
+
+/* load_conn.c */
+void load_conn_init(struct load *load, struct load_conn *conn, enum load_role role);
+/* Starts a request, connecting first if need be. `intended_ns` 0: it starts when it is submitted. The
+ * connection is CONN_READY (and on no list) or CONN_CLOSED. */
+void load_conn_begin(struct load_conn *conn, uint64_t intended_ns);
+void load_conn_close(struct load_conn *conn);
+void load_conn_done(struct load_conn *conn);
+
+/* load.c; called by the connections */
+void load_conn_is_ready(struct load *load, struct load_conn *conn);
+void load_conn_is_closed(struct load *load, struct load_conn *conn);
+void load_settled(struct load *load, struct load_conn *conn);
+void load_error(struct load *load, enum error_kind kind);
+/* True while the event or request that happens now is to be measured. */
+bool load_in_window(const struct load *load);
+
+/* Runs until all is answered and closed. 0 or a negated errno with one line in why[]. */
+int load_run(struct load *load, char *why, size_t why_size);
+
+/* check.c: whether `json` is the right response to the request with this id. ERROR_NONE, or what is wrong.
+ * *ret_notification: it is a notification or a request, not a response. */
+enum error_kind check_reply(struct text json, uint32_t id, struct text echo, bool *ret_notification);
+/* The revision in the result of initialize; left as it is when there is none. */
+void check_version(struct text json, char *ret_version, size_t size);
+/* The text that tools/call `tool` with these arguments is expected to bring back, decoded; false when none
+ * is. */
+bool check_expected_echo(const char *tool, struct text args, struct bytes *ret_text);
+
+#endif

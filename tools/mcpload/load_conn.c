@@ -1,0 +1,517 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One connection of a load run: connect, session, request, reply. Who starts what when is load.c's. */
+#include "load.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+enum { CONNECTING_MAX = 128, RETRY_MS = 10, SLOW_RCVBUF = 64 << 10, STAMP_DIGITS = 17, STAMP_WITHIN = 160 };
+
+static void on_recv(struct op *op, int result, struct buf *buf, bool more);
+static void send_request(struct load_conn *conn);
+
+/* --- open and close --- */
+
+static void
+on_retry(struct ring *ring, struct timer *timer)
+{
+    struct load_conn *conn = container_of(timer, struct load_conn, timer);
+
+    load_conn_is_closed(conn->load, conn);
+}
+
+static void
+released(struct load_conn *conn)
+{
+    struct load *load = conn->load;
+
+    if (op_busy(&conn->recv) || op_busy(&conn->send))
+        return;
+    ring_close(load->ring, conn->fd);
+    load->open_count--;
+    conn->state = CONN_CLOSED;
+    if (conn->wanted && load->phase < PHASE_DRAIN && conn->outcome == ERROR_NONE)
+        load_conn_begin(conn, conn->start_ns);
+    else if (conn->outcome != ERROR_NONE) /* not at once: the peer may be down */
+        timer_set(load->ring, &conn->timer, RETRY_MS, on_retry);
+    else
+        load_conn_is_closed(load, conn);
+}
+
+void
+load_conn_close(struct load_conn *conn)
+{
+    struct load *load = conn->load;
+
+    timer_stop(&conn->timer);
+    list_del(&conn->node);
+    if (conn->state == CONN_QUEUED)
+        conn->state = CONN_CLOSED;
+    if (conn->state == CONN_CLOSED || conn->state == CONN_CLOSING)
+        return;
+    if (conn->state == CONN_CONNECTING)
+        load->connecting--;
+    if (conn->state == CONN_BUSY && conn->role == ROLE_WORK)
+        load->busy--;
+    conn->state = CONN_CLOSING;
+    ring_shutdown(load->ring, conn->fd, SHUT_RDWR);
+    ring_cancel(load->ring, &conn->recv);
+    ring_cancel(load->ring, &conn->send);
+    released(conn);
+}
+
+/* The request under way, or the attempt to connect for it, is lost. */
+static void
+fail(struct load_conn *conn, enum error_kind kind)
+{
+    load_error(conn->load, kind);
+    conn->outcome = (uint8_t)kind;
+    conn->wanted = false;
+    load_conn_close(conn);
+}
+
+static void
+connect_next(struct load *load)
+{
+    struct list_node *node;
+
+    while (load->connecting < CONNECTING_MAX && (node = list_pop(&load->queued))) {
+        struct load_conn *conn = container_of(node, struct load_conn, node);
+
+        conn->state = CONN_CLOSED;
+        load_conn_begin(conn, conn->start_ns);
+    }
+}
+
+static void
+on_connect(struct op *op, int result, struct buf *buf, bool more)
+{
+    struct load_conn *conn = container_of(op, struct load_conn, send);
+    struct load *load = conn->load;
+
+    if (conn->state == CONN_CLOSING) {
+        released(conn);
+        return;
+    }
+    if (result < 0) {
+        fail(conn, ERROR_CONNECT);
+    } else {
+        load->connecting--;
+        load->tally.connects++;
+        conn->state = CONN_READY;
+        ring_recv(load->ring, &conn->recv, conn->fd, RING_SMALL, on_recv);
+        send_request(conn);
+    }
+    connect_next(load);
+}
+
+static void
+on_timeout(struct ring *ring, struct timer *timer)
+{
+    struct load_conn *conn = container_of(timer, struct load_conn, timer);
+    uint64_t age = ring_now(ring) - conn->began_ns, limit = conn->load->config.timeout_ns;
+
+    if (conn->state == CONN_CONNECTING)
+        fail(conn, ERROR_CONNECT);
+    else if (conn->state == CONN_BUSY && age < limit)
+        timer_set(ring, timer, (limit - age) / 1000000, on_timeout);
+    else if (conn->state == CONN_BUSY)
+        fail(conn, ERROR_TIMEOUT);
+}
+
+static void
+start_connect(struct load_conn *conn)
+{
+    struct load *load = conn->load;
+    const struct address *address = &load->plan.url.address;
+    uint64_t rcvbuf = load->config.rcvbuf;
+    int fd;
+
+    if (conn->role == ROLE_SLOW && !rcvbuf)
+        rcvbuf = SLOW_RCVBUF;
+    ring_set_connect_buffers(load->ring, (unsigned)rcvbuf, 0);
+    conn->outcome = ERROR_NONE;
+    fd = ring_connect(load->ring, &conn->send, (const struct sockaddr *)&address->sa, address->len,
+                      on_connect);
+    if (fd < 0) {
+        load_error(load, ERROR_CONNECT);
+        conn->outcome = ERROR_CONNECT;
+        conn->wanted = false;
+        timer_set(load->ring, &conn->timer, RETRY_MS, on_retry);
+        return;
+    }
+    conn->fd = fd;
+    conn->state = CONN_CONNECTING;
+    load->connecting++;
+    load->open_count++;
+    timer_set(load->ring, &conn->timer, load->config.timeout_ns / 1000000, on_timeout);
+}
+
+/* --- out --- */
+
+static void
+request_finished(struct load_conn *conn)
+{
+    struct load *load = conn->load;
+    bool keep = conn->reply.keep_alive && !conn->reply.until_close;
+
+    if (conn->role == ROLE_WORK)
+        load->busy--;
+    conn->state = CONN_READY;
+    if (conn->outcome != ERROR_NONE) {
+        load_error(load, conn->outcome);
+        conn->wanted = false;
+        conn->message = conn->message == MESSAGE_WORK ? MESSAGE_WORK : MESSAGE_INITIALIZE;
+        if (!keep || conn->message != MESSAGE_WORK) {
+            load_conn_close(conn);
+            return;
+        }
+        conn->outcome = ERROR_NONE;
+    }
+    if (conn->wanted) { /* the session is a step further */
+        if (keep)
+            send_request(conn);
+        else
+            load_conn_close(conn);
+        return;
+    }
+    if (conn->role != ROLE_WORK)
+        load_settled(load, conn);
+    if (!keep)
+        load_conn_close(conn);
+    else if (conn->role == ROLE_STREAM)
+        timer_set(load->ring, &conn->timer, RETRY_MS, on_retry); /* the stream has ended: the next one */
+    else
+        load_conn_is_ready(load, conn);
+}
+
+static void
+on_send(struct op *op, int result, struct buf *buf, bool more)
+{
+    struct load_conn *conn = container_of(op, struct load_conn, send);
+
+    if (result > 0 && load_in_window(conn->load))
+        conn->load->tally.sent_bytes += (uint64_t)result;
+    if (conn->state == CONN_CLOSING)
+        released(conn);
+    else if (conn->state == CONN_BUSY && conn->replied)
+        request_finished(conn);
+    /* A send that failed shows again as the end of what is received; a reply may still come before that. */
+}
+
+static void
+compose(struct load_conn *conn)
+{
+    const struct plan *plan = &conn->load->plan;
+    const char *path = conn->role == ROLE_SLOW && plan->slow_path ? plan->slow_path : plan->url.path;
+
+    conn->request.len = 0;
+    conn->id_at = request_build(plan, conn->message, path, (struct text){conn->session, conn->session_len},
+                                text_of(conn->version), &conn->request);
+}
+
+/* Which part of the window the request belongs to is decided when it starts; in open loop, when it should
+ * have. */
+static void
+stamp(struct load_conn *conn)
+{
+    struct load *load = conn->load;
+
+    conn->began_ns = ring_now(load->ring);
+    if (conn->start_ns) {
+        conn->measured = load->phase >= PHASE_MEASURE && conn->start_ns >= load->window_begin_ns &&
+                         (!load->window_end_ns || conn->start_ns < load->window_end_ns);
+        return;
+    }
+    conn->measured = load->phase == PHASE_MEASURE;
+    if (!conn->stamp_wanted)
+        load->fresh[load->fresh_count++] = conn;
+    conn->stamp_wanted = true;
+}
+
+static bool
+is_setup(const struct load_conn *conn)
+{
+    return conn->message == MESSAGE_INITIALIZE || conn->message == MESSAGE_INITIALIZED;
+}
+
+static void
+send_request(struct load_conn *conn)
+{
+    struct load *load = conn->load;
+    const struct bytes *filler = &load->plan.filler;
+    enum http_method method = METHOD_POST;
+
+    if (!conn->request.len)
+        compose(conn);
+    if (conn->id_at)
+        request_set_id(&conn->request, conn->id_at, conn->id = load->next_id++);
+    if (load->plan.kind == KIND_HTTP && strcmp(load->plan.method, "HEAD") == 0)
+        method = METHOD_HEAD;
+    reply_start(&conn->reply, method, load->plan.kind != KIND_HTTP);
+    conn->state = CONN_BUSY;
+    if (conn->role == ROLE_WORK)
+        load->busy++;
+    conn->replied = conn->answered = false;
+    conn->outcome = ERROR_NONE;
+    conn->event_ns = conn->gap_ns = 0;
+    if (is_setup(conn))
+        conn->began_ns = ring_now(load->ring);
+    else
+        stamp(conn);
+    conn->iov[0] = (struct iovec){conn->request.at, conn->request.len};
+    conn->iov[1] = (struct iovec){filler->at, filler->len};
+    conn->iov_count = filler->len && conn->message == MESSAGE_WORK ? 2 : 1;
+    timer_set(load->ring, &conn->timer, load->config.timeout_ns / 1000000, on_timeout);
+    ring_send(load->ring, &conn->send, conn->fd, conn->iov, conn->iov_count, RING_SEND_ALL, on_send);
+}
+
+void
+load_conn_begin(struct load_conn *conn, uint64_t intended_ns)
+{
+    struct load *load = conn->load;
+
+    conn->start_ns = intended_ns;
+    conn->wanted = true;
+    if (conn->state == CONN_READY) {
+        send_request(conn);
+    } else if (load->connecting < CONNECTING_MAX) {
+        start_connect(conn);
+    } else {
+        conn->state = CONN_QUEUED;
+        list_add_tail(&load->queued, &conn->node);
+    }
+}
+
+/* --- in --- */
+
+/* The sender's clock reading in an event of `mcpload serve`. */
+static void
+measure_delay(struct load_conn *conn, struct text data, uint64_t now)
+{
+    static const char mark[] = "\"ns\":\"";
+    size_t within = data.len < STAMP_WITHIN ? data.len : STAMP_WITHIN;
+    const char *at = memmem(data.at, within, mark, sizeof(mark) - 1);
+    uint64_t sent = 0;
+
+    if (!at || (size_t)(data.at + data.len - at) < sizeof(mark) - 1 + STAMP_DIGITS)
+        return;
+    at += sizeof(mark) - 1;
+    for (int i = 0; i < STAMP_DIGITS; i++)
+        sent = sent * 10 + (uint64_t)(at[i] - '0');
+    if (sent && sent <= now && now - sent < 3600000000000ull)
+        histogram_add(&conn->load->tally.measures[MEASURE_EVENT_DELAY], now - sent);
+}
+
+static void
+measure_event(struct load_conn *conn)
+{
+    struct load *load = conn->load;
+    struct histogram *measures = load->tally.measures;
+    uint64_t now = ring_now(load->ring), gap = now - conn->event_ns;
+    bool first = !conn->event_ns;
+
+    load->events_all++;
+    if (load_in_window(load)) {
+        load->tally.events++;
+        if (first && conn->measured)
+            histogram_add(&measures[MEASURE_FIRST_EVENT], now - conn->start_ns);
+        if (!first)
+            histogram_add(&measures[MEASURE_EVENT_GAP], gap);
+        if (conn->gap_ns)
+            histogram_add(&measures[MEASURE_JITTER],
+                          gap > conn->gap_ns ? gap - conn->gap_ns : conn->gap_ns - gap);
+        if (conn->role == ROLE_STREAM)
+            measure_delay(conn, conn->reply.event.data, now);
+    }
+    conn->gap_ns = first ? 0 : gap;
+    conn->event_ns = now;
+}
+
+static void
+check(struct load_conn *conn, struct text json)
+{
+    bool notification = false;
+    struct text echo = conn->message == MESSAGE_WORK ? conn->load->echo : (struct text){NULL, 0};
+
+    conn->outcome = (uint8_t)check_reply(json, conn->id, echo, &notification);
+    if (notification)
+        return;
+    conn->answered = true;
+    if (conn->message == MESSAGE_INITIALIZE && conn->outcome == ERROR_NONE)
+        check_version(json, conn->version, sizeof(conn->version));
+}
+
+static void
+on_head(struct load_conn *conn)
+{
+    struct load *load = conn->load;
+    struct reply *reply = &conn->reply;
+    bool good = reply->status / 100 == 2;
+
+    if (reply->status / 100 < 6)
+        load->tally.statuses[reply->status / 100]++;
+    if (conn->measured && conn->role == ROLE_WORK && !is_setup(conn) && good)
+        histogram_add(&load->tally.measures[MEASURE_FIRST_BYTE], ring_now(load->ring) - conn->start_ns);
+    if (conn->message == MESSAGE_INITIALIZE && good && reply->session.len &&
+        reply->session.len < REPLY_SESSION_MAX) {
+        memcpy(conn->session, reply->session.at, reply->session.len);
+        conn->session_len = reply->session.len;
+    }
+    if (conn->role == ROLE_STREAM && conn->message == MESSAGE_STREAM && good) {
+        timer_stop(&conn->timer);
+        load_settled(load, conn);
+    }
+    if (conn->role == ROLE_SLOW && conn->message == MESSAGE_WORK && good) {
+        timer_stop(&conn->timer);
+        conn->state = CONN_HELD;
+        ring_cancel(load->ring, &conn->recv);
+        load_settled(load, conn);
+    }
+}
+
+/* What comes after this message: the session opens in two steps. */
+static void
+advance(struct load_conn *conn)
+{
+    if (conn->outcome != ERROR_NONE)
+        return;
+    if (conn->message == MESSAGE_INITIALIZE) {
+        conn->message = MESSAGE_INITIALIZED;
+    } else if (conn->message == MESSAGE_INITIALIZED) {
+        conn->message = conn->role == ROLE_STREAM ? MESSAGE_STREAM : MESSAGE_WORK;
+    } else {
+        conn->wanted = false;
+        return;
+    }
+    conn->request.len = 0;
+}
+
+static void
+measure_reply(struct load_conn *conn)
+{
+    struct load *load = conn->load;
+
+    load->requests_all++;
+    if (conn->outcome != ERROR_NONE)
+        return;
+    if (load_in_window(load))
+        load->tally.finished++;
+    if (conn->measured && conn->role == ROLE_WORK) {
+        load->tally.requests++;
+        histogram_add(&load->tally.measures[MEASURE_LATENCY], ring_now(load->ring) - conn->start_ns);
+    }
+}
+
+static void
+on_end(struct load_conn *conn)
+{
+    struct load *load = conn->load;
+    struct reply *reply = &conn->reply;
+    bool rpc = load->plan.kind != KIND_HTTP &&
+               (conn->message == MESSAGE_INITIALIZE || conn->message == MESSAGE_WORK);
+
+    if (reply->status / 100 != 2) {
+        conn->outcome = ERROR_STATUS;
+        if (reply->status == 404 && conn->session_len) { /* the session is gone: begin anew */
+            conn->session_len = 0;
+            conn->message = MESSAGE_INITIALIZE;
+            conn->request.len = 0;
+        }
+    } else if (rpc && !reply->sse) {
+        check(conn, reply->text);
+    } else if (conn->message == MESSAGE_STREAM && !reply->sse) {
+        conn->outcome = ERROR_REPLY;
+    }
+    if (rpc && conn->outcome == ERROR_NONE && !conn->answered)
+        conn->outcome = ERROR_REPLY;
+    if (!is_setup(conn) && conn->message != MESSAGE_STREAM)
+        measure_reply(conn);
+    advance(conn);
+    conn->replied = true;
+    if (!op_busy(&conn->send))
+        request_finished(conn);
+}
+
+static void
+on_bytes(struct load_conn *conn, const char *at, uint32_t len)
+{
+    uint32_t used = 0, part;
+
+    while (conn->state == CONN_BUSY || conn->state == CONN_READY) {
+        switch (reply_next(&conn->reply, at + used, len - used, &part)) {
+        case REPLY_MORE:
+            return;
+        case REPLY_HEAD:
+            on_head(conn);
+            break;
+        case REPLY_EVENT:
+            measure_event(conn);
+            if (conn->load->plan.kind != KIND_HTTP && conn->message != MESSAGE_STREAM && !conn->answered)
+                check(conn, conn->reply.event.data);
+            break;
+        case REPLY_END:
+            if (used + part < len)
+                fail(conn, ERROR_REPLY); /* more than was asked for */
+            else
+                on_end(conn);
+            return;
+        case REPLY_BAD:
+            fail(conn, ERROR_REPLY);
+            return;
+        }
+        used += part;
+    }
+}
+
+/* End of file or an error of the connection. */
+static void
+on_lost(struct load_conn *conn, int result)
+{
+    struct load *load = conn->load;
+
+    if (conn->state == CONN_BUSY && result == 0 && reply_end_of_file(&conn->reply)) {
+        on_end(conn);
+    } else if (conn->state == CONN_BUSY && load->phase < PHASE_CLOSE) {
+        fail(conn, result == 0 ? ERROR_CLOSED : ERROR_RESET);
+    } else { /* between requests a server may close; a slow reader's connection may be given up */
+        load_conn_close(conn);
+    }
+}
+
+static void
+on_recv(struct op *op, int result, struct buf *buf, bool more)
+{
+    struct load_conn *conn = container_of(op, struct load_conn, recv);
+
+    if (buf) {
+        if (load_in_window(conn->load))
+            conn->load->tally.received_bytes += (uint64_t)result;
+        if (conn->state != CONN_CLOSING && conn->state != CONN_HELD)
+            on_bytes(conn, (const char *)buf->data, (uint32_t)result);
+        buf_unref(buf);
+        return;
+    }
+    if (conn->state == CONN_CLOSING)
+        released(conn);
+    else if (result != -ECANCELED)
+        on_lost(conn, result);
+}
+
+void
+load_conn_init(struct load *load, struct load_conn *conn, enum load_role role)
+{
+    conn->load = load;
+    conn->role = (uint8_t)role;
+    if (load->plan.kind == KIND_MCP)
+        conn->message = MESSAGE_INITIALIZE;
+    else
+        conn->message = role == ROLE_STREAM ? MESSAGE_STREAM : MESSAGE_WORK;
+}
+
+void
+load_conn_done(struct load_conn *conn)
+{
+    reply_done(&conn->reply);
+    bytes_done(&conn->request);
+}

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `mcpload --url ...`: flags, the plan, the report. */
+#include "load.h"
+#include "mcpload.h"
+
+#include <errno.h>
+#include <inttypes.h>
+
+static const struct flag load_flags[] = {
+#define FIELD(name) offsetof(struct load_config, name)
+    {"url", FLAG_TEXT, FIELD(url), NULL, "URL", "http://HOST[:PORT]/PATH, or http+unix:/SOCKET:/PATH"},
+    {"kind", FLAG_TEXT, FIELD(kind), NULL, "KIND",
+     "http, mcp, or mcp-2026; by default mcp for paths below /mcp, else http"},
+    {"connections", FLAG_COUNT, FIELD(connections), "64", "N",
+     "connections that do requests, one at a time each"},
+    {"rate", FLAG_RATE, FIELD(rate), "0", "R",
+     "open loop: R requests a second whatever the replies do; 0: closed loop"},
+    {"duration", FLAG_TIME, FIELD(duration_ns), "10s", "TIME", "of the measurement"},
+    {"warmup", FLAG_TIME, FIELD(warmup_ns), "1s", "TIME", "before it"},
+    {"timeout", FLAG_TIME, FIELD(timeout_ns), "10s", "TIME", "for one request"},
+    {"think", FLAG_TIME, FIELD(think_ns), "0", "TIME",
+     "closed loop: pause between a reply and the next request"},
+    {"tool", FLAG_TEXT, FIELD(tool), "echo", "NAME", "mcp: the tool to call"},
+    {"args", FLAG_TEXT, FIELD(args), "{\"text\":\"hi\"}", "JSON",
+     "mcp: its arguments; echo's text is checked in the reply"},
+    {"list", FLAG_SWITCH, FIELD(list), NULL, NULL, "mcp: tools/list instead of tools/call"},
+    {"method", FLAG_TEXT, FIELD(method), NULL, "METHOD", "http: by default POST with a body, else GET"},
+    {"body-bytes", FLAG_BYTES, FIELD(body_bytes), "0", "N", "http: size of the request's body"},
+    {"header", FLAG_LIST, FIELD(headers), NULL, "'NAME: VALUE'", "one more request field; may be repeated"},
+    {"streams", FLAG_COUNT, FIELD(streams), "0", "N",
+     "beside: event streams held open with GET, their events measured"},
+    {"slow-readers", FLAG_COUNT, FIELD(slow_readers), "0", "N",
+     "beside: connections that stop reading after a reply's head"},
+    {"slow-path", FLAG_TEXT, FIELD(slow_path), NULL, "PATH", "what those ask for, if not the URL's path"},
+    {"idle", FLAG_COUNT, FIELD(idle), "0", "N", "beside: connections that do one request and stay open"},
+    {"rcvbuf", FLAG_BYTES, FIELD(rcvbuf), "0", "N", "SO_RCVBUF; slow readers have 64k if it is not given"},
+    {"json", FLAG_TEXT, FIELD(json), NULL, "FILE",
+     "writes the result there; -: stdout, and the table to stderr"},
+    {"quiet", FLAG_SWITCH, FIELD(quiet), NULL, NULL, "neither plan nor progress"},
+#undef FIELD
+    {0},
+};
+
+static void
+help(void)
+{
+    printf("usage: mcpload --url URL [flags]            load a server, measure its replies\n"
+           "       mcpload serve [flags]                a mock upstream (mcpload serve --help)\n"
+           "       mcpload floor [flags]                a minimal proxy to measure against (mcpload floor "
+           "--help)\n"
+           "       mcpload diff A.json B.json           two results side by side\n"
+           "       mcpload --version\n\n");
+    flags_help(load_flags, stdout);
+    printf("\nExit status: 0 when at least one request was answered (or one event came) and nothing failed; "
+           "1 when\n"
+           "something failed; 2 when it could not start. See mcpload(1).\n");
+}
+
+static const char *const kind_names[] = {"http", "mcp", "mcp-2026"};
+
+static int
+choose_kind(const char *name, const char *path, enum load_kind *ret)
+{
+    if (!name) {
+        *ret = strncmp(path, "/mcp", 4) == 0 ? KIND_MCP : KIND_HTTP;
+        return 0;
+    }
+    for (unsigned i = 0; i < 3; i++)
+        if (strcmp(name, kind_names[i]) == 0) {
+            *ret = (enum load_kind)i;
+            return 0;
+        }
+    return -EINVAL;
+}
+
+static int
+check_numbers(const struct load_config *c, char *why, size_t why_size)
+{
+    uint64_t sum = c->connections + c->streams + c->slow_readers + c->idle;
+    unsigned long descriptors = mcpload_raise_descriptors();
+
+    if (sum == 0 || c->connections > 1000000 || sum > 1000000)
+        snprintf(why, why_size,
+                 "--connections, --streams, --slow-readers and --idle must be 1 to 1000000 together");
+    else if (sum + 16 > descriptors)
+        snprintf(why, why_size,
+                 "%" PRIu64 " connections need more than the %lu descriptors allowed (ulimit -Hn)", sum,
+                 descriptors);
+    else if (c->rate > 0 && !c->connections)
+        snprintf(why, why_size, "--rate needs --connections");
+    else if (!c->duration_ns || !c->timeout_ns)
+        snprintf(why, why_size, "--duration and --timeout must be longer than nothing");
+    else
+        return 0;
+    return -EINVAL;
+}
+
+static int
+make_plan(struct load *load, char *why, size_t why_size)
+{
+    const struct load_config *c = &load->config;
+    struct plan *plan = &load->plan;
+    json_error_t error;
+    json_t *args;
+    int err;
+
+    if (!c->url) {
+        snprintf(why, why_size, "--url is missing (try --help)");
+        return -EINVAL;
+    }
+    err = url_parse(c->url, &plan->url, why, why_size);
+    if (err < 0)
+        return err;
+    if (choose_kind(c->kind, plan->url.path, &plan->kind) < 0) {
+        snprintf(why, why_size, "--kind %s: write http, mcp or mcp-2026", c->kind);
+        return -EINVAL;
+    }
+    args = json_loads(c->args, 0, &error);
+    if (!json_is_object(args)) {
+        snprintf(why, why_size, "--args %s: not a JSON object%s%s", c->args, args ? "" : ": ",
+                 args ? "" : error.text);
+        json_decref(args);
+        return -EINVAL;
+    }
+    json_decref(args);
+    plan->method = c->method ? c->method : c->body_bytes ? "POST" : "GET";
+    plan->slow_path = c->slow_path;
+    plan->body_bytes = c->body_bytes;
+    plan->headers = &c->headers;
+    plan->tool = c->tool;
+    plan->args = c->args;
+    plan->list = c->list;
+    if (plan->kind == KIND_HTTP && c->body_bytes > REQUEST_BODY_INLINE)
+        bytes_fill(&plan->filler, 'x', c->body_bytes);
+    return check_numbers(c, why, why_size);
+}
+
+static void
+print_plan(const struct load *load, FILE *out)
+{
+    const struct load_config *c = &load->config;
+    const struct plan *plan = &load->plan;
+
+    fprintf(out, "%s: %s, ", c->url, kind_names[plan->kind]);
+    if (plan->kind == KIND_HTTP)
+        fprintf(out, "%s with a body of %" PRIu64 " bytes", plan->method, plan->body_bytes);
+    else if (plan->list)
+        fprintf(out, "tools/list");
+    else
+        fprintf(out, "tools/call %s %s", plan->tool, plan->args);
+    fprintf(out, "; %" PRIu64 " connections", c->connections);
+    if (c->rate > 0)
+        fprintf(out, ", open loop at %g requests/s", c->rate);
+    else
+        fprintf(out, ", closed loop");
+    if (c->think_ns)
+        fprintf(out, ", %g ms between requests", (double)c->think_ns / 1e6);
+    if (c->streams)
+        fprintf(out, "; %" PRIu64 " event streams", c->streams);
+    if (c->slow_readers)
+        fprintf(out, "; %" PRIu64 " slow readers", c->slow_readers);
+    if (c->idle)
+        fprintf(out, "; %" PRIu64 " idle connections", c->idle);
+    fprintf(out, "; %g s after a warm-up of %g s\n", (double)c->duration_ns / 1e9,
+            (double)c->warmup_ns / 1e9);
+}
+
+static json_t *
+result_json(const struct load *load)
+{
+    const struct load_config *c = &load->config;
+    json_t *plan =
+        json_pack("{s:s, s:s, s:I, s:f, s:f, s:f, s:I, s:I, s:I, s:I}", "url", c->url, "kind",
+                  kind_names[load->plan.kind], "connections", (json_int_t)c->connections, "rate", c->rate,
+                  "duration_s", (double)c->duration_ns / 1e9, "warmup_s", (double)c->warmup_ns / 1e9,
+                  "body_bytes", (json_int_t)c->body_bytes, "streams", (json_int_t)c->streams, "slow_readers",
+                  (json_int_t)c->slow_readers, "idle", (json_int_t)c->idle);
+
+    return json_pack("{s:s, s:o, s:o}", "mcpload", MCPGATE_VERSION, "plan", plan, "result",
+                     tally_json(&load->tally));
+}
+
+static int
+report(const struct load *load)
+{
+    const struct tally *tally = &load->tally;
+    bool json_to_stdout = load->config.json && strcmp(load->config.json, "-") == 0;
+    json_t *result;
+    int status = 0;
+
+    tally_print(tally, json_to_stdout ? stderr : stdout);
+    if (load->config.json) {
+        result = result_json(load);
+        status = mcpload_write_json(result, load->config.json);
+        json_decref(result);
+    }
+    return status || tally_errors(tally) || (!tally->requests && !tally->events);
+}
+
+int
+load_main(int argc, char **argv)
+{
+    struct load *load;
+    struct bytes echo = {0};
+    char why[512];
+    int status = 2;
+
+    if (argc == 0 || mcpload_wants_help(argc, argv)) {
+        help();
+        return argc == 0 ? 2 : 0;
+    }
+    load = calloc(1, sizeof(*load)); /* large: it holds the histograms */
+    ASSERT(load);
+    if (flags_parse(load_flags, argc, argv, &load->config, NULL, why, sizeof(why)) == 0 &&
+        make_plan(load, why, sizeof(why)) == 0) {
+        if (load->plan.kind != KIND_HTTP && !load->plan.list &&
+            check_expected_echo(load->plan.tool, text_of(load->plan.args), &echo))
+            load->echo = (struct text){echo.at, (uint32_t)echo.len};
+        if (!load->config.quiet)
+            print_plan(load, stderr);
+        if (load_run(load, why, sizeof(why)) == 0)
+            status = report(load);
+        else
+            fprintf(stderr, "mcpload: %s\n", why);
+    } else {
+        fprintf(stderr, "mcpload: %s\n", why);
+    }
+    bytes_done(&echo);
+    bytes_done(&load->plan.filler);
+    free(load);
+    return status;
+}

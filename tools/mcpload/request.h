@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The requests of a load run as bytes. A pure function of the plan, the session and the message. JSON-RPC ids
+ * are ten digits wide, so that the next request of a connection is the last one with other digits.
+ */
+#ifndef MCPLOAD_REQUEST_H
+#define MCPLOAD_REQUEST_H
+
+#include "address.h"
+#include "bytes.h"
+#include "flags.h"
+
+enum load_kind { KIND_HTTP, KIND_MCP, KIND_MCP_2026 };
+
+enum message {
+    MESSAGE_INITIALIZE,  /* KIND_MCP: opens a session */
+    MESSAGE_INITIALIZED, /* and says so */
+    MESSAGE_WORK,        /* what the run measures */
+    MESSAGE_STREAM,      /* GET of an event stream */
+    MESSAGE_DELETE,      /* KIND_MCP: ends the session */
+};
+
+struct plan {
+    enum load_kind kind;
+    struct url url;
+    const char *method;              /* KIND_HTTP */
+    const char *slow_path;           /* of slow readers; NULL: the URL's */
+    uint64_t body_bytes;             /* KIND_HTTP */
+    const struct flag_list *headers; /* "Name: value" */
+    const char *tool, *args;         /* tools/call */
+    bool list;                       /* tools/list instead */
+    struct bytes filler; /* the body of KIND_HTTP requests, too large to be copied into each; else empty */
+};
+
+enum { REQUEST_FIRST_ID = 1000000000, REQUEST_ID_DIGITS = 10, REQUEST_BODY_INLINE = 16 << 10 };
+
+/* Appends the request to *out: head and body, without the body when it is plan->filler. Returns where in *out
+ * the digits of the id stand, 0 when it has none. `version` is the negotiated revision (KIND_MCP after
+ * initialize). */
+size_t request_build(const struct plan *plan, enum message message, const char *path, struct text session,
+                     struct text version, struct bytes *out);
+void request_set_id(struct bytes *request, size_t id_at, uint32_t id);
+
+#endif

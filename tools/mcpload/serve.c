@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The mock upstream's listener, counters, start and end; see serve.h. */
+#include "serve.h"
+
+#include "address.h"
+#include "flags.h"
+#include "mcpload.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <unistd.h>
+
+const char *const serve_kind_names[SERVE_KINDS] = {"plain", "mcp", "stream", "tunnel"};
+
+enum { STOPPED_NS = 1000000000 }; /* a send that made no progress for so long */
+
+static const struct flag serve_flags[] = {
+#define FIELD(name) offsetof(struct serve_config, name)
+    {"listen", FLAG_TEXT, FIELD(listen), "127.0.0.1:9000", "ADDR:PORT",
+     "where to listen; port 0 picks one; unix:PATH too"},
+    {"reply-bytes", FLAG_BYTES, FIELD(reply_bytes), "300", "N", "body of a plain reply"},
+    {"delay", FLAG_TIME, FIELD(delay_ns), "0", "TIME", "before each reply"},
+    {"chunked", FLAG_SWITCH, FIELD(chunked), NULL, NULL, "chunked replies instead of Content-Length"},
+    {"chunk-bytes", FLAG_BYTES, FIELD(chunk_bytes), "0", "N",
+     "size of a chunk; 0: small bodies are one chunk"},
+    {"sse", FLAG_SWITCH, FIELD(sse), NULL, NULL, "answers as SSE whoever accepts text/event-stream"},
+    {"events", FLAG_COUNT, FIELD(events), "0", "N", "events of a stream; 0: endless"},
+    {"event-bytes", FLAG_BYTES, FIELD(event_bytes), "100", "N", "size of an event"},
+    {"rate", FLAG_RATE, FIELD(rate), "1", "R", "events per second and stream; 0: as fast as they are taken"},
+    {"progress", FLAG_COUNT, FIELD(progress), "0", "N",
+     "progress notifications before a tool's result (with --sse)"},
+    {"list-bytes", FLAG_BYTES, FIELD(list_bytes), "0", "N", "least size of the result of tools/list"},
+    {"sndbuf", FLAG_BYTES, FIELD(sndbuf), "0", "N", "SO_SNDBUF of accepted connections"},
+    {"rcvbuf", FLAG_BYTES, FIELD(rcvbuf), "0", "N", "SO_RCVBUF of accepted connections"},
+    {"json", FLAG_TEXT, FIELD(json), NULL, "FILE", "at the end writes the counters there; -: stdout"},
+#undef FIELD
+    {0},
+};
+
+static void
+help(void)
+{
+    printf("usage: mcpload serve [flags]\n\n"
+           "A mock upstream: plain HTTP on every path, SSE streams below /sse, MCP below /mcp, counters at "
+           "/stats.\n\n");
+    flags_help(serve_flags, stdout);
+    printf("\nThe query of a request changes how that one is answered, joined by &:\n%s", behaviour_help);
+}
+
+json_t *
+serve_stats(struct serve *serve)
+{
+    uint64_t now = ring_now(serve->ring), stopped = 0, stopped_bytes = 0;
+    json_t *stats, *kinds = json_object();
+
+    list_for_each (node, &serve->open) {
+        struct serve_conn *conn = container_of(node, struct serve_conn, node);
+
+        if (op_busy(&conn->send) && now - conn->progress_ns > STOPPED_NS) {
+            stopped++;
+            stopped_bytes += conn->sent_bytes;
+        }
+    }
+    for (unsigned i = 0; i < SERVE_KINDS; i++)
+        json_object_set_new(kinds, serve_kind_names[i],
+                            json_pack("{s:I, s:I}", "requests", (json_int_t)serve->counts[i].requests,
+                                      "sent_bytes", (json_int_t)serve->counts[i].bytes));
+    stats = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "connections_accepted",
+                      (json_int_t)serve->accepted, "connections_open", (json_int_t)serve->open_count,
+                      "bad_requests", (json_int_t)serve->bad_requests, "body_bytes",
+                      (json_int_t)serve->body_bytes, "events", (json_int_t)serve->events, "streams",
+                      (json_int_t)serve->streams, "sessions", (json_int_t)serve->sessions,
+                      "stopped_connections", (json_int_t)stopped, "stopped_bytes", (json_int_t)stopped_bytes);
+    json_object_set_new(stats, "replies", kinds);
+    return stats;
+}
+
+static void
+on_accept(struct op *op, int result, struct buf *buf, bool more)
+{
+    struct serve *serve = container_of(op, struct serve, accept);
+
+    if (result >= 0)
+        serve_conn_new(serve, result);
+}
+
+static void
+on_signal(struct op *op, int result, struct buf *buf, bool more)
+{
+    container_of(op, struct serve, signals)->ending = true;
+}
+
+static int
+serve_open(struct serve *serve, char *why, size_t why_size)
+{
+    const struct serve_config *c = &serve->config;
+    struct ring_config rings = {.buf_count = {2048, 16}};
+    char address[128];
+    int err;
+
+    serve->defaults = (struct behaviour){.delay_ns = c->delay_ns,
+                                         .bytes = c->reply_bytes,
+                                         .chunk_bytes = c->chunk_bytes,
+                                         .events = c->events,
+                                         .event_bytes = c->event_bytes,
+                                         .progress = c->progress,
+                                         .list_bytes = c->list_bytes,
+                                         .rate = c->rate,
+                                         .status = 200,
+                                         .sse = c->sse,
+                                         .chunked = c->chunked};
+    list_init(&serve->open);
+    list_init(&serve->dead);
+    pool_init(&serve->conns, sizeof(struct serve_conn));
+    serve_reply_canned(serve);
+    serve->listener = address_listen(c->listen, (int)c->sndbuf, (int)c->rcvbuf, address, why, why_size);
+    if (serve->listener < 0)
+        return serve->listener;
+    err = ring_new(&rings, &serve->ring, why, why_size);
+    if (err < 0)
+        return err;
+    err = pacer_init(&serve->pacer, serve->ring);
+    if (err < 0) {
+        snprintf(why, why_size, "timerfd: %s", strerror(-err));
+        return err;
+    }
+    serve->signal_fd = mcpload_signals();
+    ring_poll(serve->ring, &serve->signals, serve->signal_fd, POLLIN, on_signal);
+    ring_accept(serve->ring, &serve->accept, serve->listener, on_accept);
+    printf("mcpload: serving on http://%s\n", address);
+    fflush(stdout);
+    return 0;
+}
+
+static void
+turn(struct serve *serve)
+{
+    pacer_arm(&serve->pacer);
+    ring_wait(serve->ring, 1000);
+    ring_reap(serve->ring);
+    pacer_run(&serve->pacer, ring_now(serve->ring));
+    serve_conn_free_dead(serve);
+}
+
+static void
+serve_close(struct serve *serve)
+{
+    ring_cancel(serve->ring, &serve->accept);
+    ring_cancel(serve->ring, &serve->signals);
+    list_for_each_safe (node, &serve->open)
+        serve_conn_close(container_of(node, struct serve_conn, node));
+    while (op_busy(&serve->accept) || op_busy(&serve->signals) || serve->open_count)
+        turn(serve);
+    pacer_done(&serve->pacer);
+    ring_free(&serve->ring);
+    pool_done(&serve->conns);
+    bytes_done(&serve->canned);
+    close(serve->listener);
+    close(serve->signal_fd);
+}
+
+int
+serve_main(int argc, char **argv)
+{
+    struct serve serve = {0};
+    json_t *stats;
+    char why[256];
+    int status;
+
+    if (mcpload_wants_help(argc, argv)) {
+        help();
+        return 0;
+    }
+    if (flags_parse(serve_flags, argc, argv, &serve.config, NULL, why, sizeof(why)) < 0 ||
+        serve_open(&serve, why, sizeof(why)) < 0) {
+        fprintf(stderr, "mcpload: %s\n", why);
+        return 2;
+    }
+    while (!serve.ending)
+        turn(&serve);
+    stats = serve_stats(&serve);
+    fprintf(stderr, "mcpload: %" PRIu64 " connections", serve.accepted);
+    for (unsigned i = 0; i < SERVE_KINDS; i++)
+        fprintf(stderr, ", %s %" PRIu64 " replies %" PRIu64 " bytes", serve_kind_names[i],
+                serve.counts[i].requests, serve.counts[i].bytes);
+    fprintf(stderr, ", %" PRIu64 " events\n", serve.events);
+    status = serve.config.json ? mcpload_write_json(stats, serve.config.json) : 0;
+    json_decref(stats);
+    serve_close(&serve);
+    return status;
+}
