@@ -2,6 +2,7 @@
 /* The run: windows of time, and who starts a request when. */
 #include "load.h"
 
+#include "cpu.h"
 #include "mcpload.h"
 
 #include <errno.h>
@@ -109,6 +110,8 @@ end_window(struct load *load)
     if (load->phase >= PHASE_DRAIN)
         return;
     load->window_end_ns = ring_now(load->ring);
+    if (load->phase == PHASE_MEASURE && load->config.cpu_of)
+        load->tally.cpu_ns = cpu_of_tree_ns((pid_t)load->config.cpu_of) - load->cpu_begin_ns;
     if (load->phase == PHASE_MEASURE)
         load->tally.seconds = (double)(load->window_end_ns - load->window_begin_ns) / 1e9;
     load->phase = PHASE_DRAIN;
@@ -132,6 +135,8 @@ on_window_begin(struct ring *ring, struct timer *timer)
         timer_set(ring, timer, SETTLE_STEP_MS, on_window_begin);
         return;
     }
+    if (load->config.cpu_of)
+        load->cpu_begin_ns = cpu_of_tree_ns((pid_t)load->config.cpu_of);
     load->phase = PHASE_MEASURE;
     load->window_begin_ns = now;
     timer_set(ring, timer, load->config.duration_ns / 1000000, on_window_end);

@@ -23,7 +23,7 @@ struct load_config {
     const char *url, *kind, *method, *tool, *args, *json, *slow_path;
     struct flag_list headers;
     uint64_t connections, streams, slow_readers, idle;
-    uint64_t body_bytes, rcvbuf;
+    uint64_t body_bytes, rcvbuf, cpu_of;
     uint64_t duration_ns, warmup_ns, timeout_ns, think_ns;
     double rate;
     bool list, quiet;
@@ -97,6 +97,7 @@ struct load {
     uint32_t fresh_count;
     uint32_t next_id;
     uint64_t begin_ns, window_begin_ns, window_end_ns;
+    uint64_t cpu_begin_ns; /* --cpu-of at the window's begin */
     uint64_t due, started; /* open loop: requests due so far, and started */
     uint64_t progress_requests, progress_events, requests_all, events_all;
     struct tally tally;

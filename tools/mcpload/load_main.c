@@ -34,6 +34,8 @@ static const struct flag load_flags[] = {
     {"slow-path", FLAG_TEXT, FIELD(slow_path), NULL, "PATH", "what those ask for, if not the URL's path"},
     {"idle", FLAG_COUNT, FIELD(idle), "0", "N", "beside: connections that do one request and stay open"},
     {"rcvbuf", FLAG_BYTES, FIELD(rcvbuf), "0", "N", "SO_RCVBUF; slow readers have 64k if it is not given"},
+    {"cpu-of", FLAG_COUNT, FIELD(cpu_of), "0", "PID",
+     "reports the processor time of this process and those below it"},
     {"json", FLAG_TEXT, FIELD(json), NULL, "FILE",
      "writes the result there; -: stdout, and the table to stderr"},
     {"quiet", FLAG_SWITCH, FIELD(quiet), NULL, NULL, "neither plan nor progress"},

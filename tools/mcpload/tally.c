@@ -54,6 +54,14 @@ histogram_mean(const struct histogram *h)
     return stats_mean(&shape, h->values);
 }
 
+double
+tally_cpu_us(const struct tally *tally)
+{
+    uint64_t n = tally->finished ? tally->finished : tally->events;
+
+    return n ? (double)tally->cpu_ns / 1e3 / (double)n : 0;
+}
+
 uint64_t
 tally_errors(const struct tally *tally)
 {
@@ -111,6 +119,9 @@ tally_print(const struct tally *tally, FILE *out)
     fprintf(out, ", %.2f MB/s received, %.2f MB/s sent\n", (double)tally->received_bytes / seconds / 1e6,
             (double)tally->sent_bytes / seconds / 1e6);
     print_measures(tally, out);
+    if (tally->cpu_ns)
+        fprintf(out, "processor time: %.3f s, %.2f us per %s\n", (double)tally->cpu_ns / 1e9,
+                tally_cpu_us(tally), tally->finished ? "request" : "event");
     if (tally->queued_max)
         fprintf(out,
                 "queue: at most %" PRIu64 " requests waited for a connection, %" PRIu64
@@ -153,6 +164,10 @@ tally_json(const struct tally *tally)
         (json_int_t)tally->connects, "queued_max", (json_int_t)tally->queued_max, "not_started",
         (json_int_t)tally->not_started, "failed", (json_int_t)tally_errors(tally));
 
+    if (tally->cpu_ns) {
+        json_object_set_new(object, "cpu_seconds", json_real((double)tally->cpu_ns / 1e9));
+        json_object_set_new(object, "cpu_us", json_real(tally_cpu_us(tally)));
+    }
     for (unsigned m = 0; m < MEASURES; m++)
         if (tally->measures[m].values[HISTOGRAM_COUNT])
             json_object_set_new(object, measure_names[m], measure_json(&tally->measures[m]));

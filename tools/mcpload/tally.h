@@ -51,6 +51,7 @@ struct tally {
     uint64_t not_started; /* open loop: still waiting when the run ended */
     uint64_t errors[ERROR_KINDS];
     uint64_t statuses[6]; /* replies by class, of the whole run */
+    uint64_t cpu_ns; /* --cpu-of, inside the window; 0: not asked for */
     double seconds;       /* of the window */
 };
 
@@ -59,6 +60,8 @@ void histogram_add(struct histogram *h, uint64_t ns);
 uint64_t histogram_percentile(const struct histogram *h, double share);
 double histogram_mean(const struct histogram *h);
 
+/* Per finished request, or per event when there was no request; 0 when neither is known. */
+double tally_cpu_us(const struct tally *tally);
 uint64_t tally_errors(const struct tally *tally);
 void tally_print(const struct tally *tally, FILE *out);
 /* A new object; NULL when memory is short. */
