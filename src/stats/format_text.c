@@ -240,7 +240,8 @@ text_workers(const struct snapshot *s, const struct snapshot *change, const uint
     grid_done(&g);
     for (uint32_t i = 0; i < s->slot_count; i++) {
         if (s->slots[i].check[0])
-            writer_printf(w, "%sslot %u died of: %s\n", indent, s->slots[i].index, s->slots[i].check);
+            writer_printf(w, "%slast failed check of slot %u: %s\n", indent, s->slots[i].index,
+                          s->slots[i].check);
     }
 }
 

@@ -69,7 +69,7 @@ grid_write(const struct grid *g, const char *indent, const struct writer *w)
 
     for (unsigned c = 0; c < g->columns; c++)
         widths[c] = width_of(g, c);
-    for (unsigned row = 0; row < g->rows; row++) {
+    for (unsigned row = 0; g->columns > 0 && row < g->rows; row++) {
         unsigned used = used_columns(g, row);
 
         writer_text(w, indent);

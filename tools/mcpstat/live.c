@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { INTERVAL_MS = 1000 };
+enum { INTERVAL_MS = 1000, SIDE_STEP = 10 };
 
 struct live {
     struct source *source;
@@ -26,7 +26,7 @@ struct live {
     struct page page;
     enum view view;
     struct sort sort[VIEWS];
-    int top; /* first line shown */
+    int top, left; /* first line and column shown */
     bool paused, help;
 };
 
@@ -110,7 +110,7 @@ draw_help(void)
 {
     static const char *const lines[] = {
         "1 2 3 4, tab    overview, workers, upstreams, streams",
-        "up, down, PgUp, PgDn, home, end    scroll",
+        "arrows, PgUp, PgDn, home, end      scroll",
         "s / S           sort by the next / previous column",
         "r               reverse the order",
         "p, space        pause and go on",
@@ -133,13 +133,16 @@ draw_page(struct live *l)
         l->top = last;
     if (l->top < 0)
         l->top = 0;
+    if (l->left > page_width(&l->page) - COLS)
+        l->left = page_width(&l->page) > COLS ? page_width(&l->page) - COLS : 0;
     for (int y = 0; y < room && l->top + y < (int)l->page.line_count; y++) {
         const char *line = page_line(&l->page, (unsigned)(l->top + y));
         bool heading = line[0] && line[0] != ' ';
 
         if (heading)
             attron(A_BOLD);
-        mvaddnstr(1 + y, 0, line, COLS);
+        if (l->left < (int)strlen(line))
+            mvaddnstr(1 + y, 0, line + l->left, COLS);
         if (heading)
             attroff(A_BOLD);
     }
@@ -168,7 +171,7 @@ static void
 switch_view(struct live *l, enum view view)
 {
     l->view = view;
-    l->top = 0;
+    l->top = l->left = 0;
 }
 
 static void
@@ -228,6 +231,12 @@ on_key(struct live *l, int key)
     case KEY_UP:
         l->top--;
         break;
+    case KEY_RIGHT:
+        l->left += SIDE_STEP;
+        break;
+    case KEY_LEFT:
+        l->left -= l->left < SIDE_STEP ? l->left : SIDE_STEP;
+        break;
     case KEY_NPAGE:
         l->top += LINES - 2;
         break;
@@ -235,7 +244,7 @@ on_key(struct live *l, int key)
         l->top -= LINES - 2;
         break;
     case KEY_HOME:
-        l->top = 0;
+        l->top = l->left = 0;
         break;
     case KEY_END:
         l->top = (int)l->page.line_count;

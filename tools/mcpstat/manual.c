@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Build time: copies the manual's template from stdin to stdout and puts the tables of metrics in place of the line
+/* Build time: copies the manual's template from stdin to stdout and puts the tables of metrics in place of
+ * the line
  * "@METRICS@", so that no metric is without a manual entry. */
 #include "stats/families.h"
 
@@ -34,8 +35,8 @@ put_metric(const char *name, const char *kind, const char *unit, const char *hel
 static void
 put_family(const struct family *family)
 {
-    printf(".TP\n.B %s\n(counter; labels %s%s%s) ", family->id, family->dim[0].label, family->dim[1].label[0] ? ", " : "",
-           family->dim[1].label);
+    printf(".TP\n.B %s\n(counter; labels %s%s%s) ", family->id, family->dim[0].label,
+           family->dim[1].label[0] ? ", " : "", family->dim[1].label);
     put_roff(family->help);
     putchar('\n');
     for (int d = 0; d < 2 && family->dim[d].value; d++) {

@@ -245,3 +245,16 @@ page_line(const struct page *page, unsigned i)
 {
     return page->text + page->starts[i];
 }
+
+int
+page_width(const struct page *page)
+{
+    size_t width = 0;
+
+    for (unsigned i = 0; i < page->line_count; i++) {
+        size_t len = strlen(page_line(page, i));
+
+        width = len > width ? len : width;
+    }
+    return (int)width;
+}

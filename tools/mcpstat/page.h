@@ -23,6 +23,8 @@ struct page {
 void page_make(struct page *page, enum view view, const struct snapshot *now, const struct snapshot *change,
                const struct sort *sort);
 void page_done(struct page *page);
+/* The length of its longest line. */
+int page_width(const struct page *page);
 const char *page_line(const struct page *page, unsigned i);
 
 const char *view_name(enum view view);
