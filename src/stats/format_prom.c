@@ -151,6 +151,18 @@ put_metric(const struct writer *w, const struct stats_metric *m, const struct sn
     }
 }
 
+static void
+put_process(const struct writer *w, const char *name, const struct snapshot *s, uint32_t i, uint32_t value)
+{
+    char labels[LABELS_MAX];
+
+    if (is_shadowed(s, i))
+        return;
+    slot_label(&s->slots[i], labels);
+    append_label(labels, "role", s->slots[i].role);
+    writer_printf(w, "%s{%s} %u\n", name, labels, value);
+}
+
 /* What the heads of file and slots say. */
 static void
 put_processes(const struct writer *w, const struct snapshot *s)
@@ -167,20 +179,12 @@ put_processes(const struct writer *w, const struct snapshot *s)
     put_help(w, "mcpgate_start_time_seconds", "gauge", "when this generation started, since the epoch");
     writer_printf(w, "mcpgate_start_time_seconds %.3f\n", (double)s->start_real_ns / 1e9);
     put_help(w, "mcpgate_process_up", "gauge", "1 while the slot's process lives");
-    for (uint32_t i = 0; i < s->slot_count; i++) {
-        if (is_shadowed(s, i))
-            continue;
-        slot_label(&s->slots[i], labels);
-        writer_printf(w, "mcpgate_process_up{%s} %d\n", labels, s->running && s->slots[i].alive);
-    }
+    for (uint32_t i = 0; i < s->slot_count; i++)
+        put_process(w, "mcpgate_process_up", s, i, s->running && s->slots[i].alive);
     put_help(w, "mcpgate_process_deaths_total", "counter",
              "times the slot's process died and not in good order");
-    for (uint32_t i = 0; i < s->slot_count; i++) {
-        if (is_shadowed(s, i))
-            continue;
-        slot_label(&s->slots[i], labels);
-        writer_printf(w, "mcpgate_process_deaths_total{%s} %u\n", labels, s->slots[i].deaths);
-    }
+    for (uint32_t i = 0; i < s->slot_count; i++)
+        put_process(w, "mcpgate_process_deaths_total", s, i, s->slots[i].deaths);
 }
 
 void
