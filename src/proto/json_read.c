@@ -106,11 +106,13 @@ is_string(struct text raw)
 bool
 json_string_is(struct text raw, struct text plain)
 {
-    const char *at = raw.at + 1, *end = raw.at + raw.len - 1;
+    const char *at, *end;
     uint32_t seen = 0;
 
     if (!is_string(raw))
         return false;
+    at = raw.at + 1;
+    end = raw.at + raw.len - 1;
     while (at < end) {
         char c[4];
         unsigned n;
@@ -138,11 +140,13 @@ json_find(struct text object, struct text key)
 int
 json_string_decode(struct text raw, char *out, uint32_t size)
 {
-    const char *at = raw.at + 1, *end = raw.at + raw.len - 1;
+    const char *at, *end;
     uint32_t len = 0;
 
     if (!is_string(raw))
         return -1;
+    at = raw.at + 1;
+    end = raw.at + raw.len - 1;
     while (at < end) {
         char c[4];
         unsigned n;
