@@ -125,7 +125,8 @@ void ring_send(struct ring *ring, struct op *op, int fd, const struct iovec *iov
                op_done *done);
 
 /* done(poll revents) once for each readiness of `events` (POLLIN, ...), multishot. For descriptors that are not
- * streams: control sockets, eventfds. */
+ * streams (control sockets, eventfds), and with `events` 0 for a stream whose end was received: done() tells its
+ * reset (POLLERR, POLLHUP). */
 void ring_poll(struct ring *ring, struct op *op, int fd, unsigned events, op_done *done);
 
 /* Nothing happens when the op is idle. */

@@ -233,7 +233,7 @@ ring_poll(struct ring *ring, struct op *op, int fd, unsigned events, op_done *do
 {
     struct sim_op *sop = op_start(ring, op, SIM_OP_POLL, fd, done);
 
-    ASSERT(!sop->file || sop->file->kind == SIM_FILE_POLLABLE);
+    ASSERT(!sop->file || sop->file->kind != SIM_FILE_LISTENER);
     sop->poll_events = events;
     if (sop->file)
         claim(&sop->file->reader, sop);
@@ -295,6 +295,15 @@ ring_peer(struct ring *ring, int fd, struct ring_peer *ret_peer)
         return -ENOTCONN;
     sim_address_peer(file->end->other->address, ret_peer);
     return 0;
+}
+
+void
+ring_reset_on_close(struct ring *ring, int fd)
+{
+    struct sim_file *file = sim_file_find(ring->sim, fd);
+
+    ASSERT(file && !file->closing && file->kind == SIM_FILE_STREAM);
+    file->reset = true;
 }
 
 void

@@ -62,6 +62,7 @@ struct sim_file {
     int fd;
     enum sim_file_kind kind;
     bool closing;                       /* ring_close() was called; the number is free after the submit */
+    bool reset;                         /* ring_reset_on_close() was called */
     struct sim_end *end;                /* stream: NULL until connected */
     struct list_node backlog;           /* listener: sim_end.backlog */
     char address[SIM_ADDRESS_MAX];      /* listener's own, or where a stream connects to */
@@ -209,8 +210,8 @@ uint64_t sim_next_event_ns(const struct sim *sim);
 struct sim_file *sim_file_find(const struct sim *sim, int fd); /* NULL when it is not open */
 /* NULL when no descriptor is left. */
 struct sim_file *sim_file_new(struct sim *sim, enum sim_file_kind kind);
-/* What the kernel does when the last reference goes: the other end sees FIN, or a reset if bytes were unread.
- */
+/* What the kernel does when the last reference goes: the other end sees FIN, or a reset if bytes were unread or
+ * one was asked for. */
 void sim_file_free(struct sim *sim, struct sim_file *file);
 void sim_file_shutdown(struct sim *sim, struct sim_file *file, int how);
 /* The next descriptor off a listener's backlog, -EAGAIN when none waits, or another negated errno. */

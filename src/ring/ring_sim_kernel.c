@@ -276,11 +276,22 @@ try_send(struct ring *ring, struct sim_op *sop)
         post(ring, sop, sop->sent ? (int)sop->sent : -EAGAIN, NULL, false);
 }
 
+/* Of a stream only what poll() tells unasked: an error, and that both directions have ended. */
+static unsigned
+stream_ready(const struct sim_end *end)
+{
+    if (end->error)
+        return POLLERR | POLLHUP;
+    return end->gone || (end->fin_arrived && end->write_shut) ? POLLHUP : 0;
+}
+
 static void
 try_poll(struct ring *ring, struct sim_op *sop)
 {
     unsigned ready = sop->poll_ready | (sop->file ? sop->file->ready : 0);
 
+    if (sop->file && sop->file->end)
+        ready |= stream_ready(sop->file->end);
     ready &= sop->poll_events | POLLERR | POLLHUP;
     if (!ready)
         return;

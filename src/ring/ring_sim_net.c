@@ -155,6 +155,7 @@ sim_end_push(struct sim *sim, struct sim_end *end, const void *bytes, size_t cou
     end->sent += count;
     if (!end->other) {
         end->gone = true;
+        end_touch(sim, end);
         return;
     }
     bytes_add(&end->other->arrived, bytes, count);
@@ -205,6 +206,18 @@ end_finish_sending(struct sim *sim, struct sim_end *end)
     }
 }
 
+static void
+end_reset_other(struct sim *sim, struct sim_end *end)
+{
+    struct sim_end *other = end->other;
+
+    if (!other)
+        return;
+    other->arrived.count = 0;
+    end_take_reset(sim, other);
+    end->other = other->other = NULL;
+}
+
 /* Closing with bytes unread is a reset, which may overtake what was sent: here it always does, the other end
  * loses what it has not read. Who wants it read must linger. */
 static void
@@ -212,13 +225,11 @@ end_close(struct sim *sim, struct sim_end *end)
 {
     struct sim_end *other = end->other;
 
-    if (other && end->arrived.count) {
-        other->arrived.count = 0;
-        end_take_reset(sim, other);
-    } else {
+    if (end->arrived.count)
+        end_reset_other(sim, end);
+    else
         end_finish_sending(sim, end);
-    }
-    if (other)
+    if (end->other)
         end->other = other->other = NULL;
     list_del(&end->dirty);
     list_del(&end->backlog);
@@ -291,6 +302,8 @@ sim_file_free(struct sim *sim, struct sim_file *file)
             end_take_reset(sim, end->other);
         end_free(sim, end);
     }
+    if (file->end && file->reset)
+        end_reset_other(sim, file->end);
     if (file->end)
         end_free(sim, file->end);
     sim->files[file->fd - SIM_FD_BASE] = NULL;
