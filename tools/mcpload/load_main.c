@@ -53,7 +53,7 @@ help(void)
            "       mcpload diff A.json B.json           two results side by side\n"
            "       mcpload --version\n\n");
     flags_help(load_flags, stdout);
-    printf("\nExit status: 0 when at least one request was answered (or one event came) and nothing failed; "
+    printf("\nExit status: 0 when at least one request was answered and nothing failed; "
            "1 when\n"
            "something failed; 2 when it could not start. See mcpload(1).\n");
 }
@@ -196,7 +196,7 @@ report(const struct load *load)
         status = mcpload_write_json(result, load->config.json);
         json_decref(result);
     }
-    return status || tally_errors(tally) || (!tally->requests && !tally->events);
+    return status || tally_errors(tally) || (!tally->requests && !tally->events && !load->settled);
 }
 
 int

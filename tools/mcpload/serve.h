@@ -39,6 +39,7 @@ enum serve_kind {
     SERVE_MCP,    /* POSTs to /mcp... */
     SERVE_STREAM, /* endless or counted SSE streams */
     SERVE_TUNNEL, /* upgraded connections */
+    SERVE_STATS,  /* looks at these counters */
     SERVE_KINDS
 };
 

@@ -395,6 +395,7 @@ reply_stats(struct serve_conn *conn)
     char *text = json_dumps(stats, JSON_INDENT(1));
 
     ASSERT(text);
+    conn->kind = SERVE_STATS;
     serve_reply_whole(conn, 200, "application/json", NULL, text_of(text));
     free(text);
     json_decref(stats);

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Medians, spread and paired ratios of the rounds, as Markdown and SVG."""
+import statistics
+
+BASELINES = ("nginx", "haproxy")
+
+
+def _number(value):
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+def summarize(rounds):
+    """rounds: [{peer: {figure: value}}] -> {peer: {figure: {median, low, high}}}"""
+    peers = {}
+    for one in rounds:
+        for peer, figures in one.items():
+            for figure, value in figures.items():
+                peers.setdefault(peer, {}).setdefault(figure, []).append(value)
+    return {
+        peer: {f: {"median": statistics.median(v), "low": min(v), "high": max(v)} for f, v in figures.items()}
+        for peer, figures in peers.items()
+    }
+
+
+def ratio(rounds, main, subject, others):
+    """Median of subject's figure by the better of `others`, paired per round; None when it cannot be made."""
+    pairs = []
+    for one in rounds:
+        rivals = [one[o][main] for o in others if o in one and one[o][main] > 0]
+        if subject in one and rivals and one[subject][main] > 0:
+            pairs.append(one[subject][main] / min(rivals))
+    return statistics.median(pairs) if pairs else None
+
+
+def row_result(row, rounds):
+    subject_ratios = {
+        "to_better_peer": ratio(rounds, row.main, "mcpgate", BASELINES),
+        "to_nginx": ratio(rounds, row.main, "mcpgate", ["nginx"]),
+        "to_haproxy": ratio(rounds, row.main, "mcpgate", ["haproxy"]),
+        "to_floor": ratio(rounds, row.main, "mcpgate", ["floor"]),
+        "floor_to_better_peer": ratio(rounds, row.main, "floor", BASELINES),
+    }
+    return {"title": row.title, "unit": row.unit, "main": row.main, "rounds": rounds, "summary": summarize(rounds), "ratios": subject_ratios}
+
+
+def _cell(summary, main):
+    figure = summary[main]
+    text = f"**{_number(figure['median'])}** ({_number(figure['low'])}-{_number(figure['high'])})"
+    if summary.get("failed", {}).get("high"):
+        text += f" {summary['failed']['high']:.0f} failed"
+    return text
+
+
+def _ratio_cell(value):
+    return "-" if value is None else f"{value:.2f}"
+
+
+def main_table(results, peers):
+    lines = [
+        "| lower is better | unit | " + " | ".join(peers) + " | mcpgate / better of nginx, HAProxy | mcpgate / floor |",
+        "|---|---|" + "---|" * (len(peers) + 2),
+    ]
+    for result in results.values():
+        cells = [_cell(result["summary"][p], result["main"]) if p in result["summary"] else "-" for p in peers]
+        ratios = [_ratio_cell(result["ratios"][r]) for r in ("to_better_peer", "to_floor")]
+        lines.append(f"| {result['title']} | {result['unit']} | " + " | ".join(cells + ratios) + " |")
+    return lines
+
+
+def detail_table(results, peers):
+    lines = ["| | " + " | ".join(peers) + " |", "|---|" + "---|" * len(peers)]
+    for result in results.values():
+        for figure, name in (("per_second", "per second"), ("p50_us", "p50, us"), ("p99_us", "p99, us"), ("total_mib", "total, MiB")):
+            cells = [_number(result["summary"][p][figure]["median"]) if figure in result["summary"].get(p, {}) else "" for p in peers]
+            if any(cells):
+                lines.append(f"| {result['title']}: {name} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def markdown(facts, results, peers):
+    lines = [f"`{facts['command']}` on {facts['machine']}, Linux {facts['kernel']}, {facts['date']}: medians of {facts['rounds']} rounds"]
+    lines += [f"of {facts['seconds']} s (lowest-highest), interleaved; ratios are paired by round. " + "; ".join(facts["versions"]) + ".", ""]
+    return "\n".join(lines + main_table(results, peers) + [""] + detail_table(results, peers)) + "\n"
+
+
+def svg(result, peers):
+    """A bar for each server, a line from its lowest to its highest round."""
+    shown = [p for p in peers if p in result["summary"]]
+    top = max(result["summary"][p][result["main"]]["high"] for p in shown) or 1
+    width, bar, left = 640, 28, 90
+    height = 50 + bar * len(shown)
+    scale = (width - left - 90) / top
+    out = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif" font-size="13">',
+        '<rect width="100%" height="100%" fill="white"/>',
+        f'<text x="10" y="22" font-weight="bold">{result["title"]} ({result["unit"]})</text>',
+    ]
+    for i, peer in enumerate(shown):
+        figure, y = result["summary"][peer][result["main"]], 38 + bar * i
+        colour = "#2a6fbb" if peer == "mcpgate" else "#9aa5b1"
+        middle = y + bar / 2 - 4
+        out += [
+            f'<text x="10" y="{y + 16}">{peer}</text>',
+            f'<rect x="{left}" y="{y}" width="{max(figure["median"], 0) * scale:.1f}" height="{bar - 8}" fill="{colour}"/>',
+            f'<path d="M{left + max(figure["low"], 0) * scale:.1f} {middle}H{left + max(figure["high"], 0) * scale:.1f}" stroke="black"/>',
+            f'<text x="{left + max(figure["high"], 0) * scale + 6:.1f}" y="{y + 16}">{_number(figure["median"])}</text>',
+        ]
+    return "\n".join(out + ["</svg>"]) + "\n"

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rows of the table: what is done to each server, and the figures that come out."""
+import json
+import subprocess
+import time
+import urllib.request
+
+from . import proc, servers
+
+STREAMS_IDLE = 4000
+
+
+class Row:
+    """`measure(bench, server, seconds)` gives {figure: value}; `main` is the figure that ratios are made of, lower is
+    better. Rows that are `fresh` get a server of their own in each round, because they compare its memory."""
+
+    def __init__(self, name, title, main, unit, measure, fresh=False):
+        self.name, self.title, self.main, self.unit, self.measure, self.fresh = name, title, main, unit, measure, fresh
+
+
+def _mcpload(bench, server, path, flags, seconds, warmup=0.5):
+    """Runs mcpload against a server and returns its result."""
+    words = [
+        "taskset", "-c", servers.LOAD_CORE, bench.program("mcpload"), "--url", f"http://127.0.0.1:{server.port}{path}",
+        "--duration", f"{seconds}s", "--warmup", f"{warmup}s", "--cpu-of", server.pid, "--quiet", "--json", "-", *flags,
+    ]  # fmt: skip
+    done = subprocess.run(list(map(str, words)), capture_output=True, text=True, timeout=seconds + 120, check=False)
+    if done.returncode == 2 or not done.stdout:
+        raise SystemExit(f"bench/compare: mcpload: {done.stderr.strip()}")
+    return json.loads(done.stdout)["result"]
+
+
+def _requests(path, *flags):
+    def measure(bench, server, seconds):
+        result = _mcpload(bench, server, path, flags, seconds)
+        latency = result.get("latency", {})
+        return {
+            "cpu_us": result.get("cpu_us", 0),
+            "per_second": result["requests_per_second"],
+            "p50_us": latency.get("p50_us", 0),
+            "p99_us": latency.get("p99_us", 0),
+            "failed": result["failed"],
+        }
+
+    return measure
+
+
+def _events(rate):
+    def measure(bench, server, seconds):
+        flags = ["--connections", 0, "--streams", 100]
+        result = _mcpload(bench, server, f"/sse?rate={rate}", flags, seconds)
+        delay = result.get("event_delay", {})
+        return {
+            "cpu_us": result.get("cpu_us", 0),
+            "per_second": result["events_per_second"],
+            "p50_us": delay.get("p50_us", 0),
+            "p99_us": delay.get("p99_us", 0),
+            "failed": result["failed"],
+        }
+
+    return measure
+
+
+def _upstream_stats(bench):
+    with urllib.request.urlopen(f"http://127.0.0.1:{bench.upstream_port}/stats", timeout=10) as reply:
+        return json.load(reply)
+
+
+def _counted(counter):
+    """True once the counter has grown by STREAMS_IDLE since the first call."""
+    first = []
+
+    def ready(stats):
+        first.append(counter(stats))
+        return first[-1] - first[0] >= STREAMS_IDLE
+
+    return ready
+
+
+def _held(bench, server, flags, path, ready):
+    """Memory per connection that mcpload holds open; `ready` says when all are."""
+    _mcpload(bench, server, "/plain", ["--body-bytes", 200], 0.5)  # warms pools up
+    time.sleep(0.3)
+    ready(_upstream_stats(bench))
+    before = proc.pss_bytes(server.pid)
+    words = [
+        bench.program("mcpload"), "--url", f"http://127.0.0.1:{server.port}{path}", "--connections", 0, "--duration", "60s",
+        "--warmup", "0s", "--quiet", *flags,
+    ]  # fmt: skip
+    holder = proc.start(words, servers.LOAD_CORE, bench.run / "holder.log")
+    try:
+        for _ in range(200):
+            if ready(_upstream_stats(bench)):
+                break
+            time.sleep(0.1)
+        else:
+            raise SystemExit(f"bench/compare: {server.name} did not carry {STREAMS_IDLE} connections; see {bench.run}")
+        time.sleep(1)
+        after = proc.pss_bytes(server.pid)
+    finally:
+        proc.stop(holder)
+    return {"bytes": (after - before) / STREAMS_IDLE, "total_mib": after / 2**20, "failed": 0}
+
+
+def _idle_streams(bench, server, _seconds):
+    ready = _counted(lambda stats: stats["streams"])
+    return _held(bench, server, ["--streams", STREAMS_IDLE], "/sse?rate=0.001", ready)
+
+
+def _idle_connections(bench, server, _seconds):
+    ready = _counted(lambda stats: stats["replies"]["plain"]["requests"])
+    return _held(bench, server, ["--idle", STREAMS_IDLE], "/plain", ready)
+
+
+BODY = ("--body-bytes", 200)
+ROWS = [
+    Row("post1", "POST 200 B -> 300 B, 1 connection", "cpu_us", "us CPU/request", _requests("/plain", "--connections", 1, *BODY)),
+    Row("post64", "POST 200 B -> 300 B, 64 connections", "cpu_us", "us CPU/request", _requests("/plain", "--connections", 64, *BODY)),
+    Row("post512", "POST 200 B -> 300 B, 512 connections", "cpu_us", "us CPU/request", _requests("/plain", "--connections", 512, *BODY)),
+    Row("mcp64", "MCP tools/call in a session, 64 connections", "cpu_us", "us CPU/request", _requests("/mcp", "--kind", "mcp")),
+    Row("mcp2026", "MCP tools/call of 2026-07-28, 64 connections", "cpu_us", "us CPU/request", _requests("/mcp", "--kind", "mcp-2026")),
+    Row("sse-saturated", "SSE, 100 streams as fast as they go", "cpu_us", "us CPU/event", _events(0)),
+    Row("sse-10k", "SSE, 100 streams, 10,000 events/s", "cpu_us", "us CPU/event", _events(100)),
+    Row("mem-sse", f"memory of an idle SSE stream ({STREAMS_IDLE})", "bytes", "B Pss", _idle_streams, fresh=True),
+    Row("mem-idle", f"memory of an idle connection ({STREAMS_IDLE})", "bytes", "B Pss", _idle_connections, fresh=True),
+]

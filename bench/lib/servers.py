@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The servers that are compared, each on the server core, in front of one `mcpload serve`."""
+import pathlib
+import shutil
+import subprocess
+
+from . import proc
+
+SERVER_CORE, LOAD_CORE = 0, 1
+DESCRIPTORS, CONNECTIONS = 19000, 9000
+PEERS = pathlib.Path(__file__).resolve().parent.parent / "peers"
+
+
+class Server:
+    """A running program that answers on `port`; `pid` is the root of its process tree."""
+
+    def __init__(self, name, process, port):
+        self.name, self.process, self.port, self.pid = name, process, port, process.pid
+
+    def stop(self):
+        proc.stop(self.process)
+
+
+class Bench:
+    """Where the programs are, where runs keep their files, and the upstream once it runs."""
+
+    def __init__(self, build, run):
+        self.build, self.run = pathlib.Path(build), pathlib.Path(run)
+        self.upstream_port = None
+
+    def program(self, name):
+        path = self.build / name
+        return path if path.is_file() else None
+
+
+def start_upstream(bench):
+    port = proc.free_port()
+    process = proc.start([bench.program("mcpload"), "serve", "--listen", f"127.0.0.1:{port}"], LOAD_CORE, bench.run / "upstream.log")
+    proc.wait_port(port, process, "mcpload serve")
+    bench.upstream_port = port
+    return Server("direct", process, port)
+
+
+def _template(bench, name, port):
+    text = (PEERS / f"{name}.in").read_text()
+    values = {
+        "RUN": bench.run,
+        "PORT": port,
+        "UPSTREAM_PORT": bench.upstream_port,
+        "DESCRIPTORS": DESCRIPTORS,
+        "CONNECTIONS": CONNECTIONS,
+    }
+    for key, value in values.items():
+        text = text.replace(f"@{key}@", str(value))
+    path = bench.run / name
+    path.write_text(text)
+    return path
+
+
+def _nginx(bench, port):
+    return ["nginx", "-p", bench.run, "-c", _template(bench, "nginx.conf", port)]
+
+
+def _haproxy(bench, port):
+    return ["haproxy", "-db", "-f", _template(bench, "haproxy.cfg", port)]
+
+
+def _floor(bench, port):
+    return [bench.program("mcpload"), "floor", "--listen", f"127.0.0.1:{port}", "--upstream", f"127.0.0.1:{bench.upstream_port}"]
+
+
+def _mcpgate(bench, port):
+    """As it ships: metrics, limits and scans on; the pool as large as the peers' are."""
+    upstream = f"http://127.0.0.1:{bench.upstream_port}"
+    return [
+        bench.program("mcpgate"), "--listen", f"127.0.0.1:{port}", "--admin", f"127.0.0.1:{proc.free_port()}",
+        "--workers", "1", "--route", f"/plain={upstream}/plain", "--route", f"/sse={upstream}/sse",
+        "--upstream", f"bench={upstream}/mcp", "--run-dir", bench.run / f"mcpgate-run-{port}", "--state-dir",
+        bench.run / f"mcpgate-state-{port}", "--max-connections", str(CONNECTIONS), "--upstream-max", "8192",
+        "--upstream-idle-max", "8192", "--upstream-idle", "1h", "--log-level", "warning",
+    ]  # fmt: skip
+
+
+COMMANDS = {"nginx": _nginx, "haproxy": _haproxy, "floor": _floor, "mcpgate": _mcpgate}
+
+
+def available(bench, name):
+    if name in ("floor", "mcpgate"):
+        return bench.program("mcpload" if name == "floor" else name) is not None
+    return shutil.which(name) is not None
+
+
+def version(bench, name):
+    words = {"nginx": ["nginx", "-v"], "haproxy": ["haproxy", "-v"]}.get(name)
+    if words is None:
+        words = [str(bench.program("mcpload" if name == "floor" else name)), "--version"]
+    result = subprocess.run(words, capture_output=True, text=True, check=False)
+    return (result.stdout + result.stderr).strip().splitlines()[0]
+
+
+def start_peer(bench, name):
+    port = proc.free_port()
+    process = proc.start(COMMANDS[name](bench, port), SERVER_CORE, bench.run / f"{name}.log")
+    proc.wait_port(port, process, name)
+    return Server(name, process, port)
