@@ -290,7 +290,7 @@ take_slot(struct stats_reader *r, struct snapshot *s, struct snapshot_slot *slot
 {
     const struct segment_header *h = &r->header;
     uint64_t at = h->slots_offset + slot->index * h->slot_size;
-    bool counts = strcmp(slot->role, "admin") != 0;
+    bool counts = strcmp(slot->role, "worker") == 0;
     struct snapshot_stream *streams;
     int err;
 

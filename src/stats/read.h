@@ -98,7 +98,7 @@ struct snapshot {
     uint32_t upstream_count;
     struct snapshot_stream *streams; /* the slots' tables one after another */
     uint32_t stream_count;
-    uint64_t *total; /* per-slot metrics summed over all slots but those of role "admin" */
+    uint64_t *total; /* per-slot metrics summed over the slots of role "worker" */
     uint64_t *block; /* all values */
 };
 
