@@ -125,13 +125,14 @@ text_latencies(const struct snapshot *change, const char *indent, const struct w
 
         if (m->scope != SEGMENT_PER_SLOT || m->kind != SEGMENT_HISTOGRAM)
             continue;
+        bool empty = change->total[m->first + HISTOGRAM_COUNT] == 0;
         grid_row(&g);
         grid_cell(&g, 0, m->name);
         cell_number(&g, 1, change->total[m->first + HISTOGRAM_COUNT]);
-        cell_ns(&g, 2, stats_mean(m, change->total));
+        cell_ns(&g, 2, empty ? -1 : stats_mean(m, change->total));
         for (unsigned k = 0; k < sizeof shares / sizeof *shares; k++)
-            cell_ns(&g, 3 + k, (double)stats_percentile(m, change->total, shares[k]));
-        cell_ns(&g, 8, (double)change->total[m->first + HISTOGRAM_MAX]);
+            cell_ns(&g, 3 + k, empty ? -1 : (double)stats_percentile(m, change->total, shares[k]));
+        cell_ns(&g, 8, empty ? -1 : (double)change->total[m->first + HISTOGRAM_MAX]);
     }
     grid_write(&g, indent, w);
     grid_done(&g);

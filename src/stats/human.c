@@ -50,7 +50,7 @@ human_ns(char out[HUMAN_MAX], double ns)
     static const char *const units[] = {"ns", "us", "ms", "s"};
     unsigned u = 0;
 
-    if (ns <= 0) {
+    if (ns < 0) {
         snprintf(out, HUMAN_MAX, "-");
         return;
     }

@@ -77,6 +77,12 @@ column_set_make(struct column_set *set, const struct stats_schema *schema, enum 
     }
 }
 
+static double
+percentile(const struct stats_metric *m, const uint64_t *values, double p)
+{
+    return values[m->first + HISTOGRAM_COUNT] ? (double)stats_percentile(m, values, p) : -1;
+}
+
 double
 column_number(const struct column_set *set, unsigned column, const uint64_t *now, const uint64_t *change,
               double seconds)
@@ -89,9 +95,9 @@ column_number(const struct column_set *set, unsigned column, const uint64_t *now
     case COLUMN_RATE:
         return seconds > 0 ? (double)change[m->first] / seconds : 0;
     case COLUMN_P50:
-        return (double)stats_percentile(m, change, 0.5);
+        return percentile(m, change, 0.5);
     case COLUMN_P99:
-        return (double)stats_percentile(m, change, 0.99);
+        return percentile(m, change, 0.99);
     }
     return 0;
 }

@@ -39,7 +39,8 @@ void column_set_make(struct column_set *set, const struct stats_schema *schema, 
                      const struct column *from, unsigned count);
 
 /* A cell: `now` and `change` are the values arrays of the same row, the second of a snapshot that covers
- * `seconds` (both may be the same, for averages since the start). */
+ * `seconds` (both may be the same, for averages since the start). A
+ * percentile of an empty histogram is -1. */
 double column_number(const struct column_set *set, unsigned column, const uint64_t *now,
                      const uint64_t *change, double seconds);
 void column_text(const struct column_set *set, unsigned column, double number, char out[HUMAN_MAX]);
