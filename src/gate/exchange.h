@@ -30,6 +30,9 @@ struct plan {
     void (*writable)(struct exchange *ex);                              /* the client takes bytes again */
     void (*client_gone)(struct exchange *ex, enum close_reason reason); /* ex->client is NULL already */
     void (*tick)(struct exchange *ex);                                  /* the timer */
+    /* The gateway drains: a stream that would stand for good ends in good order now (its client comes back
+     * elsewhere). at_once: the time is over, everything ends. */
+    void (*stop)(struct exchange *ex, bool at_once);
 };
 
 enum phase {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The client side: accepted connections, their requests, their ends. */
 #include "cfg/address.h"
+#include "gate/home.h"
 #include "gate/local.h"
 #include "gate/splice.h"
 
@@ -63,7 +64,8 @@ front_accepted(struct listener *listener, int fd)
     struct ring_peer peer;
 
     stats_add(w->stats, STAT_connections_accepted, 1);
-    if (w->client_count >= w->config->max_connections || ring_peer(w->ring, fd, &peer) < 0) {
+    if (w->client_count >= w->config->max_connections || ring_peer(w->ring, fd, &peer) < 0 ||
+        (listener->via == VIA_HOME && !home_peer_allowed(&peer))) {
         stats_add(w->stats, STAT_connections_refused, 1);
         stats_add(w->stats, STAT_connections_closed, 1);
         stats_close(w->stats, CLOSE_TOO_MANY_CLIENTS);

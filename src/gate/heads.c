@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "gate/heads.h"
 
+#include "gate/home.h"
+
 #include <stdio.h>
+
+/* A head leaves room for a body up to this size, which is then sent from the same buffer. */
+enum { SMALL_BODY = 1024 };
 
 /* Appends to a slab buffer; what does not fit makes it overflow, which the sizes below rule out. */
 struct writer {
@@ -151,6 +156,16 @@ put_forwarding(struct writer *w, struct exchange *ex, const struct http1_head *h
     }
 }
 
+/* To the home of the session: the client's fields as they are, and the sealed one that stands for the peer.
+ */
+static void
+put_home_forwarding(struct writer *w, struct exchange *ex)
+{
+    put_literal(w, "Mcpgate-Forward: ");
+    w->at += home_seal_peer(ex, w->at, (uint32_t)(w->end - w->at));
+    put_literal(w, "\r\n");
+}
+
 static void
 put_request_id(struct writer *w, struct exchange *ex)
 {
@@ -180,18 +195,19 @@ static bool
 passes(struct exchange *ex, const struct http_header *h)
 {
     const struct config *c = ex->worker->config;
+    bool is_home = ex->upstream->is_home;
 
     switch ((enum http_field)h->id) {
     case HTTP_HOST:
+        return is_home;
     case HTTP_EXPECT: /* the gateway answers 100 itself */
     case HTTP_MCPGATE_FORWARD:
         return false;
     case HTTP_X_FORWARDED_FOR:
     case HTTP_X_FORWARDED_PROTO:
     case HTTP_X_FORWARDED_HOST:
-        return c->forwarded == FORWARDED_OFF && client_of(ex->client)->is_trusted;
     case HTTP_FORWARDED:
-        return c->forwarded == FORWARDED_OFF && client_of(ex->client)->is_trusted;
+        return is_home || (c->forwarded == FORWARDED_OFF && client_of(ex->client)->is_trusted);
     case HTTP_ACCEPT_ENCODING: /* heartbeats cannot go into an encoded stream */
         return !(ex->is_mcp && ex->accepts_sse);
     default:
@@ -253,23 +269,31 @@ heads_request(struct exchange *ex, const struct http1_head *head, const struct e
     const struct cfg_upstream *up = ex->upstream->cfg;
     struct writer w;
     size_t size = fields_size(head) + head->method_text.len + head->path.len + ep->path.len +
-                  ep->authority.len + 2 * http1_value(head, HTTP_HOST).len + static_fields_size(c, up) + 320;
+                  ep->authority.len + 2 * http1_value(head, HTTP_HOST).len + static_fields_size(c, up) +
+                  (ex->upstream->is_home ? 640 : 320) +
+                  (head->framing == FRAMING_LENGTH && head->length <= SMALL_BODY ? head->length : 0);
 
     if (!writer_open(&w, &ex->worker->slab, size))
         return (struct span){0};
     put_text(&w, head->method_text);
     put_literal(&w, " ");
     w.at += heads_target(ex, head->path, ep, w.at, (uint32_t)(w.end - w.at));
-    put_literal(&w, " HTTP/1.1\r\nHost: ");
-    put_text(&w, ep->authority);
-    put_literal(&w, "\r\n");
+    put_literal(&w, " HTTP/1.1\r\n");
+    if (!ex->upstream->is_home) {
+        put_literal(&w, "Host: ");
+        put_text(&w, ep->authority);
+        put_literal(&w, "\r\n");
+    }
     for (unsigned i = 0; i < head->count; i++) {
         const struct http_header *h = &head->headers[i];
 
         if (passes(ex, h) && !(up->headers.count && is_static_field(c, up, http_name(h))))
             put_field(&w, h);
     }
-    put_forwarding(&w, ex, head);
+    if (ex->upstream->is_home)
+        put_home_forwarding(&w, ex);
+    else
+        put_forwarding(&w, ex, head);
     if (!http1_find(head, HTTP_X_REQUEST_ID))
         put_request_id(&w, ex);
     if (up->headers.count)
@@ -349,7 +373,9 @@ heads_reply(struct exchange *ex, const struct http1_head *head, enum http1_frami
     struct writer w;
     enum http1_framing framing = (enum http1_framing)head->framing;
 
-    if (!writer_open(&w, &ex->worker->slab, fields_size(head) + head->reason.len + 384))
+    if (!writer_open(&w, &ex->worker->slab,
+                     fields_size(head) + head->reason.len + 384 +
+                         (framing == FRAMING_LENGTH && head->length <= SMALL_BODY ? head->length : 0)))
         return (struct span){0};
     if (framing == FRAMING_CHUNKED || framing == FRAMING_CLOSE)
         framing = unknown_length_framing(ex);

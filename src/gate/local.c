@@ -37,6 +37,13 @@ tick(struct exchange *ex)
     exchange_check_limits(ex);
 }
 
+static void
+stop(struct exchange *ex, bool at_once)
+{
+    if (at_once)
+        exchange_fail(ex, CLOSE_DRAIN);
+}
+
 const struct plan local_plan = {
     .name = "local",
     .body = ignore_body,
@@ -45,6 +52,7 @@ const struct plan local_plan = {
     .writable = ignore,
     .client_gone = client_gone,
     .tick = tick,
+    .stop = stop,
 };
 
 /* A copy of the body, in pieces; false when the worker's memory is used up. */

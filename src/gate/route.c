@@ -6,6 +6,8 @@
  *      /PREFIX...        a plain route, the longest one that matches whole segments
  */
 #include "gate/admin.h"
+#include "gate/demo.h"
+#include "gate/home.h"
 #include "gate/local.h"
 #include "gate/splice.h"
 
@@ -192,6 +194,9 @@ route_mcp(struct exchange *ex, const struct http1_head *head, struct upstream *u
         local_error(ex, CLOSE_METHOD, TEXT("Allow: GET, POST, DELETE, OPTIONS\r\n"));
     } else if (c->max_body && head->framing == FRAMING_LENGTH && head->length > c->max_body) {
         local_error(ex, CLOSE_BODY_TOO_LARGE, (struct text){0});
+    } else if (up->cfg->is_demo) {
+        ex->upstream = up;
+        demo_start(ex, head);
     } else {
         ex->upstream = up;
         splice_start(ex, head);
@@ -217,6 +222,10 @@ route_request(struct exchange *ex, const struct http1_head *head)
         ex->client->keep_alive = false;
     if (client_of(ex->client)->via == VIA_ADMIN) {
         admin_request(ex, head, path);
+        return;
+    }
+    if (client_of(ex->client)->via == VIA_HOME && !home_open_request(ex, head)) {
+        local_error(ex, CLOSE_PROXY_PROTOCOL, (struct text){0});
         return;
     }
     up = find_mcp(w, path, &is_mcp);

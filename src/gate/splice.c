@@ -14,7 +14,6 @@
 #include "proto/jsonrpc.h"
 
 BUF_STATIC_TEXT(heartbeat_text, SSE_HEARTBEAT);
-BUF_STATIC_TEXT(continue_text, "HTTP/1.1 100 Continue\r\n\r\n");
 BUF_STATIC_TEXT(processing_text, "HTTP/1.1 102 Processing\r\n\r\n");
 BUF_STATIC_TEXT(event_head_text, "event: message\ndata: ");
 BUF_STATIC_TEXT(event_line_text, "\ndata: ");
@@ -210,6 +209,19 @@ splice_tick(struct exchange *ex)
                             link_queued(&ex->client->link), ring_now(ex->worker->ring));
 }
 
+static void
+splice_stop(struct exchange *ex, bool at_once)
+{
+    if (at_once) {
+        exchange_fail(ex, CLOSE_DRAIN);
+    } else if (ex->client && ex->is_stream && ex->method == METHOD_GET && sse_scan_at_boundary(&ex->scan) &&
+               ex->client->tx == FRAMING_CHUNKED) {
+        ex->client->keep_alive = false;
+        h1_send_end(ex->client, NULL);
+        exchange_finish(ex, CLOSE_DRAIN);
+    }
+}
+
 static const struct plan splice_plan = {
     .name = "splice",
     .body = splice_body,
@@ -218,6 +230,7 @@ static const struct plan splice_plan = {
     .writable = splice_writable,
     .client_gone = splice_client_gone,
     .tick = splice_tick,
+    .stop = splice_stop,
 };
 
 /* --- the start --- */
@@ -234,7 +247,12 @@ on_timer(struct ring *ring, struct timer *timer)
 void
 splice_start(struct exchange *ex, const struct http1_head *head)
 {
-    struct endpoint *ep = upstream_choose(ex->upstream);
+    splice_start_at(ex, head, upstream_choose(ex->upstream));
+}
+
+void
+splice_start_at(struct exchange *ex, const struct http1_head *head, struct endpoint *ep)
+{
     const struct config *c = ex->worker->config;
     enum close_reason reason = ep ? upstream_take(ex, ep) : CLOSE_NO_ENDPOINT;
     struct span out;
@@ -254,7 +272,7 @@ splice_start(struct exchange *ex, const struct http1_head *head)
                  (enum http_method)head->method);
     span_unref(out);
     if (head->expect_continue)
-        h1_send_interim(ex->client, span_all(&continue_text));
+        h1_send_continue(ex->client);
     ex->expects_100 = false;
     exchange_wake_in(ex, c->early_stream && ex->is_mcp ? c->early_stream
                          : ex->phase == PHASE_QUEUED   ? c->upstream_wait

@@ -69,23 +69,32 @@ upstreams_init(struct worker *w)
 static void
 close_all(struct list_node *list)
 {
-    list_for_each_safe (node, list)
+    list_for_each_safe(node, list)
         h1_abort(container_of(node, struct h1, node), CLOSE_DRAIN);
+}
+
+static void
+close_idle(struct upstream *up)
+{
+    for (unsigned i = 0; i < up->endpoint_count; i++) {
+        struct endpoint *ep = &up->endpoints[i];
+
+        if (!ep->upstream) /* a sibling that was never asked */
+            continue;
+        close_all(&ep->idle);
+        timer_stop(&ep->resolve_timer);
+        timer_stop(&ep->check_timer);
+        if (ep->check)
+            h1_abort(ep->check, CLOSE_DRAIN);
+    }
 }
 
 void
 upstreams_close_idle(struct worker *w)
 {
     for (unsigned i = 0; i < w->upstreams.count; i++)
-        for (unsigned k = 0; k < w->upstreams.items[i].endpoint_count; k++) {
-            struct endpoint *ep = &w->upstreams.items[i].endpoints[k];
-
-            close_all(&ep->idle);
-            timer_stop(&ep->resolve_timer);
-            timer_stop(&ep->check_timer);
-            if (ep->check)
-                h1_abort(ep->check, CLOSE_DRAIN);
-        }
+        close_idle(&w->upstreams.items[i]);
+    close_idle(&w->home);
 }
 
 void
@@ -446,12 +455,12 @@ upstream_retry(struct exchange *ex)
     struct upstream *up = ex->upstream;
     struct endpoint *ep;
 
-    if (ex->tries >= TRIES_MAX + up->endpoint_count - 1 || ex->worker->draining)
+    if (ex->tries >= (up->is_home ? TRIES_MAX : TRIES_MAX + up->endpoint_count - 1) || ex->worker->draining)
         return false;
     if (old->link.out == NULL || old->link.sent_bytes != ex->sent_bytes_before || op_busy(&old->link.tx))
         return false;
     note_failure(old->owner);
-    ep = upstream_choose(up);
+    ep = up->is_home ? old->owner : upstream_choose(up);
     if (!ep || !ep->address_count)
         return false;
     h1 = conn_new(ep);

@@ -58,6 +58,7 @@ struct upstream {
     uint32_t connections;     /* open and opening, idle ones too */
     struct list_node waiting; /* struct exchange, by waiting */
     uint32_t waiting_count;
+    bool is_home; /* the sibling workers (home.c): an endpoint per slot, chosen by the session */
 };
 
 struct upstreams {

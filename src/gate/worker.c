@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "gate/exchange.h"
 #include "gate/health.h"
+#include "gate/home.h"
 #include "gate/local.h"
 #include "ipc/channel.h"
 #include "stats/segment.h"
@@ -11,6 +12,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -92,10 +94,13 @@ is_idle(struct h1 *h1)
 }
 
 static void
-end_streams(struct worker *w)
+stop_exchanges(struct worker *w, bool at_once)
 {
-    list_for_each_safe (node, &w->exchanges)
-        exchange_fail(container_of(node, struct exchange, node), CLOSE_DRAIN);
+    list_for_each_safe(node, &w->exchanges) {
+        struct exchange *ex = container_of(node, struct exchange, node);
+
+        ex->plan->stop(ex, at_once);
+    }
 }
 
 static void
@@ -104,27 +109,30 @@ on_drain_over(struct ring *ring, struct timer *timer)
     struct worker *w = container_of(timer, struct worker, drain_timer);
 
     (void)ring;
-    end_streams(w);
-    list_for_each_safe (node, &w->clients)
+    stop_exchanges(w, true);
+    list_for_each_safe(node, &w->clients)
         h1_abort(container_of(node, struct h1, node), CLOSE_DRAIN);
 }
 
 void
 worker_drain(struct worker *w, uint32_t ms)
 {
-    if (!w->draining) {
+    bool first = !w->draining;
+
+    w->draining = true;
+    if (first) {
         stats_slot_set_state(w->stats, SLOT_DRAINING);
         for (uint32_t i = 0; i < w->listener_count; i++)
             ring_cancel(w->ring, &w->listeners[i].op);
         upstreams_close_idle(w);
-        list_for_each_safe (node, &w->clients) {
+        list_for_each_safe(node, &w->clients) {
             struct h1 *h1 = container_of(node, struct h1, node);
 
             if (is_idle(h1))
                 h1_close(h1, CLOSE_DRAIN);
         }
+        stop_exchanges(w, false);
     }
-    w->draining = true;
     timer_stop(&w->drain_timer);
     timer_set(w->ring, &w->drain_timer, ms, on_drain_over);
 }
@@ -218,6 +226,31 @@ mirror_counters(struct worker *w)
     stats_set(s, STAT_upstream_sent, n->sent_bytes[LINK_UPSTREAM]);
 }
 
+/* What sealing, and forwarding between workers, need. */
+static int
+sessions_init(struct worker *w)
+{
+    const struct key_ring *ring = w->child->keys;
+    struct seal_key keys[KEYS];
+    int err;
+
+    for (unsigned i = 0; i < KEYS; i++)
+        keys[i] = (struct seal_key){ring->keys[i].id, ring->keys[i].key};
+    err = seal_keys_init(&w->keys, keys, KEYS, ring->current);
+    if (err < 0)
+        return err;
+    w->tombstones = calloc(TOMBSTONES_MAX, sizeof *w->tombstones);
+    return w->tombstones ? home_init(w) : -ENOMEM;
+}
+
+static void
+sessions_done(struct worker *w)
+{
+    home_done(w);
+    seal_keys_done(&w->keys);
+    free(w->tombstones);
+}
+
 int
 worker_open(struct worker *w, struct child *child, bool is_admin, char *why, size_t why_size)
 {
@@ -244,8 +277,10 @@ worker_open(struct worker *w, struct child *child, bool is_admin, char *why, siz
     list_init(&w->clients);
     list_init(&w->exchanges);
     err = upstreams_init(w);
+    if (err >= 0)
+        err = sessions_init(w);
     if (err < 0) {
-        snprintf(why, why_size, "not enough memory for the upstreams' tables");
+        snprintf(why, why_size, "not enough memory for the tables of upstreams and sessions");
         return err;
     }
     if (child->control_fd >= 0)
@@ -293,6 +328,7 @@ worker_close(struct worker *w)
            turns++ < CLOSE_TURNS_MAX)
         worker_turn(w, 1);
     upstreams_done(w);
+    sessions_done(w);
     net_done(&w->net);
     pool_done(&w->client_pool);
     pool_done(&w->conn_pool);

@@ -11,6 +11,7 @@
 #include "cfg/config.h"
 #include "gate/upstream.h"
 #include "ipc/handover.h"
+#include "mcp/seal.h"
 #include "stats/stats.h"
 #include "wire/h1.h"
 
@@ -52,6 +53,10 @@ struct worker {
     struct op control;
     struct timer drain_timer;
     struct upstreams upstreams;
+    struct upstream home; /* the sibling workers */
+    struct seal_keys keys;
+    uint8_t (*tombstones)[16]; /* ids of deleted sessions, the latest TOMBSTONES_MAX */
+    uint64_t tombstone_count;
     struct text admin_origin; /* "http://ADDR:PORT" of the admin listener, as far as it is known */
     uint64_t request_count;
     uint64_t date_s; /* what date[] says */

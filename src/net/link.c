@@ -3,7 +3,7 @@
 
 #include <errno.h>
 
-enum { CHUNK_SPANS = 14, SEND_SPANS_MAX = 64, SPILL_BYTES = 16 << 10, BULK_FACTOR = 4 };
+enum { CHUNK_SPANS = 14, SEND_SPANS_MAX = 64, SPILL_BYTES = 16 << 10, BULK_FACTOR = 4, MERGE_BYTES = 1024 };
 
 /* A lane is a list of these. */
 struct chunk {
@@ -113,24 +113,45 @@ outbound_free(struct link *link)
     link->out = NULL;
 }
 
-/* Appends a copy of `bytes` in slab memory, filling the last buffer of the queue first. */
+/* Copies as much of `bytes` as fits behind the queue's last span, when that buffer is ours alone. Returns how
+ * much. */
+static uint32_t
+queue_fill_last(struct lane_queue *q, struct span bytes)
+{
+    struct chunk *tail = q->tail;
+    struct span *last;
+    uint32_t room, n;
+
+    if (!tail || tail->end == tail->first)
+        return 0;
+    last = &tail->spans[tail->end - 1];
+    if (last->buf->kind != BUF_SLAB || last->buf->refs != 1)
+        return 0;
+    room = last->buf->size - last->off - last->len;
+    n = room < bytes.len ? room : bytes.len;
+    memcpy(span_data(*last) + last->len, span_data(bytes), n);
+    last->len += n;
+    return n;
+}
+
+static bool
+queue_has_room(const struct lane_queue *q, uint32_t n)
+{
+    const struct chunk *tail = q->tail;
+    const struct span *last;
+
+    if (!tail || tail->end == tail->first)
+        return false;
+    last = &tail->spans[tail->end - 1];
+    return last->buf->kind == BUF_SLAB && last->buf->refs == 1 &&
+           last->buf->size - last->off - last->len >= n;
+}
+
+/* Appends a copy of `bytes` in slab memory. */
 static bool
 queue_append_copy(struct net *net, struct lane_queue *q, struct span bytes)
 {
-    struct chunk *tail = q->tail;
-
-    if (tail && tail->end > tail->first) {
-        struct span *last = &tail->spans[tail->end - 1];
-        uint32_t room = last->buf->size - last->off - last->len;
-
-        if (last->buf->kind == BUF_SLAB && last->buf->refs == 1 && room) {
-            uint32_t n = room < bytes.len ? room : bytes.len;
-
-            memcpy(span_data(*last) + last->len, span_data(bytes), n);
-            last->len += n;
-            bytes = span_skip(bytes, n);
-        }
-    }
+    bytes = span_skip(bytes, queue_fill_last(q, bytes));
     while (bytes.len) {
         uint32_t n = bytes.len < SPILL_BYTES ? bytes.len : SPILL_BYTES;
         struct buf *copy = slab_get(net->slab, n < 2048 ? 2048 : n);
@@ -380,7 +401,10 @@ link_enqueue(struct link *link, enum lane lane, struct span bytes)
         return;
     out = link_outbound(link);
     copy = bytes.buf->kind == BUF_PROVIDED && (out->blocked || link->state != LINK_OPEN);
-    if (!copy) {
+    if (!copy && bytes.len <= MERGE_BYTES && queue_has_room(&out->lanes[lane], bytes.len)) {
+        queue_fill_last(&out->lanes[lane],
+                        bytes); /* cheaper than one more element for the kernel to import */
+    } else if (!copy) {
         queue_append(net, &out->lanes[lane], span_ref(bytes));
     } else if (!queue_append_copy(net, &out->lanes[lane], bytes)) {
         fail(link, CLOSE_NO_MEMORY);

@@ -54,7 +54,7 @@ make_segment(struct generation *g)
         .generation = g->number,
         .node = g->gateway->node,
         .slots = last->number + 1,
-        .upstreams = (uint32_t)g->config->max_upstreams,
+        .upstreams = (uint32_t)g->config->max_upstreams + 1,
         .supervisor_pid = g->gateway->pid,
         .version = MCPGATE_VERSION,
     };
@@ -68,7 +68,8 @@ make_segment(struct generation *g)
     int r = segment_create(g->gateway->dir.path, &wanted, &g->segment, &g->segment_fd);
     for (uint32_t i = 0; i < g->config->upstreams.count && r == 0; i++)
         r = segment_name_upstream(g->segment, i, cfg_text(g->config, upstreams[i].name).at);
-    return r;
+    /* The row behind them counts what workers forward to each other. */
+    return r < 0 ? r : segment_name_upstream(g->segment, g->config->upstreams.count, "~home");
 }
 
 static int

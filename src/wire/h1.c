@@ -5,6 +5,7 @@
 enum { STASH_MAX = SLAB_LARGEST, TRAILERS_MAX = 8 << 10, DISCARD_MAX = 64 << 10 };
 
 BUF_STATIC_TEXT(crlf, "\r\n");
+BUF_STATIC_TEXT(continue_head, "HTTP/1.1 100 Continue\r\n\r\n");
 BUF_STATIC_TEXT(last_chunk, "0\r\n\r\n");
 BUF_STATIC_TEXT(last_chunk_open, "0\r\n");
 
@@ -506,6 +507,12 @@ void
 h1_send_interim(struct h1 *h1, struct span head)
 {
     push(h1, head);
+}
+
+void
+h1_send_continue(struct h1 *h1)
+{
+    push(h1, span_all(&continue_head));
 }
 
 /* One chunk of all pieces: "<size>CRLF pieces CRLF". */

@@ -120,6 +120,8 @@ h1_of(struct link *link)
 void h1_send_head(struct h1 *h1, struct span head, enum http1_framing framing, uint64_t length,
                   enum http_method method);
 void h1_send_interim(struct h1 *h1, struct span head);
+/* "100 Continue". */
+void h1_send_continue(struct h1 *h1);
 /* Queues body bytes under the framing given with the head. Bytes beyond the length are the caller's bug. */
 void h1_send_body(struct h1 *h1, const struct h1_body *body);
 /* One piece, framed by itself. */

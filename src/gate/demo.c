@@ -1,0 +1,516 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "gate/demo.h"
+
+#include "gate/heads.h"
+#include "gate/home.h"
+#include "gate/local.h"
+#include "gate/session.h"
+#include "mcp/demo.h"
+
+#include <stdlib.h>
+
+BUF_STATIC_TEXT(heartbeat_text, SSE_HEARTBEAT);
+BUF_STATIC_TEXT(event_head_text, "event: message\ndata: ");
+BUF_STATIC_TEXT(event_end_text, "\n\n");
+
+enum { DEMO_BODY_MAX = 4 << 20, DEMO_PIECE = 16 << 10 };
+
+/* What the plan keeps per request: ex->state. */
+struct demo {
+    struct demo_call call;
+    struct session session; /* of the Mcp-Session-Id; revision MCP_NO_REVISION: none */
+    char *fields;           /* copies of what version, method and name point at */
+    struct text version, method, name;
+    char *body;
+    uint32_t body_len, body_size;
+    uint64_t wake_ms; /* when the call wants to go on, by the ring's clock; 0: not by itself */
+    bool open;        /* the call is */
+    bool replied;     /* the one JSON reply was sent: the exchange is finished */
+};
+
+static uint64_t
+now_ms(const struct exchange *ex)
+{
+    return ring_now(ex->worker->ring) / 1000000;
+}
+
+static void
+demo_free(struct exchange *ex)
+{
+    struct demo *d = ex->state;
+
+    if (d->open)
+        demo_cancel(&d->call);
+    free(d->fields);
+    free(d->body);
+    free(d);
+    ex->state = NULL;
+}
+
+static void
+finish(struct exchange *ex, enum close_reason reason)
+{
+    demo_free(ex);
+    exchange_finish(ex, reason);
+}
+
+static void
+refuse(struct exchange *ex, enum close_reason reason, struct text extra)
+{
+    demo_free(ex);
+    local_error(ex, reason, extra);
+}
+
+static void
+refuse_status(struct exchange *ex, int status, const char *json)
+{
+    demo_free(ex);
+    local_reply(ex, status, TEXT("application/json"), (struct text){0}, json, (uint32_t)strlen(json),
+                CLOSE_BAD_REQUEST);
+}
+
+/* --- what the machine says --- */
+
+static bool
+open_stream(struct exchange *ex, struct text extra)
+{
+    struct worker *w = ex->worker;
+    enum http1_framing framing;
+    struct span head = heads_local(ex, 200, TEXT("text/event-stream"), -1, extra, &framing);
+
+    if (!head.buf)
+        return false;
+    ex->status = 200;
+    ex->first_ns = ex->client_ns = ring_now(w->ring);
+    ex->reply_begun = ex->is_stream = true;
+    exchange_set_phase(ex, PHASE_LOCAL);
+    h1_send_head(ex->client, head, framing, 0, METHOD_GET);
+    span_unref(head);
+    stats_add(w->stats, STAT_local_replies, 1);
+    stats_add(w->stats, STAT_streams_opened, 1);
+    stats_add(w->stats, STAT_streams_open, 1);
+    stats_up_add(w->stats, ex->upstream->index, UPSTAT_up_streams, 1);
+    ex->stream_row = (int16_t)stats_stream_open(w->stats, ex->upstream->index, (enum mcp_method)ex->mcp,
+                                                ring_now(w->ring));
+    return true;
+}
+
+static void
+send_event(struct exchange *ex, struct text json)
+{
+    h1_send_piece(ex->client, span_all(&event_head_text));
+    while (json.len) {
+        uint32_t n = json.len < DEMO_PIECE ? json.len : DEMO_PIECE;
+        struct buf *b = slab_get(&ex->worker->slab, n);
+
+        if (!b) {
+            h1_abort(ex->client, CLOSE_NO_MEMORY);
+            return;
+        }
+        memcpy(b->data, json.at, n);
+        h1_send_piece(ex->client, span_of(b, 0, n));
+        buf_unref(b);
+        json.at += n;
+        json.len -= n;
+    }
+    h1_send_piece(ex->client, span_all(&event_end_text));
+    ex->events++;
+    ex->client_ns = ring_now(ex->worker->ring);
+    stats_add(ex->worker->stats, STAT_events, 1);
+}
+
+struct reply {
+    struct exchange *ex;
+    struct demo_effects *effects;
+};
+
+/* One message of the machine: the one JSON reply, or an event of the stream. A client that takes no stream
+ * gets the final message only. */
+static void
+on_message(void *context, struct text json, bool final)
+{
+    struct reply *reply = context;
+    struct exchange *ex = reply->ex;
+    struct demo *d = ex->state;
+    char extra[SESSION_FIELD_MAX];
+    struct text field = {extra, 0};
+
+    ex->reply_bytes += json.len;
+    if (reply->effects->initialized != MCP_NO_REVISION)
+        field.len = session_mint_field(ex->worker, reply->effects->initialized,
+                                       reply->effects->client_capabilities, extra);
+    if (!ex->reply_begun && !(reply->effects->wants_stream && ex->accepts_sse)) {
+        if (!final)
+            return;
+        d->replied = true;
+        local_reply(ex, reply->effects->status, TEXT("application/json"), field, json.at, json.len,
+                    CLOSE_DONE);
+        return;
+    }
+    if (ex->reply_begun || open_stream(ex, field))
+        send_event(ex, json);
+}
+
+/* After each step of the machine. Finishes. */
+static void
+after_step(struct exchange *ex, struct demo *d, const struct demo_effects *effects)
+{
+    if (d->replied) { /* local_reply has finished the exchange; its state is ours still */
+        free(d->fields);
+        free(d->body);
+        free(d);
+        return;
+    }
+    if (d->open) {
+        d->wake_ms = effects->wake_ms ? now_ms(ex) + effects->wake_ms : 0;
+        if (effects->wake_ms)
+            exchange_wake_in(ex, effects->wake_ms);
+        if (ex->is_stream && ex->worker->config->heartbeat)
+            exchange_wake_in(ex, ex->worker->config->heartbeat);
+        return;
+    }
+    if (ex->reply_begun) {
+        h1_send_end(ex->client, NULL);
+        finish(ex, CLOSE_DONE);
+    } else { /* notifications and responses: accepted, nothing to say */
+        int status = effects->status;
+
+        demo_free(ex);
+        local_reply(ex, status, (struct text){0}, (struct text){0}, "", 0, CLOSE_DONE);
+    }
+}
+
+static struct demo_effects
+effects_for(struct reply *reply, struct exchange *ex)
+{
+    static char room[DEMO_ROOM_MIN];
+
+    return (struct demo_effects){.message = on_message,
+                                 .context = reply,
+                                 .room = room,
+                                 .room_size = sizeof room,
+                                 .initialized = MCP_NO_REVISION,
+                                 .status = ex->status};
+}
+
+/* --- the plan --- */
+
+static void
+demo_body(struct exchange *ex, const struct h1_body *body)
+{
+    struct demo *d = ex->state;
+
+    ex->body_bytes += body->bytes;
+    ex->client_ns = ring_now(ex->worker->ring);
+    if (d->body_len + body->bytes > DEMO_BODY_MAX) {
+        refuse(ex, CLOSE_BODY_TOO_LARGE, (struct text){0});
+        return;
+    }
+    if (d->body_len + body->bytes > d->body_size) {
+        uint32_t size = (d->body_len + body->bytes) * 2;
+        char *larger = realloc(d->body, size);
+
+        if (!larger) {
+            refuse(ex, CLOSE_NO_MEMORY, (struct text){0});
+            return;
+        }
+        d->body = larger;
+        d->body_size = size;
+    }
+    for (uint32_t i = 0; i < body->count; i++) {
+        memcpy(d->body + d->body_len, span_data(body->data[i]), body->data[i].len);
+        d->body_len += body->data[i].len;
+    }
+}
+
+static void
+demo_trailers(struct exchange *ex, struct text section)
+{
+    (void)ex, (void)section;
+}
+
+static const struct plan demo_plan;
+
+/* notifications/cancelled: ends the call of the same session. */
+static void
+cancel_call(struct exchange *by, struct text id)
+{
+    const struct demo *asking = by->state;
+
+    list_for_each_safe(node, &by->worker->exchanges) {
+        struct exchange *ex = container_of(node, struct exchange, node);
+        struct demo *d = ex->state;
+
+        if (ex == by || ex->plan != &demo_plan || !d->open || !session_equal(&asking->session, &d->session) ||
+            !text_eq(demo_call_id(&d->call), id))
+            continue;
+        if (ex->reply_begun) {
+            h1_send_end(ex->client, NULL);
+            finish(ex, CLOSE_DONE);
+        } else {
+            struct h1 *client = ex->client;
+
+            finish(ex, CLOSE_DONE);
+            h1_close(client, CLOSE_DONE);
+        }
+        return;
+    }
+}
+
+static void
+demo_end(struct exchange *ex)
+{
+    struct demo *d = ex->state;
+    struct reply reply = {ex, NULL};
+    struct demo_effects effects = effects_for(&reply, ex);
+    struct demo_input in = {.message = {d->body ? d->body : "", d->body_len},
+                            .http = true,
+                            .version = d->version,
+                            .method = d->method,
+                            .name = d->name,
+                            .session = d->session.revision,
+                            .now_ms = now_ms(ex)};
+
+    ex->request_whole = true;
+    reply.effects = &effects;
+    if (ex->method != METHOD_POST)
+        return;
+    d->open = demo_begin(&d->call, &in, &effects);
+    if (!d->replied && effects.cancel_id.at)
+        cancel_call(ex, effects.cancel_id);
+    after_step(ex, d, &effects);
+}
+
+static void
+go_on(struct exchange *ex)
+{
+    struct demo *d = ex->state;
+    struct reply reply = {ex, NULL};
+    struct demo_effects effects = effects_for(&reply, ex);
+
+    reply.effects = &effects;
+    effects.wants_stream = true;
+    effects.status = 200;
+    d->open = demo_wake(&d->call, now_ms(ex), &effects);
+    after_step(ex, d, &effects);
+}
+
+static void
+demo_writable(struct exchange *ex)
+{
+    struct demo *d = ex->state;
+
+    if (d->open && d->wake_ms)
+        go_on(ex);
+}
+
+static void
+demo_client_gone(struct exchange *ex, enum close_reason reason)
+{
+    finish(ex, reason);
+}
+
+static void
+demo_tick(struct exchange *ex)
+{
+    struct demo *d = ex->state;
+    uint64_t beat_ms = ex->worker->config->heartbeat, quiet_ms = exchange_age_ms(ex, ex->client_ns);
+
+    if (d->open && d->wake_ms && now_ms(ex) >= d->wake_ms && !link_congested(&ex->client->link)) {
+        go_on(ex);
+        return;
+    }
+    if (!ex->request_whole && quiet_ms >= ex->worker->config->body_timeout) {
+        refuse(ex, CLOSE_BODY_TIMEOUT, (struct text){0});
+        return;
+    }
+    if (ex->is_stream && beat_ms) {
+        if (quiet_ms >= beat_ms && !link_blocked(&ex->client->link)) {
+            h1_send_piece(ex->client, span_all(&heartbeat_text));
+            ex->client_ns = ring_now(ex->worker->ring);
+            stats_add(ex->worker->stats, STAT_heartbeats, 1);
+            quiet_ms = 0;
+        }
+        exchange_wake_in(ex, quiet_ms < beat_ms ? beat_ms - quiet_ms : beat_ms);
+    }
+    if (d->open && d->wake_ms)
+        exchange_wake_in(ex, d->wake_ms > now_ms(ex) ? d->wake_ms - now_ms(ex) : 1);
+    if (!ex->request_whole)
+        exchange_wake_in(ex, ex->worker->config->body_timeout);
+}
+
+/* The machine's last word, and the end. Calls that come to their end by themselves may do so until the time
+ * is over. */
+static void
+demo_stop(struct exchange *ex, bool at_once)
+{
+    struct demo *d = ex->state;
+    struct reply reply = {ex, NULL};
+    struct demo_effects effects = effects_for(&reply, ex);
+
+    if (!at_once && !(ex->is_stream && !d->wake_ms))
+        return;
+    reply.effects = &effects;
+    effects.wants_stream = true;
+    effects.status = 200;
+    if (ex->client)
+        ex->client->keep_alive = false;
+    if (d->open)
+        demo_finish(&d->call, &effects);
+    d->open = false;
+    if (d->replied || ex->reply_begun)
+        after_step(ex, d, &effects);
+    else
+        refuse(ex, CLOSE_DRAIN, (struct text){0});
+}
+
+static const struct plan demo_plan = {
+    .name = "demo",
+    .body = demo_body,
+    .trailers = demo_trailers,
+    .end = demo_end,
+    .writable = demo_writable,
+    .client_gone = demo_client_gone,
+    .tick = demo_tick,
+    .stop = demo_stop,
+};
+
+/* --- the start --- */
+
+static struct text
+copy_field(char **at, struct text value)
+{
+    struct text copy = {*at, value.len};
+
+    if (!value.at)
+        return (struct text){0};
+    memcpy(*at, value.at, value.len);
+    *at += value.len + 1;
+    return copy;
+}
+
+static bool
+keep_fields(struct demo *d, const struct http1_head *head)
+{
+    struct text version = http1_value(head, HTTP_MCP_PROTOCOL_VERSION),
+                method = http1_value(head, HTTP_MCP_METHOD), name = http1_value(head, HTTP_MCP_NAME);
+    char *at = d->fields = calloc(1, (size_t)version.len + method.len + name.len + 3);
+
+    if (!at)
+        return false;
+    d->version = copy_field(&at, version);
+    d->method = copy_field(&at, method);
+    d->name = copy_field(&at, name);
+    return true;
+}
+
+static void
+on_timer(struct ring *ring, struct timer *timer)
+{
+    struct exchange *ex = container_of(timer, struct exchange, timer);
+
+    (void)ring;
+    ex->plan->tick(ex);
+}
+
+/* GET of a session: the stream for what the server says unasked. At most one per session. */
+static void
+start_listening(struct exchange *ex)
+{
+    const struct demo *d = ex->state;
+
+    list_for_each(node, &ex->worker->exchanges) {
+        struct exchange *other = container_of(node, struct exchange, node);
+        const struct demo *o = other->state;
+
+        if (other != ex && other->plan == &demo_plan && other->method == METHOD_GET &&
+            session_equal(&o->session, &d->session)) {
+            refuse_status(
+                ex, 409,
+                "{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32000,\"message\":\"Conflict: the session "
+                "has a stream already\"}}");
+            return;
+        }
+    }
+    if (!open_stream(ex, (struct text){0})) {
+        refuse(ex, CLOSE_NO_MEMORY, (struct text){0});
+        return;
+    }
+    if (ex->worker->config->heartbeat)
+        exchange_wake_in(ex, ex->worker->config->heartbeat);
+}
+
+static bool
+is_json(const struct http1_head *head)
+{
+    struct text type = http1_value(head, HTTP_CONTENT_TYPE);
+    const char *end = memchr(type.at ? type.at : "", ';', type.len);
+
+    if (end)
+        type.len = (uint32_t)(end - type.at);
+    return text_eq_nocase(text_trim(type), TEXT("application/json"));
+}
+
+void
+demo_start(struct exchange *ex, const struct http1_head *head)
+{
+    struct worker *w = ex->worker;
+    bool modern = mcp_revision_is_modern((enum mcp_revision)ex->revision);
+    struct demo *d = calloc(1, sizeof *d);
+
+    ex->state = d;
+    ex->plan = &demo_plan;
+    ex->timer.fire = on_timer;
+    if (!d || !keep_fields(d, head)) {
+        if (d)
+            demo_free(ex);
+        local_error(ex, CLOSE_NO_MEMORY, (struct text){0});
+        return;
+    }
+    d->session.revision = MCP_NO_REVISION;
+    if (modern && head->method != METHOD_POST) {
+        refuse(ex, CLOSE_METHOD, TEXT("Allow: POST\r\n"));
+        return;
+    }
+    if (!modern && !session_read(w, head, &d->session)) {
+        refuse(ex, CLOSE_SESSION_UNKNOWN, (struct text){0});
+        return;
+    }
+    if (d->session.revision == MCP_NO_REVISION && head->method != METHOD_POST) {
+        refuse(ex, CLOSE_SESSION_MISSING, (struct text){0});
+        return;
+    }
+    /* What a session has open lies with one worker. */
+    if (home_is_elsewhere(ex, &d->session)) {
+        uint32_t slot = d->session.slot;
+
+        demo_free(ex);
+        home_forward(ex, head, slot);
+        return;
+    }
+    if (session_is_deleted(w, &d->session)) {
+        refuse(ex, CLOSE_SESSION_UNKNOWN, (struct text){0});
+        return;
+    }
+    if (head->method == METHOD_GET) {
+        if (ex->accepts_sse)
+            start_listening(ex);
+        else
+            refuse(ex, CLOSE_NOT_ACCEPTABLE, (struct text){0});
+        return;
+    }
+    if (head->method == METHOD_DELETE) {
+        session_delete(w, &d->session);
+        demo_free(ex);
+        local_reply(ex, 200, (struct text){0}, (struct text){0}, "", 0, CLOSE_DONE);
+        return;
+    }
+    if (!is_json(head)) {
+        refuse(ex, CLOSE_MEDIA_TYPE, (struct text){0});
+        return;
+    }
+    if (head->expect_continue)
+        h1_send_continue(ex->client);
+    ex->expects_100 = false;
+    exchange_wake_in(ex, w->config->body_timeout);
+}
