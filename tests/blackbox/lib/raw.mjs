@@ -14,6 +14,9 @@ function attach(socket, queue) {
   socket.on('close', () => queue.end());
 }
 
+/** Resolves when the kernel has the bytes, and lets everything else run before: a loop of writes starves nobody. */
+const write = (socket, bytes) => new Promise((resolve) => socket.write(bytes, () => setImmediate(resolve)));
+
 export class RawClient {
   static async connect(target, options = {}) {
     const client = new RawClient();
@@ -28,7 +31,7 @@ export class RawClient {
   }
 
   send(bytes) {
-    return new Promise((resolve) => this.socket.write(bytes, resolve));
+    return write(this.socket, bytes);
   }
 
   /** Sends in pieces of `size` bytes, each in a segment of its own. */
@@ -123,7 +126,7 @@ export class Upstream {
   async #serve(socket, parse) {
     const queue = new ByteQueue();
     const connection = { socket, queue, reader: new HttpReader(queue, { ms: 60_000 }), number: ++this.accepted };
-    connection.send = (bytes) => new Promise((resolve) => socket.write(bytes, resolve));
+    connection.send = (bytes) => write(socket, bytes);
     connection.finish = () => socket.end();
     connection.close = () => socket.destroy();
     connection.reset = () => socket.resetAndDestroy();

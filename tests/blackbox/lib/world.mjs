@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { Gateway, program } from './gateway.mjs';
 import { Process } from './process.mjs';
 import { Upstream } from './raw.mjs';
-import { limit } from './wait.mjs';
+import { within } from './wait.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
 
@@ -108,11 +108,11 @@ export class World {
 
 /** A test with a world of its own. */
 export function promise(name, body, { ms = 60_000 } = {}) {
-  test(name, { timeout: limit(ms) }, async (t) => {
+  test(name, async (t) => {
     const world = new World();
     let failed;
     try {
-      await body(world, t);
+      await within(name, body(world, t), ms);
     } catch (error) {
       failed = error;
       console.error(`# ${name}\n${world.logs()}`);
