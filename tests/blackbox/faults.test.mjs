@@ -238,7 +238,7 @@ promise('a full pool is 503 with Retry-After and the request\'s id', async (worl
     await read(connection, request);
     await new Promise((resolve) => open.push(resolve));
     await connection.send(json({ jsonrpc: '2.0', id: 1, result: {} }));
-  }, { workers: 1, args: ['--upstream-max', '2', '--upstream-wait', '200ms'] });
+  }, { workers: 1, args: ['--upstream-max', '2', '--upstream-idle-max', '2', '--upstream-wait', '200ms'] });
   const first = [1, 2].map(() => gateway.ask(post('/mcp/up', call(1, 'slow')), { ms: 20_000 }));
   await until('the pool is full', () => open.length === 2);
   const refused = await gateway.ask(post('/mcp/up', call('third', 'slow')));
@@ -258,7 +258,7 @@ promise('a request that waits for a connection gets the next one that is free', 
     await sleep(20);
     open--;
     await connection.send(json({ jsonrpc: '2.0', id: 1, result: { open } }));
-  }, { workers: 1, args: ['--upstream-max', '1', '--upstream-wait', '10s'] });
+  }, { workers: 1, args: ['--upstream-max', '1', '--upstream-idle-max', '1', '--upstream-wait', '10s'] });
   const all = await Promise.all(Array.from({ length: 20 }, () => gateway.ask(post('/mcp/up', ping), { ms: 20_000 })));
   assert.ok(all.every((r) => r.status === 200 && JSON.parse(r.body).result.open === 0));
 });
