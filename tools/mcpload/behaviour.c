@@ -8,58 +8,41 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-const char behaviour_help[] =
-    "  ?delay=MS              waits before it answers\n"
-    "  ?status=CODE           answers with this status\n"
-    "  ?bytes=N               body of a plain reply\n"
-    "  ?chunked=1             chunked; ?chunk-bytes=N sets the size of a chunk\n"
-    "  ?close-delimited=1     neither length nor chunks: the end of the connection ends the body\n"
-    "  ?trailers=1            chunked, with a trailer field\n"
-    "  ?informational=1       a 103 before the reply\n"
-    "  ?early=1               answers when the head was read and reads the body afterwards\n"
-    "  ?close=before-head     reads the request and closes\n"
-    "  ?close=after-head      closes after the reply's head\n"
-    "  ?close=mid-body        closes after half of the reply's body\n"
-    "  ?garbage=1             answers with bytes that are not HTTP\n"
-    "  ?hang=1                never answers\n"
-    "  ?upgrade=1             101 for a request with Upgrade, then echoes every byte\n"
-    "  ?sse=1                 answers as an SSE stream\n"
-    "  ?events=N              events of a stream, 0: endless; ?event-bytes=N, ?rate=PER-SECOND\n"
-    "  ?progress=N            progress notifications before a tool's result (with SSE)\n"
-    "  ?list-bytes=N          least size of the result of tools/list\n";
-
 enum word_kind { WORD_BOOL, WORD_COUNT, WORD_MS, WORD_RATE, WORD_STATUS, WORD_CLOSE };
 
 static const struct word {
     const char *name;
     enum word_kind kind;
     size_t offset;
+    const char *argument, *help;
 } words[] = {
-#define WORD(name, kind, field)                                                                              \
+#define WORD(name, kind, field, argument, help)                                                              \
     {                                                                                                        \
-        name, kind, offsetof(struct behaviour, field)                                                        \
+        name, kind, offsetof(struct behaviour, field), argument, help                                        \
     }
-    WORD("delay", WORD_MS, delay_ns),
-    WORD("status", WORD_STATUS, status),
-    WORD("bytes", WORD_COUNT, bytes),
-    WORD("chunked", WORD_BOOL, chunked),
-    WORD("chunk-bytes", WORD_COUNT, chunk_bytes),
-    WORD("close-delimited", WORD_BOOL, close_delimited),
-    WORD("trailers", WORD_BOOL, trailers),
-    WORD("informational", WORD_BOOL, informational),
-    WORD("early", WORD_BOOL, early),
-    WORD("close", WORD_CLOSE, close),
-    WORD("garbage", WORD_BOOL, garbage),
-    WORD("hang", WORD_BOOL, hang),
-    WORD("upgrade", WORD_BOOL, upgrade),
-    WORD("sse", WORD_BOOL, sse),
-    WORD("events", WORD_COUNT, events),
-    WORD("event-bytes", WORD_COUNT, event_bytes),
-    WORD("rate", WORD_RATE, rate),
-    WORD("progress", WORD_COUNT, progress),
-    WORD("list-bytes", WORD_COUNT, list_bytes),
+    WORD("delay", WORD_MS, delay_ns, "MS", "waits before it answers"),
+    WORD("status", WORD_STATUS, status, "CODE", "answers with this status"),
+    WORD("bytes", WORD_COUNT, bytes, "N", "body of a plain reply"),
+    WORD("chunked", WORD_BOOL, chunked, "1", "chunked instead of with a length"),
+    WORD("chunk-bytes", WORD_COUNT, chunk_bytes, "N", "size of a chunk"),
+    WORD("close-delimited", WORD_BOOL, close_delimited, "1", "the end of the connection ends the body"),
+    WORD("trailers", WORD_BOOL, trailers, "1", "chunked, with a trailer field"),
+    WORD("informational", WORD_BOOL, informational, "1", "a 103 before the reply"),
+    WORD("early", WORD_BOOL, early, "1", "answers when the head was read, then reads the body"),
+    WORD("close", WORD_CLOSE, close, "POINT", "closes too early: before-head, after-head or mid-body"),
+    WORD("garbage", WORD_BOOL, garbage, "1", "answers with bytes that are not HTTP"),
+    WORD("hang", WORD_BOOL, hang, "1", "never answers"),
+    WORD("upgrade", WORD_BOOL, upgrade, "1", "101 to a request with Upgrade, then echoes every byte"),
+    WORD("sse", WORD_BOOL, sse, "1", "answers as SSE"),
+    WORD("events", WORD_COUNT, events, "N", "events of a stream; 0: endless"),
+    WORD("event-bytes", WORD_COUNT, event_bytes, "N", "size of an event"),
+    WORD("rate", WORD_RATE, rate, "R", "events per second; 0: as fast as they are taken"),
+    WORD("progress", WORD_COUNT, progress, "N", "progress notifications before a tool's result, with SSE"),
+    WORD("list-bytes", WORD_COUNT, list_bytes, "N", "least size of the result of tools/list"),
 #undef WORD
 };
+
+enum { WORDS = sizeof(words) / sizeof(words[0]) };
 
 static int
 store_close(struct text value, uint8_t *ret)
@@ -129,7 +112,7 @@ store(const struct word *word, struct text value, struct behaviour *b)
 static int
 apply(struct text name, struct text value, struct behaviour *b)
 {
-    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+    for (size_t i = 0; i < WORDS; i++)
         if (text_eq(name, text_of(words[i].name)))
             return store(&words[i], value, b);
     return -EINVAL;
@@ -164,4 +147,21 @@ behaviour_parse(struct text target, const struct behaviour *defaults, struct beh
         query.len -= element.len + (ampersand != NULL);
     }
     return 0;
+}
+
+void
+behaviour_print(void (*line)(const char *word, const char *help, FILE *out), FILE *out)
+{
+    for (size_t i = 0; i < WORDS; i++) {
+        char word[64];
+
+        snprintf(word, sizeof(word), "?%s=%s", words[i].name, words[i].argument);
+        line(word, words[i].help, out);
+    }
+}
+
+void
+behaviour_help_line(const char *word, const char *help, FILE *out)
+{
+    fprintf(out, "  %-24s %s\n", word, help);
 }

@@ -10,6 +10,8 @@
 
 #include "base/text.h"
 
+#include <stdio.h>
+
 enum close_point {
     CLOSE_POINT_NONE,
     CLOSE_POINT_BEFORE_HEAD, /* the request was read, nothing is answered */
@@ -42,7 +44,9 @@ struct behaviour {
 int behaviour_parse(struct text target, const struct behaviour *defaults, struct behaviour *ret,
                     struct text *ret_path, struct text *ret_bad);
 
-/* One line for each word of the query, for --help. */
-extern const char behaviour_help[];
+/* Calls `line` for each word of the query: as it is written ("?delay=MS") and what it does. */
+void behaviour_print(void (*line)(const char *word, const char *help, FILE *out), FILE *out);
+/* Such a line of --help. */
+void behaviour_help_line(const char *word, const char *help, FILE *out);
 
 #endif

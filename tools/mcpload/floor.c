@@ -10,7 +10,7 @@
  *            <--       <------
  */
 #include "address.h"
-#include "flags.h"
+#include "config.h"
 #include "mcpload.h"
 
 #include "base/list.h"
@@ -25,10 +25,6 @@
 #include <unistd.h>
 
 enum { FLIGHT_MAX = 8, QUEUE_HIGH = 32, QUEUE_LOW = 8 };
-
-struct floor_config {
-    const char *listen, *upstream;
-};
 
 struct floor {
     struct floor_config config;
@@ -353,14 +349,6 @@ floor_close(struct floor *floor)
     ring_free(&floor->ring);
     pool_done(&floor->halves);
 }
-
-static const struct flag floor_flags[] = {
-    {"listen", FLAG_TEXT, offsetof(struct floor_config, listen), "127.0.0.1:9001", "ADDR:PORT",
-     "where to listen"},
-    {"upstream", FLAG_TEXT, offsetof(struct floor_config, upstream), "127.0.0.1:9000", "ADDR:PORT",
-     "where to connect"},
-    {0},
-};
 
 int
 floor_main(int argc, char **argv)

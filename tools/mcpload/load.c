@@ -244,7 +244,10 @@ load_run(struct load *load, char *why, size_t why_size)
     ring_poll(load->ring, &load->signals, load->signal_fd, POLLIN, on_signal);
     ring_reap(load->ring); /* reads the clock */
     load->begin_ns = ring_now(load->ring);
-    timer_set(load->ring, &load->phase_timer, load->config.warmup_ns / 1000000, on_window_begin);
+    if (load->config.warmup_ns)
+        timer_set(load->ring, &load->phase_timer, load->config.warmup_ns / 1000000, on_window_begin);
+    else
+        on_window_begin(load->ring, &load->phase_timer);
     if (progress)
         timer_set(load->ring, &load->progress_timer, 999, on_progress);
     for (uint32_t i = 0; i < load->conn_count; i++)

@@ -13,21 +13,12 @@
 #define MCPLOAD_LOAD_H
 
 #include "base/list.h"
+#include "config.h"
 #include "pacer.h"
 #include "reply.h"
 #include "request.h"
 #include "ring/ring.h"
 #include "tally.h"
-
-struct load_config {
-    const char *url, *kind, *method, *tool, *args, *json, *slow_path;
-    struct flag_list headers;
-    uint64_t connections, streams, slow_readers, idle;
-    uint64_t body_bytes, rcvbuf, cpu_of;
-    uint64_t duration_ns, warmup_ns, timeout_ns, think_ns;
-    double rate;
-    bool list, quiet;
-};
 
 /* What a connection is for. */
 enum load_role {

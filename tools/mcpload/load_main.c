@@ -6,43 +6,6 @@
 #include <errno.h>
 #include <inttypes.h>
 
-static const struct flag load_flags[] = {
-#define FIELD(name) offsetof(struct load_config, name)
-    {"url", FLAG_TEXT, FIELD(url), NULL, "URL", "http://HOST[:PORT]/PATH, or http+unix:/SOCKET:/PATH"},
-    {"kind", FLAG_TEXT, FIELD(kind), NULL, "KIND",
-     "http, mcp, or mcp-2026; by default mcp for paths below /mcp, else http"},
-    {"connections", FLAG_COUNT, FIELD(connections), "64", "N",
-     "connections that do requests, one at a time each"},
-    {"rate", FLAG_RATE, FIELD(rate), "0", "R",
-     "open loop: R requests a second whatever the replies do; 0: closed loop"},
-    {"duration", FLAG_TIME, FIELD(duration_ns), "10s", "TIME", "of the measurement"},
-    {"warmup", FLAG_TIME, FIELD(warmup_ns), "1s", "TIME", "before it"},
-    {"timeout", FLAG_TIME, FIELD(timeout_ns), "10s", "TIME", "for one request"},
-    {"think", FLAG_TIME, FIELD(think_ns), "0", "TIME",
-     "closed loop: pause between a reply and the next request"},
-    {"tool", FLAG_TEXT, FIELD(tool), "echo", "NAME", "mcp: the tool to call"},
-    {"args", FLAG_TEXT, FIELD(args), "{\"text\":\"hi\"}", "JSON",
-     "mcp: its arguments; echo's text is checked in the reply"},
-    {"list", FLAG_SWITCH, FIELD(list), NULL, NULL, "mcp: tools/list instead of tools/call"},
-    {"method", FLAG_TEXT, FIELD(method), NULL, "METHOD", "http: by default POST with a body, else GET"},
-    {"body-bytes", FLAG_BYTES, FIELD(body_bytes), "0", "N", "http: size of the request's body"},
-    {"header", FLAG_LIST, FIELD(headers), NULL, "'NAME: VALUE'", "one more request field; may be repeated"},
-    {"streams", FLAG_COUNT, FIELD(streams), "0", "N",
-     "beside: event streams held open with GET, their events measured"},
-    {"slow-readers", FLAG_COUNT, FIELD(slow_readers), "0", "N",
-     "beside: connections that stop reading after a reply's head"},
-    {"slow-path", FLAG_TEXT, FIELD(slow_path), NULL, "PATH", "what those ask for, if not the URL's path"},
-    {"idle", FLAG_COUNT, FIELD(idle), "0", "N", "beside: connections that do one request and stay open"},
-    {"rcvbuf", FLAG_BYTES, FIELD(rcvbuf), "0", "N", "SO_RCVBUF; slow readers have 64k if it is not given"},
-    {"cpu-of", FLAG_COUNT, FIELD(cpu_of), "0", "PID",
-     "reports the processor time of this process and those below it"},
-    {"json", FLAG_TEXT, FIELD(json), NULL, "FILE",
-     "writes the result there; -: stdout, and the table to stderr"},
-    {"quiet", FLAG_SWITCH, FIELD(quiet), NULL, NULL, "neither plan nor progress"},
-#undef FIELD
-    {0},
-};
-
 static void
 help(void)
 {

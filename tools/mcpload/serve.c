@@ -3,7 +3,6 @@
 #include "serve.h"
 
 #include "address.h"
-#include "flags.h"
 #include "mcpload.h"
 
 #include <errno.h>
@@ -17,29 +16,6 @@ const char *const serve_kind_names[SERVE_KINDS] = {"plain", "mcp", "stream", "tu
 
 enum { STOPPED_NS = 1000000000 }; /* a send that made no progress for so long */
 
-static const struct flag serve_flags[] = {
-#define FIELD(name) offsetof(struct serve_config, name)
-    {"listen", FLAG_TEXT, FIELD(listen), "127.0.0.1:9000", "ADDR:PORT",
-     "where to listen; port 0 picks one; unix:PATH too"},
-    {"reply-bytes", FLAG_BYTES, FIELD(reply_bytes), "300", "N", "body of a plain reply"},
-    {"delay", FLAG_TIME, FIELD(delay_ns), "0", "TIME", "before each reply"},
-    {"chunked", FLAG_SWITCH, FIELD(chunked), NULL, NULL, "chunked replies instead of Content-Length"},
-    {"chunk-bytes", FLAG_BYTES, FIELD(chunk_bytes), "0", "N",
-     "size of a chunk; 0: small bodies are one chunk"},
-    {"sse", FLAG_SWITCH, FIELD(sse), NULL, NULL, "answers as SSE whoever accepts text/event-stream"},
-    {"events", FLAG_COUNT, FIELD(events), "0", "N", "events of a stream; 0: endless"},
-    {"event-bytes", FLAG_BYTES, FIELD(event_bytes), "100", "N", "size of an event"},
-    {"rate", FLAG_RATE, FIELD(rate), "1", "R", "events per second and stream; 0: as fast as they are taken"},
-    {"progress", FLAG_COUNT, FIELD(progress), "0", "N",
-     "progress notifications before a tool's result (with --sse)"},
-    {"list-bytes", FLAG_BYTES, FIELD(list_bytes), "0", "N", "least size of the result of tools/list"},
-    {"sndbuf", FLAG_BYTES, FIELD(sndbuf), "0", "N", "SO_SNDBUF of accepted connections"},
-    {"rcvbuf", FLAG_BYTES, FIELD(rcvbuf), "0", "N", "SO_RCVBUF of accepted connections"},
-    {"json", FLAG_TEXT, FIELD(json), NULL, "FILE", "at the end writes the counters there; -: stdout"},
-#undef FIELD
-    {0},
-};
-
 static void
 help(void)
 {
@@ -47,7 +23,8 @@ help(void)
            "A mock upstream: plain HTTP on every path, SSE streams below /sse, MCP below /mcp, counters at "
            "/stats.\n\n");
     flags_help(serve_flags, stdout);
-    printf("\nThe query of a request changes how that one is answered, joined by &:\n%s", behaviour_help);
+    printf("\nThe query of a request changes how that one is answered, joined by &:\n");
+    behaviour_print(behaviour_help_line, stdout);
 }
 
 json_t *
@@ -177,6 +154,7 @@ serve_main(int argc, char **argv)
     if (flags_parse(serve_flags, argc, argv, &serve.config, NULL, why, sizeof(why)) < 0 ||
         serve_open(&serve, why, sizeof(why)) < 0) {
         fprintf(stderr, "mcpload: %s\n", why);
+        bytes_done(&serve.canned);
         return 2;
     }
     while (!serve.ending)

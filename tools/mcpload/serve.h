@@ -16,22 +16,13 @@
 #include "base/slab.h"
 #include "behaviour.h"
 #include "bytes.h"
+#include "config.h"
 #include "pacer.h"
 #include "proto/http1.h"
 #include "proto/sse.h"
 #include "ring/ring.h"
 
 #include <jansson.h>
-
-struct serve_config {
-    const char *listen;
-    const char *json;
-    uint64_t reply_bytes, delay_ns, chunk_bytes;
-    uint64_t events, event_bytes, progress, list_bytes;
-    uint64_t sndbuf, rcvbuf;
-    double rate;
-    bool sse, chunked;
-};
 
 /* Replies and their bytes are counted apart for each of these. */
 enum serve_kind {

@@ -51,7 +51,7 @@ struct tally {
     uint64_t not_started; /* open loop: still waiting when the run ended */
     uint64_t errors[ERROR_KINDS];
     uint64_t statuses[6]; /* replies by class, of the whole run */
-    uint64_t cpu_ns; /* --cpu-of, inside the window; 0: not asked for */
+    uint64_t cpu_ns;      /* --cpu-of, inside the window; 0: not asked for */
     double seconds;       /* of the window */
 };
 

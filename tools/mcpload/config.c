@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The tables of flags; see config.h. */
+#include "config.h"
+
+const struct flag load_flags[] = {
+#define FIELD(name) offsetof(struct load_config, name)
+    {"url", FLAG_TEXT, FIELD(url), NULL, "URL", "http://HOST[:PORT]/PATH, or http+unix:/SOCKET:/PATH"},
+    {"kind", FLAG_TEXT, FIELD(kind), NULL, "KIND",
+     "http, mcp, or mcp-2026; by default mcp for paths below /mcp, else http"},
+    {"connections", FLAG_COUNT, FIELD(connections), "64", "N",
+     "connections that do requests, one at a time each"},
+    {"rate", FLAG_RATE, FIELD(rate), "0", "R",
+     "open loop: R requests a second whatever the replies do; 0: closed loop"},
+    {"duration", FLAG_TIME, FIELD(duration_ns), "10s", "TIME", "of the measurement"},
+    {"warmup", FLAG_TIME, FIELD(warmup_ns), "1s", "TIME", "before it"},
+    {"timeout", FLAG_TIME, FIELD(timeout_ns), "10s", "TIME", "for one request"},
+    {"think", FLAG_TIME, FIELD(think_ns), "0", "TIME",
+     "closed loop: pause between a reply and the next request"},
+    {"tool", FLAG_TEXT, FIELD(tool), "echo", "NAME", "mcp: the tool to call"},
+    {"args", FLAG_TEXT, FIELD(args), "{\"text\":\"hi\"}", "JSON",
+     "mcp: its arguments; echo's text is checked in the reply"},
+    {"list", FLAG_SWITCH, FIELD(list), NULL, NULL, "mcp: tools/list instead of tools/call"},
+    {"method", FLAG_TEXT, FIELD(method), NULL, "METHOD", "http: by default POST with a body, else GET"},
+    {"body-bytes", FLAG_BYTES, FIELD(body_bytes), "0", "N", "http: size of the request's body"},
+    {"header", FLAG_LIST, FIELD(headers), NULL, "'NAME: VALUE'", "one more request field; may be repeated"},
+    {"streams", FLAG_COUNT, FIELD(streams), "0", "N",
+     "beside: event streams held open with GET, their events measured"},
+    {"slow-readers", FLAG_COUNT, FIELD(slow_readers), "0", "N",
+     "beside: connections that stop reading after a reply's head"},
+    {"slow-path", FLAG_TEXT, FIELD(slow_path), NULL, "PATH", "what those ask for, if not the URL's path"},
+    {"idle", FLAG_COUNT, FIELD(idle), "0", "N", "beside: connections that do one request and stay open"},
+    {"rcvbuf", FLAG_BYTES, FIELD(rcvbuf), "0", "N", "SO_RCVBUF; slow readers have 64k if it is not given"},
+    {"cpu-of", FLAG_COUNT, FIELD(cpu_of), "0", "PID",
+     "reports the processor time of this process and those below it"},
+    {"json", FLAG_TEXT, FIELD(json), NULL, "FILE",
+     "writes the result there; -: stdout, and the table to stderr"},
+    {"quiet", FLAG_SWITCH, FIELD(quiet), NULL, NULL, "neither plan nor progress"},
+#undef FIELD
+    {0},
+};
+
+const struct flag serve_flags[] = {
+#define FIELD(name) offsetof(struct serve_config, name)
+    {"listen", FLAG_TEXT, FIELD(listen), "127.0.0.1:9000", "ADDR:PORT",
+     "where to listen; port 0 picks one; unix:PATH too"},
+    {"reply-bytes", FLAG_BYTES, FIELD(reply_bytes), "300", "N", "body of a plain reply"},
+    {"delay", FLAG_TIME, FIELD(delay_ns), "0", "TIME", "before each reply"},
+    {"chunked", FLAG_SWITCH, FIELD(chunked), NULL, NULL, "chunked replies instead of Content-Length"},
+    {"chunk-bytes", FLAG_BYTES, FIELD(chunk_bytes), "0", "N",
+     "size of a chunk; 0: small bodies are one chunk"},
+    {"sse", FLAG_SWITCH, FIELD(sse), NULL, NULL, "answers as SSE whoever accepts text/event-stream"},
+    {"events", FLAG_COUNT, FIELD(events), "0", "N", "events of a stream; 0: endless"},
+    {"event-bytes", FLAG_BYTES, FIELD(event_bytes), "100", "N", "size of an event"},
+    {"rate", FLAG_RATE, FIELD(rate), "1", "R", "events per second and stream; 0: as fast as they are taken"},
+    {"progress", FLAG_COUNT, FIELD(progress), "0", "N",
+     "progress notifications before a tool's result (with --sse)"},
+    {"list-bytes", FLAG_BYTES, FIELD(list_bytes), "0", "N", "least size of the result of tools/list"},
+    {"sndbuf", FLAG_BYTES, FIELD(sndbuf), "0", "N", "SO_SNDBUF of accepted connections"},
+    {"rcvbuf", FLAG_BYTES, FIELD(rcvbuf), "0", "N", "SO_RCVBUF of accepted connections"},
+    {"json", FLAG_TEXT, FIELD(json), NULL, "FILE", "at the end writes the counters there; -: stdout"},
+#undef FIELD
+    {0},
+};
+
+const struct flag floor_flags[] = {
+    {"listen", FLAG_TEXT, offsetof(struct floor_config, listen), "127.0.0.1:9001", "ADDR:PORT",
+     "where to listen"},
+    {"upstream", FLAG_TEXT, offsetof(struct floor_config, upstream), "127.0.0.1:9000", "ADDR:PORT",
+     "where to connect"},
+    {0},
+};
