@@ -21,7 +21,8 @@ enum control_kind {
     CONTROL_READY = 1, /* set up; accepts */
     CONTROL_DRAINED,   /* no open request is left; the child ends next */
     CONTROL_FAILED,    /* could not start. arg: the errno, positive; text: one line, why and the way out. At the first
-                          start of a generation that ends it; later the slot is tried again once a second */
+                          start of a generation that ends it (ENOMEM: the third time); later the slot is tried again
+                          once a second */
     /* supervisor to child */
     CONTROL_DRAIN,     /* worker: accept what is queued until EAGAIN, close its listeners, the adopted ones too, finish
                           the open requests within ms, say DRAINED, exit(0). It serves its home listener to the end:

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "ipc/channel.h"
 #include "proc/child.h"
+#include "proc/cpus.h"
 #include "proc/keys.h"
 #include "proc/log_out.h"
 #include "proc/startup_checks.h"
@@ -17,6 +18,14 @@
 #include <unistd.h>
 
 /* --- making one --- */
+
+unsigned
+generation_workers(const struct config *config)
+{
+    unsigned workers = config->workers ? (unsigned)config->workers : cpus_available();
+
+    return workers < LISTENER_WORKERS_MAX ? workers : LISTENER_WORKERS_MAX;
+}
 
 /* The first free block of `count` numbers, from the place where the last block ended on, round the end.
  * Numbers are reused as late as possible: a number names a slot for clients' session tokens too. */
@@ -128,10 +137,10 @@ make_parts(struct generation *g, char *why, size_t why_size)
 }
 
 int
-generation_new(struct gateway *gateway, struct cfg_result *cfg, struct generation **ret, char *why,
-               size_t why_size)
+generation_new(struct gateway *gateway, struct cfg_result *cfg, unsigned workers, struct generation **ret,
+               char *why, size_t why_size)
 {
-    unsigned workers = (unsigned)cfg->config->workers, seats = workers + !cfg->config->admin_off + 1;
+    unsigned seats = workers + !cfg->config->admin_off + 1;
     int r, first = claim_slots(gateway, seats);
 
     if (first < 0) {
@@ -219,8 +228,8 @@ generation_failure(const struct generation *g, char *line, size_t size)
         const struct seat *seat = &g->seats[i];
         if (seat->was_ready)
             continue;
-        if (seat->failed_errno) {
-            startup_explain_failure(g->config, g->seat_count - 1, seat->failed_errno, seat->failed, line,
+        if (seat->failed_errno && (seat->failed_errno != ENOMEM || seat->first_deaths >= MEMORY_STARTS_MAX)) {
+            startup_explain_failure(g->workers, g->seat_count - 1, seat->failed_errno, seat->failed, line,
                                     size);
             return line;
         }

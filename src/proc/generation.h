@@ -50,11 +50,14 @@ struct generation {
     struct seat seats[]; /* workers by index, then admin (unless it is off), then resolve */
 };
 
+/* --workers, or what auto means on this machine. */
+unsigned generation_workers(const struct config *config);
+
 /* Takes over `cfg` and makes everything that its children need; starts none. 0, or a negated errno and in
  * why[] one line with the way out; `cfg` is released then too. -EBUSY: no block of slot numbers is free until
  * an older generation has ended. */
-int generation_new(struct gateway *gateway, struct cfg_result *cfg, struct generation **ret, char *why,
-                   size_t why_size);
+int generation_new(struct gateway *gateway, struct cfg_result *cfg, unsigned workers, struct generation **ret,
+                   char *why, size_t why_size);
 /* Every seat is IDLE or ENDED. Removes the home listeners; the segment file stays for readers. */
 void generation_free(struct generation **generation);
 

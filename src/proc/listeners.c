@@ -225,7 +225,6 @@ explain(const struct listener *l, int r, char *why, size_t why_size)
     return r;
 }
 
-/* Port 0 may be asked for twice, for clients and for the admin: the role is part of the key. */
 static struct listener *
 find(struct listeners *set, const struct config *config, const struct cfg_listener *want)
 {
@@ -237,6 +236,16 @@ find(struct listeners *set, const struct config *config, const struct cfg_listen
             return l;
     }
     return NULL;
+}
+
+/* One that is known to be open. */
+static struct listener *
+get(struct listeners *set, const struct config *config, const struct cfg_listener *want)
+{
+    struct listener *l = find(set, config, want);
+
+    ASSERT(l);
+    return l;
 }
 
 static struct listener *
@@ -307,14 +316,15 @@ open_one(struct listeners *set, const struct config *config, const struct cfg_li
 }
 
 int
-listeners_open(struct listeners *set, const struct config *config, char *why, size_t why_size)
+listeners_open(struct listeners *set, const struct config *config, unsigned workers, char *why,
+               size_t why_size)
 {
     const struct cfg_listener *listen_on = cfg_items(config, config->listen);
     int r = 0;
 
-    ASSERT(config->workers <= LISTENER_WORKERS_MAX && config->listen.count <= CFG_LISTENERS_MAX);
+    ASSERT(workers > 0 && workers <= LISTENER_WORKERS_MAX && config->listen.count <= CFG_LISTENERS_MAX);
     for (uint32_t i = 0; i < config->listen.count && r == 0; i++)
-        r = open_one(set, config, &listen_on[i], (unsigned)config->workers, why, why_size);
+        r = open_one(set, config, &listen_on[i], workers, why, why_size);
     if (r == 0 && !config->admin_off)
         r = open_one(set, config, &config->admin, 1, why, why_size);
     return r;
@@ -322,36 +332,39 @@ listeners_open(struct listeners *set, const struct config *config, char *why, si
 
 /* How many sockets of this address a configuration wants. */
 static unsigned
-wanted(const struct listener *l, const struct config *config)
+wanted(const struct listener *l, const struct config *config, unsigned workers)
 {
     const struct cfg_listener *listen_on;
 
     if (!config)
         return 0;
-    listen_on = cfg_items(config, config->listen);
     if (l->is_admin)
-        return !config->admin_off && text_eq(text_of(l->text), cfg_text(config, config->admin.text)) ? 1 : 0;
+        return !config->admin_off && text_eq(text_of(l->text), cfg_text(config, config->admin.text));
+    listen_on = cfg_items(config, config->listen);
     for (uint32_t i = 0; i < config->listen.count; i++)
         if (text_eq(text_of(l->text), cfg_text(config, listen_on[i].text)))
-            return l->is_unix ? 1 : (unsigned)config->workers;
+            return l->is_unix ? 1 : workers;
     return 0;
 }
 
 void
-listeners_keep(struct listeners *set, const struct config *config)
+listeners_keep(struct listeners *set, const struct config *config, unsigned workers)
 {
     for (size_t i = 0; i < sizeof set->items / sizeof *set->items; i++)
         if (set->items[i].text[0])
-            close_from(&set->items[i], wanted(&set->items[i], config));
+            close_from(&set->items[i], wanted(&set->items[i], config, workers));
 }
 
-struct listener *
-listeners_find(struct listeners *set, const struct config *config, const struct cfg_listener *want)
+const char *
+listeners_url(struct listeners *set, const struct config *config, unsigned i)
 {
-    struct listener *l = find(set, config, want);
+    return get(set, config, (const struct cfg_listener *)cfg_items(config, config->listen) + i)->url;
+}
 
-    ASSERT(l);
-    return l;
+const char *
+listeners_admin_url(struct listeners *set, const struct config *config)
+{
+    return get(set, config, &config->admin)->url;
 }
 
 unsigned
@@ -361,7 +374,7 @@ listeners_of_worker(struct listeners *set, const struct config *config, unsigned
     const struct cfg_listener *listen_on = cfg_items(config, config->listen);
 
     for (uint32_t i = 0; i < config->listen.count; i++) {
-        const struct listener *l = listeners_find(set, config, &listen_on[i]);
+        const struct listener *l = get(set, config, &listen_on[i]);
         ret_fds[i] = l->fds[l->is_unix ? 0 : index];
     }
     return config->listen.count;
@@ -376,7 +389,7 @@ listeners_own_sockets(struct listeners *set, const struct config *config, unsign
 
     for (uint32_t i = 0; i < config->listen.count; i++)
         if (!listen_on[i].is_unix)
-            ret_fds[count++] = listeners_find(set, config, &listen_on[i])->fds[index];
+            ret_fds[count++] = get(set, config, &listen_on[i])->fds[index];
     return count;
 }
 
@@ -385,7 +398,7 @@ listeners_of_admin(struct listeners *set, const struct config *config, int ret_f
 {
     if (config->admin_off)
         return 0;
-    ret_fds[0] = listeners_find(set, config, &config->admin)->fds[0];
+    ret_fds[0] = get(set, config, &config->admin)->fds[0];
     return 1;
 }
 

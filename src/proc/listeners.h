@@ -29,8 +29,8 @@ enum { LISTENER_WORKERS_MAX = 128, LISTENER_BACKLOG = 4096 };
 struct listener {
     char text[128]; /* as configured: the key by which a reload finds it again; "" when the entry is free */
     char url[160];  /* for people: http://127.0.0.1:8080 with the port that was picked, or unix:/path */
+    bool is_admin;  /* the other half of the key: both may ask for port 0 of one address */
     bool is_unix;
-    bool is_admin; /* part of the key: the admin and the clients may both ask for port 0 */
     union {
         struct sockaddr any;
         struct sockaddr_storage storage;
@@ -47,16 +47,18 @@ struct listeners {
         items[2 * (CFG_LISTENERS_MAX + 1)]; /* of two configurations, while one replaces the other */
 };
 
-/* Opens what `config` wants and is not open yet. 0, or a negated errno and in why[] one line with the way
- * out; what was open before stays, and what was opened in vain goes with listeners_keep(). */
-int listeners_open(struct listeners *set, const struct config *config, char *why, size_t why_size);
+/* Opens what `config` wants for so many workers and is not open yet. 0, or a negated errno and in why[] one
+ * line with the way out; what was open before stays, and what was opened in vain goes with listeners_keep().
+ */
+int listeners_open(struct listeners *set, const struct config *config, unsigned workers, char *why,
+                   size_t why_size);
 
-/* Closes every socket that `config` does not want (NULL: all). */
-void listeners_keep(struct listeners *set, const struct config *config);
+/* Closes every socket that `config` does not want for so many workers (NULL: all). */
+void listeners_keep(struct listeners *set, const struct config *config, unsigned workers);
 
-/* The open listener of an address; it exists after listeners_open() with its configuration. */
-struct listener *listeners_find(struct listeners *set, const struct config *config,
-                                const struct cfg_listener *want);
+/* For people: where `config`'s i-th listener, or its admin listener, can be reached. They are open. */
+const char *listeners_url(struct listeners *set, const struct config *config, unsigned i);
+const char *listeners_admin_url(struct listeners *set, const struct config *config);
 
 /* The descriptors that worker `index` accepts on, in the configuration's order. Returns how many. */
 unsigned listeners_of_worker(struct listeners *set, const struct config *config, unsigned index,

@@ -28,7 +28,7 @@ rights_child_user(void)
 }
 
 static void
-raise_to_hard(int resource)
+raise_to_hard(__rlimit_resource_t resource)
 {
     struct rlimit limit;
 

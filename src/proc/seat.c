@@ -147,8 +147,6 @@ seat_start(struct seat *seat, uint64_t now_ms)
     set_state(seat, SEAT_STARTING);
     seat->born_ms = now_ms;
     seat->due_ms = now_ms + START_LIMIT_MS;
-    seat->shot = false;
-    seat->shot_why = NULL;
     seat->still_ms = 0;
     seat->failed_errno = 0;
     if ((r = spawn(title, &seat->child)) < 0) {
@@ -257,10 +255,32 @@ backoff(struct seat *seat, uint64_t lived_ms)
 static void
 close_child(struct seat *seat)
 {
+    seat->shot = false;
+    seat->shot_why = NULL;
     close(seat->child.pidfd);
     if (seat->child.control_fd >= 0)
         close(seat->child.control_fd);
     seat->child = (struct spawned){0, -1, -1};
+}
+
+/* A child that told at the first start why it cannot run: the supervisor ends with that line and no other. */
+static bool
+is_told_already(const struct seat *seat)
+{
+    return seat->failed_errno && seat->generation->state != GENERATION_SERVING && !seat->was_ready;
+}
+
+/* It ended, as it was told to. */
+static void
+after_end(struct seat *seat, bool in_order, const char *how, uint64_t requests)
+{
+    if (in_order)
+        log_debug("%s %u (pid %d) ended", role_names[seat->role], seat->number, (int)seat->child.pid);
+    else
+        log_write(is_told_already(seat) ? LOG_DEBUG : LOG_WARNING,
+                  "%s %u (pid %d) was to end but died by %s; open requests: %" PRIu64, role_names[seat->role],
+                  seat->number, (int)seat->child.pid, how, requests);
+    set_state(seat, SEAT_ENDED);
 }
 
 /* It ended although nobody had asked it to. */
@@ -269,7 +289,8 @@ after_death(struct seat *seat, const char *how, uint64_t requests, uint64_t now_
 {
     uint64_t lived_ms = now_ms - seat->born_ms, delay_ms = backoff(seat, lived_ms);
 
-    log_error("%s %u (pid %d) died after %" PRIu64 ".%03" PRIu64 " s by %s; open requests: %" PRIu64
+    log_write(is_told_already(seat) ? LOG_DEBUG : LOG_ERROR,
+              "%s %u (pid %d) died after %" PRIu64 ".%03" PRIu64 " s by %s; open requests: %" PRIu64
               "; next start in %" PRIu64 " ms",
               role_names[seat->role], seat->number, (int)seat->child.pid, lived_ms / 1000, lived_ms % 1000,
               how, requests, delay_ms);
@@ -296,16 +317,10 @@ seat_reap(struct seat *seat, uint64_t now_ms)
         stats_slot_ended(seat->slot);
     else
         requests = stats_slot_died(seat->slot);
-    if (!asked) {
+    if (asked)
+        after_end(seat, in_order, how, requests);
+    else
         after_death(seat, how, requests, now_ms);
-    } else {
-        if (in_order)
-            log_debug("%s %u (pid %d) ended", role_names[seat->role], seat->number, (int)seat->child.pid);
-        else
-            log_warning("%s %u (pid %d) was to end but died by %s; open requests: %" PRIu64,
-                        role_names[seat->role], seat->number, (int)seat->child.pid, how, requests);
-        set_state(seat, SEAT_ENDED);
-    }
     close_child(seat);
 }
 
@@ -315,6 +330,9 @@ static void
 watch(struct seat *seat, uint64_t now_ms, uint64_t elapsed_ms)
 {
     uint64_t turn = stats_turns(seat->slot), limit_ms = seat->generation->config->watchdog;
+
+    if (limit_ms && limit_ms < WATCHDOG_LEAST_MS)
+        limit_ms = WATCHDOG_LEAST_MS;
 
     if (turn != seat->turn) {
         seat->turn = turn;

@@ -35,9 +35,12 @@ enum {
     START_LIMIT_MS = 10000, /* from spawn to READY */
     SHORT_LIFE_MS = 500,    /* only lives shorter than this count for the back-off */
     BACKOFF_MAX_MS = 1000,
-    STOP_GRACE_MS = 1000,  /* from STOP, or SIGABRT, to SIGKILL */
-    DRAIN_GRACE_MS = 2000, /* from the end of the drain time to SIGKILL */
-    LEND_AFTER_MS = 1000,  /* a worker that is down for longer lends its listeners to a sibling */
+    STOP_GRACE_MS = 1000,     /* from STOP, or SIGABRT, to SIGKILL */
+    DRAIN_GRACE_MS = 2000,    /* from the end of the drain time to SIGKILL */
+    LEND_AFTER_MS = 1000,     /* a worker that is down for longer lends its listeners to a sibling */
+    WATCHDOG_LEAST_MS = 2000, /* an idle child counts its turns once a second, so no --watchdog is shorter */
+    MEMORY_STARTS_MAX = 3, /* deaths before the first READY for want of locked memory after which a generation
+                              is given up; that of a dead process comes back with delay */
     FIRST_STARTS_MAX = 5,  /* deaths before the first READY of a generation after which it is given up */
 };
 

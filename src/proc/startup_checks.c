@@ -15,13 +15,13 @@ enum {
 };
 
 int
-startup_check_descriptors(const struct config *config, char *why, size_t why_size)
+startup_check_descriptors(const struct config *config, unsigned workers, char *why, size_t why_size)
 {
-    uint64_t listeners = (uint64_t)config->listen.count, workers = config->workers;
+    uint64_t listeners = config->listen.count;
     uint64_t child_base = OWN_FDS + HANDOVER_FDS + listeners;
     /* The supervisor holds every listener, and a pidfd, a control socket and a home listener a worker; twice,
      * for the time of a reload. */
-    uint64_t supervisor_needs = OWN_FDS + 2 * workers * (listeners + 3);
+    uint64_t supervisor_needs = OWN_FDS + 2ull * workers * (listeners + 3);
     uint64_t full = child_base + 2 * config->max_connections; /* a client and an upstream each */
     struct rlimit limit;
 
@@ -30,7 +30,7 @@ startup_check_descriptors(const struct config *config, char *why, size_t why_siz
     uint64_t least = child_base + SPARE_FDS > supervisor_needs ? child_base + SPARE_FDS : supervisor_needs;
     if (limit.rlim_cur < least) {
         snprintf(why, why_size,
-                 "too few descriptors: the limit is %" PRIu64 " and %" PRIu64 " workers with %" PRIu64
+                 "too few descriptors: the limit is %" PRIu64 " and %u workers with %" PRIu64
                  " listeners need at least %" PRIu64 ": raise `ulimit -n`, or LimitNOFILE= in the unit",
                  (uint64_t)limit.rlim_cur, workers, listeners, least);
         return -EMFILE;
@@ -48,8 +48,8 @@ startup_check_descriptors(const struct config *config, char *why, size_t why_siz
 }
 
 void
-startup_explain_failure(const struct config *config, unsigned rings, uint32_t error, const char *text,
-                        char *line, size_t size)
+startup_explain_failure(unsigned workers, unsigned rings, uint32_t error, const char *text, char *line,
+                        size_t size)
 {
     struct rlimit limit;
     uint64_t need_kib = (uint64_t)rings * RING_KIB;
@@ -59,9 +59,8 @@ startup_explain_failure(const struct config *config, unsigned rings, uint32_t er
     if (error == ENOMEM && getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
         snprintf(line, size,
                  "%s (%u io_urings lock about %" PRIu64 " KiB together; the limit is %" PRIu64
-                 " KiB: raise `ulimit -l`, or LimitMEMLOCK= in the unit, or use fewer --workers than %" PRIu64
-                 ")",
-                 text, rings, need_kib, (uint64_t)limit.rlim_cur / 1024, config->workers);
+                 " KiB: raise `ulimit -l`, or LimitMEMLOCK= in the unit, or use fewer --workers than %u)",
+                 text, rings, need_kib, (uint64_t)limit.rlim_cur / 1024, workers);
     else
         snprintf(line, size, "%s", text);
 }

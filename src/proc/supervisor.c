@@ -71,7 +71,6 @@ now_ms(void)
 static void
 describe(struct supervisor *s, const struct generation *g, char *text, size_t size)
 {
-    const struct cfg_listener *listen_on = cfg_items(g->config, g->config->listen);
     struct listeners *set = &s->gateway.listeners;
     size_t len = 0;
     int n;
@@ -82,10 +81,10 @@ describe(struct supervisor *s, const struct generation *g, char *text, size_t si
         len += (size_t)n < size - len ? (size_t)n : size - len - 1;                                          \
     } while (0)
     for (uint32_t i = 0; i < g->config->listen.count; i++)
-        APPEND("%s%s", i ? ", " : "listening on ", listeners_find(set, g->config, &listen_on[i])->url);
+        APPEND("%s%s", i ? ", " : "listening on ", listeners_url(set, g->config, i));
     APPEND(" (%u worker%s", g->workers, g->workers == 1 ? "" : "s");
     if (!g->config->admin_off)
-        APPEND(", admin %s", listeners_find(set, g->config, &g->config->admin)->url);
+        APPEND(", admin %s", listeners_admin_url(set, g->config));
     APPEND(")");
 #undef APPEND
 }
@@ -121,15 +120,16 @@ drop_starting(struct supervisor *s, uint64_t now)
 static bool
 begin_generation(struct supervisor *s, struct cfg_result *cfg, char *why, size_t why_size)
 {
-    int r = startup_check_descriptors(cfg->config, why, why_size);
+    unsigned workers = generation_workers(cfg->config);
+    int r = startup_check_descriptors(cfg->config, workers, why, why_size);
 
     if (r > 0)
         log_warning("%s", why);
-    if (r < 0 || listeners_open(&s->gateway.listeners, cfg->config, why, why_size) < 0) {
+    if (r < 0 || listeners_open(&s->gateway.listeners, cfg->config, workers, why, why_size) < 0) {
         cfg_done(cfg);
         return false;
     }
-    r = generation_new(&s->gateway, cfg, &s->starting, why, why_size);
+    r = generation_new(&s->gateway, cfg, workers, &s->starting, why, why_size);
     if (r < 0) {
         s->reload_waits = r == -EBUSY;
         return false;
@@ -143,7 +143,7 @@ abandon_reload(struct supervisor *s, const char *why)
 {
     log_error("reload: %s; the configuration in use stays", why);
     drop_starting(s, now_ms());
-    listeners_keep(&s->gateway.listeners, s->serving->config);
+    listeners_keep(&s->gateway.listeners, s->serving->config, s->serving->workers);
     notify_send("READY=1");
 }
 
@@ -177,7 +177,7 @@ promote(struct supervisor *s, uint64_t now)
     s->starting = NULL;
     generation_serve(s->serving);
     apply_log_options(s->serving->config);
-    listeners_keep(&s->gateway.listeners, s->serving->config);
+    listeners_keep(&s->gateway.listeners, s->serving->config, s->serving->workers);
     describe(s, s->serving, text, sizeof text);
     if (old) {
         struct seat *admin = generation_seat(old, ROLE_ADMIN);
@@ -222,7 +222,7 @@ begin_drain(struct supervisor *s, uint64_t now)
     uint32_t ms = (uint32_t)s->serving->config->drain_timeout;
 
     s->phase = PHASE_DRAINING;
-    listeners_keep(&s->gateway.listeners, NULL);
+    listeners_keep(&s->gateway.listeners, NULL, 0);
     generation_set_unready(s->serving, now);
     generation_drain(s->serving, now, ms);
     move_to_ending(s, &s->serving);
@@ -246,7 +246,7 @@ stop_all(struct supervisor *s, uint64_t now)
 {
     s->phase = PHASE_STOPPING;
     drop_starting(s, now);
-    listeners_keep(&s->gateway.listeners, NULL);
+    listeners_keep(&s->gateway.listeners, NULL, 0);
     if (s->serving)
         move_to_ending(s, &s->serving);
     list_for_each (node, &s->ending)
@@ -497,7 +497,7 @@ supervisor_run(int argc, char **argv, struct cfg_result *cfg)
         log_out_say("%s", why);
         s.exit_status = 1;
     }
-    listeners_keep(&s.gateway.listeners, NULL);
+    listeners_keep(&s.gateway.listeners, NULL, 0);
     run_dir_close(&s.gateway.dir);
     if (s.exit_status == 0)
         log_info("ended");

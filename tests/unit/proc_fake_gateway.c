@@ -108,6 +108,9 @@ obey(struct fake *f, const char *command, const char *argument, char *reply, siz
         stats_add(f->child->slot, STAT_requests_begun, 1);
     else if (strcmp(command, "log") == 0)
         log_info("%s", argument);
+    else if (strcmp(command, "flood") == 0)
+        for (unsigned i = 0; i < strtoul(argument, NULL, 10); i++)
+            log_info("line %u of a flood that nobody reads", i);
     else if (strcmp(command, "resolve") == 0)
         resolve(f, argument, reply, size);
     else if (strcmp(command, "busy") == 0)

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -56,6 +57,8 @@ gateway_start(struct gateway *g, const char *const *args)
     fflush(NULL);
     g->pid = fork();
     if (g->pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* a failed test takes its gateway along */
+        dup2(pipe_fds[1], STDOUT_FILENO);
         dup2(pipe_fds[1], STDERR_FILENO);
         setenv("FAKE_DIR", g->dir, 1);
         execv(program, (char *const *)(size_t)argv);
