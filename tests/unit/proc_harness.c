@@ -147,6 +147,7 @@ gateway_wait_end(struct gateway *g)
     }
     listen_to(g);
     g->pid = 0;
+    cr_assert(!strstr(g->said, "Sanitizer") && !strstr(g->said, "runtime error"), "%s", g->said);
     return status;
 }
 
