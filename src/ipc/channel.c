@@ -79,6 +79,10 @@ channel_receive(int fd, void *message, size_t size, int *fds, unsigned *fd_count
     unsigned room = *fd_count;
     ssize_t n = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
+    /* A peer that died with packets of ours unread shows as ECONNRESET, once, ahead of its own last packets.
+     */
+    if (n < 0 && errno == ECONNRESET)
+        n = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (n < 0)
         return -errno;
     *fd_count = take_fds(&msg, fds, room);

@@ -143,8 +143,11 @@ child_run(char **argv, const struct child_role *roles)
     check_hook = keep_failed_check;
     log_open_ring(segment_log_ring(child.segment, child.h.slot));
     log_set_level((enum log_level)child.config->log_level);
-    for (; roles->main; roles++)
-        if (roles->role == child.h.role)
-            return roles->main(&child);
-    return fail(&child, ENOSYS, role_names[child.h.role]);
+    while (roles->main && roles->role != child.h.role)
+        roles++;
+    int status = roles->main ? roles->main(&child) : fail(&child, ENOSYS, role_names[child.h.role]);
+    check_hook = NULL;
+    log_open_ring(NULL);
+    segment_unmap(&child.segment);
+    return status;
 }

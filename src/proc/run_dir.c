@@ -15,6 +15,7 @@ run_dir_make(const char *path)
 {
     char part[256];
     size_t len = strlen(path);
+    bool made = false;
 
     if (len == 0 || len >= sizeof part)
         return -ENAMETOOLONG;
@@ -23,48 +24,32 @@ run_dir_make(const char *path)
             continue;
         memcpy(part, path, i);
         part[i] = '\0';
-        if (mkdir(part, 0700) && errno != EEXIST && errno != EROFS && errno != EACCES)
+        made = mkdir(part, 0700) == 0;
+        if (!made && errno != EEXIST && errno != EROFS && errno != EACCES)
             return -errno;
     }
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return -errno;
     close(fd);
-    return 0;
+    return made;
 }
 
-/* A directory in /tmp may have been put there by anybody: only one that is ours, and that others cannot write
- * to, is good enough for sockets and counters. */
+/* A directory in /tmp may have been put there by anybody: only one that is ours or root's is good enough for
+ * sockets and counters. */
 static int
 check_owner(const char *path, const struct rights_user *user, char *why, size_t why_size)
 {
     struct stat st;
 
-    if (lstat(path, &st))
-        return -errno;
-    if (!S_ISDIR(st.st_mode) && !S_ISLNK(st.st_mode))
-        return -ENOTDIR;
-    if (S_ISLNK(st.st_mode) && st.st_uid != 0 && st.st_uid != geteuid()) {
-        snprintf(why, why_size, "run directory %s is another user's symbolic link: choose one with --run-dir",
-                 path);
-        return -EPERM;
-    }
     if (stat(path, &st))
         return -errno;
-    if (st.st_uid != geteuid() && !(user->change && st.st_uid == user->uid)) {
-        snprintf(why, why_size,
-                 "run directory %s belongs to uid %u and not to uid %u: choose another with --run-dir", path,
-                 (unsigned)st.st_uid, (unsigned)geteuid());
-        return -EPERM;
-    }
-    if (st.st_mode & (S_IWGRP | S_IWOTH)) {
-        snprintf(why, why_size,
-                 "run directory %s may be written to by others: chmod go-w it, or choose another with "
-                 "--run-dir",
-                 path);
-        return -EPERM;
-    }
-    return 0;
+    if (st.st_uid == 0 || st.st_uid == geteuid() || (user->change && st.st_uid == user->uid))
+        return 0;
+    snprintf(why, why_size,
+             "run directory %s belongs to uid %u and not to uid %u: choose another with --run-dir", path,
+             (unsigned)st.st_uid, (unsigned)geteuid());
+    return -EPERM;
 }
 
 static int
@@ -105,8 +90,12 @@ run_dir_open(struct run_dir *dir, const char *path, const struct rights_user *us
     snprintf(dir->path, sizeof dir->path, "%s", path);
     why[0] = '\0';
     r = run_dir_make(path);
-    if (r == 0)
+    bool made = r > 0;
+    if (r >= 0)
         r = check_owner(path, user, why, why_size);
+    /* The children connect to each other's sockets in it. */
+    if (r == 0 && made && user->change && chown(path, user->uid, user->gid))
+        r = -errno;
     if (r < 0) {
         if (!why[0])
             snprintf(why, why_size, "cannot use the run directory %s: %s: choose another with --run-dir",
@@ -115,14 +104,6 @@ run_dir_open(struct run_dir *dir, const char *path, const struct rights_user *us
     }
     if ((r = open_lock(dir, why, why_size)) < 0)
         return r;
-    /* The children connect to each other's sockets in it. */
-    if (user->change && chown(path, user->uid, user->gid)) {
-        r = -errno;
-        snprintf(why, why_size, "cannot hand the run directory %s to the children's user: %s", path,
-                 strerror(-r));
-        run_dir_close(dir);
-        return r;
-    }
     int len = snprintf(pid, sizeof pid, "%d\n", (int)getpid());
     if (ftruncate(dir->lock_fd, 0) || pwrite(dir->lock_fd, pid, (size_t)len, 0) != len) {
         r = -errno;

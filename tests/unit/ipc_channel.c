@@ -100,6 +100,19 @@ Test(channel, refuses_a_control_message_of_another_size, .init = open_pair)
     cr_assert_eq(open_fds(), before);
 }
 
+Test(channel, delivers_the_last_words_of_a_peer_that_died_with_our_packets_unread, .init = open_pair)
+{
+    struct control got;
+    unsigned count = 0;
+
+    cr_assert_eq(control_send(pair[0], CONTROL_STOP, 0, 0, 0, NULL, NULL, 0), 0);
+    cr_assert_eq(control_send(pair[1], CONTROL_FAILED, 0, 1, 0, "why", NULL, 0), 0);
+    close(pair[1]);
+    cr_assert_eq(control_receive(pair[0], &got, NULL, &count), 1);
+    cr_assert_str_eq(got.text, "why");
+    cr_assert_eq(control_receive(pair[0], &got, NULL, &count), 0);
+}
+
 Test(channel, tells_the_end_of_the_other_side, .init = open_pair)
 {
     struct control got;
