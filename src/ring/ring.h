@@ -124,7 +124,7 @@ enum ring_send_flags {
 void ring_send(struct ring *ring, struct op *op, int fd, const struct iovec *iov, unsigned iov_count, unsigned flags,
                op_done *done);
 
-/* done(poll revents) once for each readiness of `events` (POLLIN, ...), multishot. For descriptors that are not
+/* done(poll revents) once for each readiness of `events` (POLLIN, POLLOUT), multishot. For descriptors that are not
  * streams (control sockets, eventfds), and with `events` 0 for a stream whose end was received: done() tells its
  * reset (POLLERR, POLLHUP). */
 void ring_poll(struct ring *ring, struct op *op, int fd, unsigned events, op_done *done);

@@ -337,6 +337,7 @@ ring_free(struct ring **ring_at)
     *ring_at = NULL;
     if (!ring)
         return;
+    submit(ring); /* closes that are still queued */
     io_uring_queue_exit(&ring->io);
     for (unsigned i = 0; i < RING_GROUPS; i++)
         group_close(&ring->groups[i]);
@@ -430,11 +431,11 @@ arm_recv(struct ring *ring, struct op *op)
 }
 
 static void
-arm_poll(struct ring *ring, struct op *op, unsigned events)
+arm_poll(struct ring *ring, struct op *op)
 {
     struct io_uring_sqe *sqe = get_sqe(ring);
 
-    io_uring_prep_poll_multishot(sqe, op->fd, events);
+    io_uring_prep_poll_multishot(sqe, op->fd, op->group);
     arm(op, sqe);
 }
 
@@ -539,7 +540,9 @@ void
 ring_poll(struct ring *ring, struct op *op, int fd, unsigned events, op_done *done)
 {
     op_start(op, OP_POLL, fd, done);
-    arm_poll(ring, op, events);
+    ASSERT(events <= UINT8_MAX);
+    op->group = (uint8_t)events; /* kept for arming it again */
+    arm_poll(ring, op);
 }
 
 static void
@@ -690,17 +693,18 @@ submit_and_sleep(struct ring *ring, uint64_t sleep_ms)
 void
 ring_wait(struct ring *ring, unsigned max_ms)
 {
-    uint64_t now_ms = ring->now_ns / 1000000, next_ms, sleep_ms = max_ms;
+    uint64_t now_ms, next_ms, sleep_ms = max_ms;
     bool again;
 
     again = restart_parked(ring);
+    ring->submitted_ns = clock_ns();
+    now_ms = ring->submitted_ns / 1000000; /* not the reap's: the turn has taken its time */
     next_ms = wheel_next_ms(&ring->wheel);
     if (again || ring->deferred || next_ms <= now_ms)
         sleep_ms = 0;
     else if (next_ms - now_ms < sleep_ms)
         sleep_ms = next_ms - now_ms;
     ring->stats.waits++;
-    ring->submitted_ns = clock_ns();
     if (!ring->spin || !sleep_ms) {
         submit_and_sleep(ring, sleep_ms);
     } else {
@@ -710,7 +714,8 @@ ring_wait(struct ring *ring, unsigned max_ms)
             submit_and_sleep(ring, 0);
         while (!io_uring_cq_ready(&ring->io) && clock_ns() < end_ns);
     }
-    arena_reset(ring);
+    if (!io_uring_sq_ready(&ring->io)) /* what the kernel would not take yet still points into it */
+        arena_reset(ring);
 }
 
 /* The last done() of an op; the owner may free it. */
@@ -737,30 +742,46 @@ accept_again(struct ring *ring, struct timer *timer)
     }
 }
 
+static void
+rearm(struct ring *ring, struct op *op)
+{
+    ring->stats.rearms++;
+    if (op->kind == OP_RECV)
+        arm_recv(ring, op);
+    else if (op->kind == OP_POLL)
+        arm_poll(ring, op);
+    else
+        arm_accept(ring, op);
+}
+
+static void
+accept_later(struct ring *ring, struct op *op)
+{
+    op->flags |= OPF_PARKED;
+    op->next = ring->accept_retry;
+    ring->accept_retry = op;
+    timer_set(ring, &ring->accept_timer, ACCEPT_RETRY_MS, accept_again);
+}
+
 /* A multishot that the kernel ended, or a one-shot stand-in, but whose work goes on: the owner sees no
- * difference. */
+ * difference. A negative result but -ENOBUFS is an accept's: EMFILE, ENFILE, ENOMEM, or the peer was gone
+ * already. */
 static void
 go_on(struct ring *ring, struct op *op, int result, struct buf *buf)
 {
+    bool starved = op->kind == OP_RECV && result == -ENOBUFS;
+
     op->flags &= (uint8_t)~OPF_ARMED;
-    if (result != -ENOBUFS)
+    if (!starved)
         op->done(op, result, buf, true);
-    if (op->flags & OPF_CANCEL) {
+    if (op->flags & OPF_CANCEL)
         defer(ring, op);
-    } else if (result == -ENOBUFS) {
+    else if (starved)
         park(ring, op);
-    } else if (op->kind == OP_RECV) {
-        ring->stats.rearms++;
-        arm_recv(ring, op);
-    } else if (result < 0) { /* accept: EMFILE, ENFILE, ENOBUFS, ENOMEM, or the peer was gone already */
-        op->flags |= OPF_PARKED;
-        op->next = ring->accept_retry;
-        ring->accept_retry = op;
-        timer_set(ring, &ring->accept_timer, ACCEPT_RETRY_MS, accept_again);
-    } else {
-        ring->stats.rearms++;
-        arm_accept(ring, op);
-    }
+    else if (result < 0)
+        accept_later(ring, op);
+    else
+        rearm(ring, op);
 }
 
 static struct buf *
@@ -800,6 +821,9 @@ complete(struct ring *ring, struct op *op, int result, unsigned cqe_flags)
         break;
     case OP_ACCEPT:
         goes_on = result != -ECANCELED && result != -EBADF && result != -EINVAL && result != -ENOTSOCK;
+        break;
+    case OP_POLL:
+        goes_on = result > 0;
         break;
     default:
         goes_on = false;
