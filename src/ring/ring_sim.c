@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { IDLE_WAITS_MAX = 100000 };
+enum { IDLE_WAITS_MAX = 100000, TURN_NS = 1000 };
 
 const char *const ring_feature_names[] = {NULL};
 
@@ -425,7 +425,11 @@ ring_reap(struct ring *ring)
         complete(ring, container_of(node, struct sim_completion, node));
         n++;
     }
-    return n + wheel_advance(&ring->wheel, ring, sim->now_ns / MS_NS);
+    n += wheel_advance(&ring->wheel, ring, ring->reaped_ns / MS_NS);
+    if (n)
+        sim->now_ns +=
+            TURN_NS; /* else a program and a peer that answer each other at once would stop the clock */
+    return n;
 }
 
 void

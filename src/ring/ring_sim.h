@@ -47,6 +47,9 @@ uint64_t sim_random(struct sim *sim, uint64_t n);
 
 /* --- time --- */
 
+/* The clock stands still while a turn runs, takes a microsecond for a turn in which something happened, and
+ * jumps to what is due when a ring_wait() finds nothing to do. */
+
 /* A turn of the code under test; it calls ring_wait() and ring_reap(). Without it a turn is just these two.
  */
 void sim_on_turn(struct sim *sim, void (*turn)(void *arg), void *arg);

@@ -189,7 +189,7 @@ struct sim {
     jmp_buf *killed;
     uint64_t limit_ns; /* where the run ends: no ring_wait() sleeps beyond it */
     uint64_t settle_steps;
-    unsigned quiet_turns;
+    unsigned quiet_turns, settle_turns;
     void (*turn)(void *arg);
     void *turn_arg;
 };

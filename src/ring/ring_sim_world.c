@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { TURN_MS = 1000 };
+enum { TURN_MS = 1000, SETTLE_TURNS_MAX = 1000000 };
 
 struct sim *sim_current;
 
@@ -352,6 +352,7 @@ is_settled(void *arg)
         sim->limit_ns = sim->now_ns;
     else if (pending_ns < sim->limit_ns)
         sim->limit_ns = pending_ns;
+    ASSERT(++sim->settle_turns < SETTLE_TURNS_MAX); /* else it never comes to rest */
     if (sim->settle_steps != sim->steps || pending_ns != UINT64_MAX)
         sim->quiet_turns = 0;
     sim->settle_steps = sim->steps;
@@ -363,7 +364,7 @@ sim_settle(struct sim *sim)
 {
     enum { LIMIT_MS = 3600000 }; /* far beyond what any completion is late */
 
-    sim->quiet_turns = 0;
+    sim->quiet_turns = sim->settle_turns = 0;
     return sim_run(sim, is_settled, sim, LIMIT_MS);
 }
 
