@@ -1230,6 +1230,19 @@ Test(ring, all_of_a_reap_shares_one_stamp_and_stamps_grow)
     close_world();
 }
 
+/* The build runs these tests once without each feature; its list must be the ring's. */
+Test(ring, every_optional_feature_is_known_to_the_build)
+{
+    const char *list = getenv("RING_FEATURES");
+    char names[256] = "";
+
+    for (unsigned i = 0; ring_feature_names[i]; i++) {
+        strcat(names, i ? "," : "");
+        strcat(names, ring_feature_names[i]);
+    }
+    cr_assert(!list || !names[0] || strcmp(list, names) == 0, "%s is not %s", list, names);
+}
+
 /* --- all together --- */
 
 Test(ring, bytes_echoed_over_many_connections_arrive_whole)
