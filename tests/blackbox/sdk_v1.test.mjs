@@ -30,9 +30,11 @@ async function connect(world, url, capabilities = {}) {
   return { client, transport, recorder, notes };
 }
 
-async function leave({ client, transport }) {
+async function leave({ client, transport, recorder }) {
+  recorder.leaving = true;
   await transport.terminateSession();
   await client.close();
+  recorder.leaving = false;
 }
 
 // Each scenario gets a connected client; it drives one promise of MCP.

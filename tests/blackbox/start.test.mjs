@@ -2,7 +2,7 @@
 // What keeps mcpgate from starting is told in one line that names the thing, the value and the way out.
 
 import assert from 'node:assert/strict';
-import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { once } from 'node:events';
 import { dirname, join } from 'node:path';
@@ -88,7 +88,8 @@ promise('too few descriptors', async (world) => {
 promise('too little locked memory, as an unprivileged user: one line, or it serves', async (world) => {
   const dir = world.directory();
   mkdirSync(join(dir, 'run'));
-  for (const d of [dir, join(dir, 'run')]) chmodSync(d, 0o777);
+  chmodSync(dir, 0o777);
+  if (process.getuid() === 0) chownSync(join(dir, 'run'), 65534, 65534);
   const unprivileged = process.getuid() === 0 ? ['setpriv', '--reuid', '65534', '--regid', '65534', '--clear-groups'] : [];
   const command = ['prlimit', '--memlock=16384:16384', ...unprivileged, program('mcpgate'), '--listen', '127.0.0.1:0', '--admin', '127.0.0.1:0', '--workers', '1', '--run-dir', join(dir, 'run'), '--state-dir', join(dir, 'state')];
   const p = world.process(command[0], command.slice(1));
