@@ -18,7 +18,7 @@ const here = dirname(fileURLToPath(import.meta.url));
 export const build = resolve(process.env.MCPGATE_BUILD ?? join(here, '../../../build'));
 export const program = (name) => join(build, name);
 
-const READY = /mcpgate: ready: listening on (.+) \((\d+) workers?, admin (\S+)\)/;
+const READY = /ready: listening on (.+) \((\d+) workers?, admin (\S+)\)/;
 const BROKEN = /AddressSanitizer|LeakSanitizer|runtime error:|assertion failed|ASSERT/;
 
 export class Gateway {
