@@ -6,6 +6,7 @@
 #include "gate/local.h"
 #include "gate/session.h"
 #include "mcp/demo.h"
+#include "proto/jsonrpc.h"
 
 #include <stdlib.h>
 
@@ -257,6 +258,19 @@ cancel_call(struct exchange *by, struct text id)
     }
 }
 
+/* All that older revisions say but initialize belongs to a session. What is not well-formed is left to the machine. */
+static bool
+needs_session(struct exchange *ex, const struct demo *d)
+{
+    struct jsonrpc_envelope env;
+    bool modern = mcp_revision_is_modern((enum mcp_revision)ex->revision);
+
+    if (jsonrpc_scan((struct text){d->body ? d->body : "", d->body_len}, JSON_SCAN_FAST, &env) != JSONRPC_FAULT_FINE)
+        return false;
+    ex->mcp = (uint8_t)mcp_method_of(env.method);
+    return !modern && d->session.revision == MCP_NO_REVISION && !env.meta_version.len && ex->mcp != MCP_INITIALIZE;
+}
+
 static void
 demo_end(struct exchange *ex)
 {
@@ -275,6 +289,10 @@ demo_end(struct exchange *ex)
     reply.effects = &effects;
     if (ex->method != METHOD_POST)
         return;
+    if (needs_session(ex, d)) {
+        refuse(ex, CLOSE_SESSION_MISSING, (struct text){0});
+        return;
+    }
     d->open = demo_begin(&d->call, &in, &effects);
     if (!d->replied && effects.cancel_id.at)
         cancel_call(ex, effects.cancel_id);

@@ -7,6 +7,17 @@
 
 #include <stdio.h>
 
+struct span
+exchange_keep(struct exchange *ex, struct text bytes)
+{
+    struct buf *b = bytes.len ? slab_get(&ex->worker->slab, bytes.len) : NULL;
+
+    if (!b)
+        return (struct span){0};
+    memcpy(b->data, bytes.at, bytes.len);
+    return span_of(b, 0, bytes.len);
+}
+
 struct exchange *
 exchange_new(struct worker *w, struct h1 *client, const struct http1_head *head)
 {
@@ -23,6 +34,8 @@ exchange_new(struct worker *w, struct h1 *client, const struct http1_head *head)
     ex->begun_ns = ex->phase_ns = ex->client_ns = ring_now(w->ring);
     ex->stream_row = -1;
     ex->revision = MCP_NO_REVISION;
+    if (w->config->access_log)
+        ex->path = exchange_keep(ex, head->target);
     client->user = ex;
     list_add_tail(&w->exchanges, &ex->node);
     w->exchange_count++;
@@ -81,6 +94,8 @@ exchange_finish(struct exchange *ex, enum close_reason reason)
     count_end(ex, reason);
     if (w->config->access_log)
         access_log(ex, reason);
+    span_unref(ex->path);
+    span_unref(ex->origin);
     list_del(&ex->node);
     w->exchange_count--;
     pool_put(&w->exchange_pool, ex);

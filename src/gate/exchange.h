@@ -53,6 +53,8 @@ struct exchange {
     const struct plan *plan;
     struct upstream *upstream; /* NULL: local */
     void *state;               /* the plan's own */
+    struct span path;   /* copies: the request's target, kept with --access-log; the Origin, kept on MCP */
+    struct span origin; /* fronts for the fields of CORS; buf NULL: none */
     struct timer timer;
     uint64_t begun_ns;          /* the head was whole */
     uint64_t phase_ns;          /* the phase began */
@@ -80,7 +82,6 @@ struct exchange {
     bool early : 1;         /* that head is the one of --early-stream */
     bool orphan : 1;        /* the client left; kept to its end all the same */
     bool client_minor_0 : 1;
-    bool cors : 1;
     bool expects_100 : 1;
     bool client_paused : 1, server_paused : 1;
     bool listed : 1;          /* on the upstream's waiting list */
@@ -91,6 +92,9 @@ _Static_assert(sizeof(struct exchange) <= 320, "an idle stream has one exchange"
 
 /* NULL when the worker holds as many as it may. */
 struct exchange *exchange_new(struct worker *w, struct h1 *client, const struct http1_head *head);
+
+/* A copy in slab memory; the span holds its one reference. buf NULL: no memory, or nothing to keep. */
+struct span exchange_keep(struct exchange *ex, struct text bytes);
 
 /* The end. `reason` is CLOSE_DONE or why not. ex->server, if any, is closed; the client connection is not
  * touched: the caller has ended its reply (h1_send_end) or closes it. */

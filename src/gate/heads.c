@@ -80,19 +80,19 @@ fields_size(const struct http1_head *head)
 
 /* --- towards the upstream --- */
 
-static uint32_t
-format_ip(const struct ring_peer *peer, char out[48])
+uint32_t
+heads_format_ip(const struct ring_peer *peer, char out[HEADS_IP_MAX])
 {
     static const uint8_t v4_mapped[12] = {[10] = 0xff, [11] = 0xff};
     const uint8_t *ip = peer->ip;
     int n;
 
     if (peer->is_unix)
-        n = snprintf(out, 48, "unknown");
+        n = snprintf(out, HEADS_IP_MAX, "unknown");
     else if (memcmp(ip, v4_mapped, 12) == 0)
-        n = snprintf(out, 48, "%u.%u.%u.%u", ip[12], ip[13], ip[14], ip[15]);
+        n = snprintf(out, HEADS_IP_MAX, "%u.%u.%u.%u", ip[12], ip[13], ip[14], ip[15]);
     else
-        n = snprintf(out, 48, "%x:%x:%x:%x:%x:%x:%x:%x", ip[0] << 8 | ip[1], ip[2] << 8 | ip[3],
+        n = snprintf(out, HEADS_IP_MAX, "%x:%x:%x:%x:%x:%x:%x:%x", ip[0] << 8 | ip[1], ip[2] << 8 | ip[3],
                      ip[4] << 8 | ip[5], ip[6] << 8 | ip[7], ip[8] << 8 | ip[9], ip[10] << 8 | ip[11],
                      ip[12] << 8 | ip[13], ip[14] << 8 | ip[15]);
     return (uint32_t)n;
@@ -106,8 +106,8 @@ put_forwarding(struct writer *w, struct exchange *ex, const struct http1_head *h
     const struct client *client = client_of(ex->client);
     struct text host = http1_value(head, HTTP_HOST);
     struct text before;
-    char ip[48];
-    uint32_t ip_len = format_ip(&client->peer, ip);
+    char ip[HEADS_IP_MAX];
+    uint32_t ip_len = heads_format_ip(&client->peer, ip);
 
     switch ((enum cfg_forwarded)ex->worker->config->forwarded) {
     case FORWARDED_X:
@@ -344,9 +344,12 @@ put_connection(struct writer *w, struct exchange *ex)
 static void
 put_cors(struct writer *w, struct exchange *ex)
 {
-    if (ex->cors)
-        put_literal(w, "Access-Control-Allow-Origin: *\r\n"
-                       "Access-Control-Expose-Headers: Mcp-Session-Id, WWW-Authenticate\r\n");
+    if (!ex->origin.buf)
+        return;
+    put_literal(w, "Access-Control-Allow-Origin: ");
+    put(w, span_data(ex->origin), ex->origin.len);
+    put_literal(w, "\r\nVary: Origin\r\n"
+                   "Access-Control-Expose-Headers: Mcp-Session-Id, WWW-Authenticate\r\n");
 }
 
 static bool
@@ -364,7 +367,7 @@ reply_passes(struct exchange *ex, const struct http_header *h)
         return false;
     if (ex->is_stream && (h->id == HTTP_CACHE_CONTROL || h->id == HTTP_X_ACCEL_BUFFERING))
         return false;
-    return !(ex->cors && is_cors_field(h));
+    return !(ex->origin.buf && is_cors_field(h));
 }
 
 struct span
@@ -374,7 +377,7 @@ heads_reply(struct exchange *ex, const struct http1_head *head, enum http1_frami
     enum http1_framing framing = (enum http1_framing)head->framing;
 
     if (!writer_open(&w, &ex->worker->slab,
-                     fields_size(head) + head->reason.len + 384 +
+                     fields_size(head) + head->reason.len + ex->origin.len + 448 +
                          (framing == FRAMING_LENGTH && head->length <= SMALL_BODY ? head->length : 0)))
         return (struct span){0};
     if (framing == FRAMING_CHUNKED || framing == FRAMING_CLOSE)
@@ -408,7 +411,7 @@ heads_local(struct exchange *ex, int status, struct text content_type, int64_t l
     const char *reason = http_reason_phrase(status);
     struct writer w;
 
-    if (!writer_open(&w, &ex->worker->slab, extra.len + content_type.len + 512))
+    if (!writer_open(&w, &ex->worker->slab, extra.len + content_type.len + ex->origin.len + 512))
         return (struct span){0};
     put_status_line(&w, status, text_of(reason));
     put_literal(&w, "Date: ");

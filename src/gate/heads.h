@@ -6,6 +6,11 @@
 
 #include "gate/exchange.h"
 
+enum { HEADS_IP_MAX = 48 };
+
+/* The peer's address as text, NUL-terminated ("unknown" for a unix socket); returns its length. */
+uint32_t heads_format_ip(const struct ring_peer *peer, char out[HEADS_IP_MAX]);
+
 /* A slab buffer with the request head for `ep`: fields of hops removed, Host, forwarding and static fields
  * set. The span holds one reference, which is the caller's. buf NULL: no memory. */
 struct span heads_request(struct exchange *ex, const struct http1_head *head, const struct endpoint *ep);

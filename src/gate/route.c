@@ -173,7 +173,7 @@ read_mcp_fields(struct exchange *ex, const struct http1_head *head)
 
     ex->is_mcp = true;
     ex->accepts_sse = http1_accepts(head, TEXT("text/event-stream")) == ACCEPT_NAMED;
-    ex->cors = http1_find(head, HTTP_ORIGIN) != NULL;
+    ex->origin = exchange_keep(ex, http1_value(head, HTTP_ORIGIN));
     if (version.len)
         ex->revision = (uint8_t)mcp_revision_of(version);
     if (method.len)
@@ -225,6 +225,7 @@ route_request(struct exchange *ex, const struct http1_head *head)
         return;
     }
     if (client_of(ex->client)->via == VIA_HOME && !home_open_request(ex, head)) {
+        ex->client->keep_alive = false;
         local_error(ex, CLOSE_PROXY_PROTOCOL, (struct text){0});
         return;
     }
