@@ -316,7 +316,7 @@ promise('static headers of an upstream are sent to it and never logged', async (
   });
   await client.ask(post('/mcp/up', ping, 'Authorization: Bearer of-the-client'));
   assert.deepEqual(upstream.requests[0].head.all('authorization'), ['Bearer very-secret-token']);
-  await until('the request is in the access log', () => /\/mcp\/up/.test(gateway.process.stderr));
+  await until('the request is in the access log', () => /upstream=up/.test(gateway.process.stderr));
   assert.doesNotMatch(gateway.process.output, /very-secret/);
   assert.doesNotMatch(gateway.process.output, /of-the-client/);
 });
@@ -581,22 +581,26 @@ promise('no Origin, the Host\'s own and allowed ones may come; every other is 40
 promise('a browser\'s preflight is answered and its reply shows what MCP needs', async (world) => {
   const { gateway, upstream } = await setUp(world, async (connection, request) => {
     await read(connection, request);
-    connection.send(reply(200, { 'Content-Type': 'application/json', 'Mcp-Session-Id': 'abc' }, '{}'));
+    connection.send(reply(200, { 'Content-Type': 'application/json', 'Mcp-Session-Id': 'abc', 'Access-Control-Allow-Origin': 'https://other.example' }, '{}'));
   }, { args: ['--allow-origin', 'https://app.example'] });
   const preflight = await gateway.ask(
     'OPTIONS /mcp/up HTTP/1.1\r\nHost: x\r\nOrigin: https://app.example\r\nAccess-Control-Request-Method: POST\r\n' +
       'Access-Control-Request-Headers: content-type, mcp-session-id, mcp-param-region, mcp-protocol-version, last-event-id, authorization, x-evil\r\n\r\n',
   );
   assert.ok([200, 204].includes(preflight.status));
-  assert.equal(preflight.head.get('access-control-allow-origin'), 'https://app.example');
+  // Who may come was decided above, so that nothing is gained by naming the origin: '*', or the origin and Vary.
+  const allows = ({ head }) => {
+    const value = head.all('access-control-allow-origin').join();
+    return value === '*' || (value === 'https://app.example' && /origin/i.test(head.get('vary')));
+  };
+  assert.ok(allows(preflight), preflight.head.text);
   assert.match(preflight.head.get('access-control-allow-methods'), /POST/);
   const allowed = preflight.head.get('access-control-allow-headers').toLowerCase();
   for (const name of ['content-type', 'mcp-session-id', 'mcp-param-region', 'mcp-protocol-version', 'last-event-id', 'authorization']) assert.ok(allowed.includes(name), name);
   assert.ok(!allowed.includes('x-evil'));
   assert.equal(upstream.requests.length, 0);
   const response = await gateway.ask(post('/mcp/up', ping, 'Origin: https://app.example'));
-  assert.deepEqual(response.head.all('access-control-allow-origin'), ['https://app.example']);
-  assert.match(response.head.get('vary'), /origin/i);
+  assert.ok(allows(response), response.head.text);
   const exposed = response.head.get('access-control-expose-headers').toLowerCase();
   for (const name of ['mcp-session-id', 'www-authenticate']) assert.ok(exposed.includes(name), name);
 });
