@@ -29,7 +29,7 @@ for (const kind of ['http', 'mcp', 'mcp-2026']) {
     assert.equal(result.latency.count, result.requests);
     assert.ok(result.latency.p50_us > 0 && result.latency.p50_us <= result.latency.p99_us && result.latency.p99_us <= result.latency.max_us);
     const { replies, sessions } = await stats(server);
-    const setup = kind === 'mcp' ? 2 * 8 : 0; // initialize and notifications/initialized
+    const setup = kind === 'mcp' ? 3 * 8 : 0; // initialize, notifications/initialized and DELETE
     assert.equal(kind === 'http' ? replies.plain.requests : replies.mcp.requests, result.requests + setup);
     assert.equal(sessions, kind === 'mcp' ? 8 : 0);
   });

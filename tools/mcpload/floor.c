@@ -342,7 +342,7 @@ floor_close(struct floor *floor)
 {
     ring_cancel(floor->ring, &floor->accept);
     ring_cancel(floor->ring, &floor->signals);
-    list_for_each (node, &floor->all)
+    list_for_each(node, &floor->all)
         half_close(container_of(node, struct half, all));
     while (op_busy(&floor->accept) || op_busy(&floor->signals) || floor->open_count)
         turn(floor);

@@ -256,6 +256,10 @@ load_run(struct load *load, char *why, size_t why_size)
         on_start_due(&load->start_due, load->begin_ns);
     while (load->phase < PHASE_DRAIN || load->busy)
         turn(load);
+    for (uint32_t i = 0; i < load->conn_count; i++)
+        load_conn_end_session(&load->conns[i]);
+    while (load->busy)
+        turn(load);
     close_run(load);
     if (progress)
         fprintf(stderr, "\r%80s\r", "");

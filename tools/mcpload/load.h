@@ -99,6 +99,8 @@ void load_conn_init(struct load *load, struct load_conn *conn, enum load_role ro
 /* Starts a request, connecting first if need be. `intended_ns` 0: it starts when it is submitted. The
  * connection is CONN_READY (and on no list) or CONN_CLOSED. */
 void load_conn_begin(struct load_conn *conn, uint64_t intended_ns);
+/* At the end of the run: says so to the server if the connection has a session and nothing else to do. */
+void load_conn_end_session(struct load_conn *conn);
 void load_conn_close(struct load_conn *conn);
 void load_conn_done(struct load_conn *conn);
 

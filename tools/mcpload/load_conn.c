@@ -5,7 +5,14 @@
 #include <errno.h>
 #include <sys/socket.h>
 
-enum { CONNECTING_MAX = 128, RETRY_MS = 10, SLOW_RCVBUF = 64 << 10, STAMP_DIGITS = 17, STAMP_WITHIN = 160 };
+enum {
+    CONNECTING_MAX = 128,
+    RETRY_MS = 10,
+    RETRY_BESIDE_MS = 500,
+    SLOW_RCVBUF = 64 << 10,
+    STAMP_DIGITS = 17,
+    STAMP_WITHIN = 160
+};
 
 static void on_recv(struct op *op, int result, struct buf *buf, bool more);
 static void send_request(struct load_conn *conn);
@@ -20,6 +27,13 @@ on_retry(struct ring *ring, struct timer *timer)
     load_conn_is_closed(conn->load, conn);
 }
 
+/* Not at once: the peer may be down, or refuse what is asked. */
+static void
+retry_later(struct load_conn *conn)
+{
+    timer_set(conn->load->ring, &conn->timer, conn->role == ROLE_WORK ? RETRY_MS : RETRY_BESIDE_MS, on_retry);
+}
+
 static void
 released(struct load_conn *conn)
 {
@@ -32,8 +46,8 @@ released(struct load_conn *conn)
     conn->state = CONN_CLOSED;
     if (conn->wanted && load->phase < PHASE_DRAIN && conn->outcome == ERROR_NONE)
         load_conn_begin(conn, conn->start_ns);
-    else if (conn->outcome != ERROR_NONE) /* not at once: the peer may be down */
-        timer_set(load->ring, &conn->timer, RETRY_MS, on_retry);
+    else if (conn->outcome != ERROR_NONE)
+        retry_later(conn);
     else
         load_conn_is_closed(load, conn);
 }
@@ -64,7 +78,8 @@ load_conn_close(struct load_conn *conn)
 static void
 fail(struct load_conn *conn, enum error_kind kind)
 {
-    load_error(conn->load, kind);
+    if (conn->message != MESSAGE_DELETE)
+        load_error(conn->load, kind);
     conn->outcome = (uint8_t)kind;
     conn->wanted = false;
     load_conn_close(conn);
@@ -137,7 +152,7 @@ start_connect(struct load_conn *conn)
         load_error(load, ERROR_CONNECT);
         conn->outcome = ERROR_CONNECT;
         conn->wanted = false;
-        timer_set(load->ring, &conn->timer, RETRY_MS, on_retry);
+        retry_later(conn);
         return;
     }
     conn->fd = fd;
@@ -148,6 +163,21 @@ start_connect(struct load_conn *conn)
 }
 
 /* --- out --- */
+
+static enum message
+first_message(const struct load *load, enum load_role role)
+{
+    if (load->plan.kind == KIND_MCP)
+        return MESSAGE_INITIALIZE;
+    return role == ROLE_STREAM ? MESSAGE_STREAM : MESSAGE_WORK;
+}
+
+static void
+set_message(struct load_conn *conn, enum message message)
+{
+    conn->message = (uint8_t)message;
+    conn->request.len = 0; /* composed anew */
+}
 
 static void
 request_finished(struct load_conn *conn)
@@ -161,7 +191,8 @@ request_finished(struct load_conn *conn)
     if (conn->outcome != ERROR_NONE) {
         load_error(load, conn->outcome);
         conn->wanted = false;
-        conn->message = conn->message == MESSAGE_WORK ? MESSAGE_WORK : MESSAGE_INITIALIZE;
+        if (conn->message != MESSAGE_WORK)
+            set_message(conn, first_message(load, conn->role));
         if (!keep || conn->message != MESSAGE_WORK) {
             load_conn_close(conn);
             return;
@@ -180,7 +211,7 @@ request_finished(struct load_conn *conn)
     if (!keep)
         load_conn_close(conn);
     else if (conn->role == ROLE_STREAM)
-        timer_set(load->ring, &conn->timer, RETRY_MS, on_retry); /* the stream has ended: the next one */
+        retry_later(conn); /* the stream has ended: the next one */
     else
         load_conn_is_ready(load, conn);
 }
@@ -230,9 +261,10 @@ stamp(struct load_conn *conn)
 }
 
 static bool
-is_setup(const struct load_conn *conn)
+is_session(const struct load_conn *conn)
 {
-    return conn->message == MESSAGE_INITIALIZE || conn->message == MESSAGE_INITIALIZED;
+    return conn->message == MESSAGE_INITIALIZE || conn->message == MESSAGE_INITIALIZED ||
+           conn->message == MESSAGE_DELETE;
 }
 
 static void
@@ -255,7 +287,7 @@ send_request(struct load_conn *conn)
     conn->replied = conn->answered = false;
     conn->outcome = ERROR_NONE;
     conn->event_ns = conn->gap_ns = 0;
-    if (is_setup(conn))
+    if (is_session(conn))
         conn->began_ns = ring_now(load->ring);
     else
         stamp(conn);
@@ -351,7 +383,7 @@ on_head(struct load_conn *conn)
 
     if (reply->status / 100 < 6)
         load->tally.statuses[reply->status / 100]++;
-    if (conn->measured && conn->role == ROLE_WORK && !is_setup(conn) && good)
+    if (conn->measured && conn->role == ROLE_WORK && !is_session(conn) && good)
         histogram_add(&load->tally.measures[MEASURE_FIRST_BYTE], ring_now(load->ring) - conn->start_ns);
     if (conn->message == MESSAGE_INITIALIZE && good && reply->session.len &&
         reply->session.len < REPLY_SESSION_MAX) {
@@ -376,15 +408,12 @@ advance(struct load_conn *conn)
 {
     if (conn->outcome != ERROR_NONE)
         return;
-    if (conn->message == MESSAGE_INITIALIZE) {
-        conn->message = MESSAGE_INITIALIZED;
-    } else if (conn->message == MESSAGE_INITIALIZED) {
-        conn->message = conn->role == ROLE_STREAM ? MESSAGE_STREAM : MESSAGE_WORK;
-    } else {
+    if (conn->message == MESSAGE_INITIALIZE)
+        set_message(conn, MESSAGE_INITIALIZED);
+    else if (conn->message == MESSAGE_INITIALIZED)
+        set_message(conn, conn->role == ROLE_STREAM ? MESSAGE_STREAM : MESSAGE_WORK);
+    else
         conn->wanted = false;
-        return;
-    }
-    conn->request.len = 0;
 }
 
 static void
@@ -411,12 +440,13 @@ on_end(struct load_conn *conn)
     bool rpc = load->plan.kind != KIND_HTTP &&
                (conn->message == MESSAGE_INITIALIZE || conn->message == MESSAGE_WORK);
 
-    if (reply->status / 100 != 2) {
+    if (conn->message == MESSAGE_DELETE) {
+        conn->outcome = ERROR_NONE; /* a server need not allow it */
+    } else if (reply->status / 100 != 2) {
         conn->outcome = ERROR_STATUS;
         if (reply->status == 404 && conn->session_len) { /* the session is gone: begin anew */
             conn->session_len = 0;
-            conn->message = MESSAGE_INITIALIZE;
-            conn->request.len = 0;
+            set_message(conn, MESSAGE_INITIALIZE);
         }
     } else if (rpc && !reply->sse) {
         check(conn, reply->text);
@@ -425,7 +455,7 @@ on_end(struct load_conn *conn)
     }
     if (rpc && conn->outcome == ERROR_NONE && !conn->answered)
         conn->outcome = ERROR_REPLY;
-    if (!is_setup(conn) && conn->message != MESSAGE_STREAM)
+    if (!is_session(conn) && conn->message != MESSAGE_STREAM)
         measure_reply(conn);
     advance(conn);
     conn->replied = true;
@@ -503,10 +533,17 @@ load_conn_init(struct load *load, struct load_conn *conn, enum load_role role)
 {
     conn->load = load;
     conn->role = (uint8_t)role;
-    if (load->plan.kind == KIND_MCP)
-        conn->message = MESSAGE_INITIALIZE;
-    else
-        conn->message = role == ROLE_STREAM ? MESSAGE_STREAM : MESSAGE_WORK;
+    set_message(conn, first_message(load, role));
+}
+
+void
+load_conn_end_session(struct load_conn *conn)
+{
+    if (conn->state != CONN_READY || conn->role != ROLE_WORK || !conn->session_len)
+        return;
+    set_message(conn, MESSAGE_DELETE);
+    conn->start_ns = 0;
+    send_request(conn);
 }
 
 void

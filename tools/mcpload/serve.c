@@ -33,7 +33,7 @@ serve_stats(struct serve *serve)
     uint64_t now = ring_now(serve->ring), stopped = 0, stopped_bytes = 0;
     json_t *stats, *kinds = json_object();
 
-    list_for_each (node, &serve->open) {
+    list_for_each(node, &serve->open) {
         struct serve_conn *conn = container_of(node, struct serve_conn, node);
 
         if (op_busy(&conn->send) && now - conn->progress_ns > STOPPED_NS) {
@@ -127,7 +127,7 @@ serve_close(struct serve *serve)
 {
     ring_cancel(serve->ring, &serve->accept);
     ring_cancel(serve->ring, &serve->signals);
-    list_for_each_safe (node, &serve->open)
+    list_for_each_safe(node, &serve->open)
         serve_conn_close(container_of(node, struct serve_conn, node));
     while (op_busy(&serve->accept) || op_busy(&serve->signals) || serve->open_count)
         turn(serve);
