@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The demo server's tools. echo and add answer at once; slow_count and generate_text are steps that fall due
- * one after the other: each is a progress message if the caller gave a token, and the last is followed by the
- * result. What an open call needs is in struct demo_call; generated text is made again from its seed.
+ * one after the other, the first at once: each is a progress message if the caller gave a token, and the last
+ * is followed by the result. What an open call needs is in struct demo_call; generated text is made again
+ * from its seed.
  */
 #include "mcp/demo_turn.h"
 
@@ -294,6 +295,7 @@ put_last(struct demo_turn *t)
     t->open = false;
 }
 
+/* When step 0, 1, ... is due: a progress message each, and behind them the result. */
 static uint64_t
 due_ms(const struct demo_call *call, uint32_t step)
 {
@@ -304,22 +306,23 @@ void
 demo_tools_step(struct demo_turn *t)
 {
     struct demo_call *call = t->call;
-    uint32_t sent = 0, next;
+    uint32_t sent = 0;
+    uint64_t due;
 
-    while (call->step < call->total && due_ms(call, call->step + 1) <= t->now_ms && sent < BURST) {
+    if (!call->token_len)
+        call->step = call->total; /* nothing is to be said before the result */
+    while (call->step < call->total && due_ms(call, call->step) <= t->now_ms && sent < BURST) {
         call->step++;
-        if (call->token_len) {
-            put_progress(t);
-            sent++;
-        }
+        put_progress(t);
+        sent++;
     }
-    if (call->step == call->total) {
+    due = due_ms(call, call->step);
+    /* The result has a step of its own: a client that reads it in one piece with progress may drop the
+     * progress, because its handler ends with the request. */
+    if (call->step == call->total && due <= t->now_ms && !sent)
         put_last(t);
-        return;
-    }
-    /* Without a token nothing is to be said before the end. */
-    next = call->token_len ? call->step + 1 : call->total;
-    t->out->wake_ms = due_ms(call, next) > t->now_ms ? (uint32_t)(due_ms(call, next) - t->now_ms) : 1;
+    else
+        t->out->wake_ms = due > t->now_ms ? (uint32_t)(due - t->now_ms) : 1;
 }
 
 /* --- the table --- */

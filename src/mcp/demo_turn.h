@@ -24,7 +24,7 @@ enum {
 
 enum demo_kind {
     DEMO_IDLE,       /* nothing is owed */
-    DEMO_SLOW_COUNT, /* steps are due at started_ms + n * interval_us; ends after `total` */
+    DEMO_SLOW_COUNT, /* steps are due at started_ms + n * interval_us; the result after `total` of them */
     DEMO_GENERATE,   /* the same; seed gives the words */
     DEMO_LISTEN,     /* a subscription: open until cancelled or finished */
 };

@@ -226,6 +226,7 @@ Test(demo_modern, progress_rides_on_the_stream_of_its_request)
                "," CAPABILITIES "}}}");
 
     cr_assert(d->open && d->out.wants_stream);
+    wake(d, 1010);
     wake(d, 1020);
     cr_assert(!d->open && d->count == 3 && d->final);
     cr_assert_at(d->said[1], "params.progress", "2");
