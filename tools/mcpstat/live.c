@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <term.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -108,7 +109,7 @@ draw_bottom(const struct live *l)
 static void
 draw_help(void)
 {
-    static const char *const lines[] = {
+    static const char *const help[] = {
         "1 2 3 4, tab    overview, workers, upstreams, streams",
         "arrows, PgUp, PgDn, home, end      scroll",
         "s / S           sort by the next / previous column",
@@ -119,8 +120,8 @@ draw_help(void)
         "Rates and percentiles cover the last second. mcpstat --list explains every metric.",
     };
 
-    for (int i = 0; i < (int)(sizeof lines / sizeof *lines); i++)
-        mvaddnstr(2 + i, 2, lines[i], COLS > 2 ? COLS - 2 : 0);
+    for (int i = 0; i < (int)(sizeof help / sizeof *help); i++)
+        mvaddnstr(2 + i, 2, help[i], COLS > 2 ? COLS - 2 : 0);
 }
 
 static void
@@ -284,10 +285,15 @@ int
 live_run(struct source *source)
 {
     struct live l = {.source = source};
-    SCREEN *screen;
+    SCREEN *screen = NULL;
+    int known;
 
     setlocale(LC_CTYPE, "");
-    screen = newterm(NULL, stdout, stdin);
+    /* asked first, because newterm() leaks what it had allocated when it finds no such terminal */
+    if (setupterm(NULL, STDOUT_FILENO, &known) == OK) {
+        del_curterm(cur_term);
+        screen = newterm(NULL, stdout, stdin);
+    }
     if (!screen) {
         fprintf(stderr, "mcpstat: the terminal \"%s\" is not known: set TERM, or use --once or --watch\n",
                 getenv("TERM") ? getenv("TERM") : "");
