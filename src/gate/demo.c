@@ -258,17 +258,20 @@ cancel_call(struct exchange *by, struct text id)
     }
 }
 
-/* All that older revisions say but initialize belongs to a session. What is not well-formed is left to the machine. */
+/* All that older revisions say but initialize and ping belongs to a session. What is not well-formed is left
+ * to the machine. */
 static bool
 needs_session(struct exchange *ex, const struct demo *d)
 {
     struct jsonrpc_envelope env;
     bool modern = mcp_revision_is_modern((enum mcp_revision)ex->revision);
 
-    if (jsonrpc_scan((struct text){d->body ? d->body : "", d->body_len}, JSON_SCAN_FAST, &env) != JSONRPC_FAULT_FINE)
+    if (jsonrpc_scan((struct text){d->body ? d->body : "", d->body_len}, JSON_SCAN_FAST, &env) !=
+        JSONRPC_FAULT_FINE)
         return false;
     ex->mcp = (uint8_t)mcp_method_of(env.method);
-    return !modern && d->session.revision == MCP_NO_REVISION && !env.meta_version.len && ex->mcp != MCP_INITIALIZE;
+    return !modern && d->session.revision == MCP_NO_REVISION && !env.meta_version.len &&
+           ex->mcp != MCP_INITIALIZE;
 }
 
 static void

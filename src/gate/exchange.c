@@ -21,11 +21,8 @@ exchange_keep(struct exchange *ex, struct text bytes)
 struct exchange *
 exchange_new(struct worker *w, struct h1 *client, const struct http1_head *head)
 {
-    struct exchange *ex;
+    struct exchange *ex = pool_get(&w->exchange_pool);
 
-    if (w->exchange_count >= w->config->max_exchanges)
-        return NULL;
-    ex = pool_get(&w->exchange_pool);
     ex->worker = w;
     ex->client = client;
     ex->method = head->method;

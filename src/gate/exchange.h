@@ -90,7 +90,7 @@ struct exchange {
 
 _Static_assert(sizeof(struct exchange) <= 320, "an idle stream has one exchange");
 
-/* NULL when the worker holds as many as it may. */
+/* --max-exchanges is the caller's to hold. */
 struct exchange *exchange_new(struct worker *w, struct h1 *client, const struct http1_head *head);
 
 /* A copy in slab memory; the span holds its one reference. buf NULL: no memory, or nothing to keep. */

@@ -26,10 +26,14 @@ on_client_timer(struct ring *ring, struct timer *timer)
     (void)ring;
     if (h1->user)
         return; /* a request is in progress; its end sets the timer again */
-    if (h1->state == H1_HEAD)
+    if (h1->state == H1_HEAD) {
         client_up.on_bad(h1, CLOSE_HEAD_TIMEOUT);
-    else
-        h1_close(h1, CLOSE_CLIENT_IDLE);
+    } else {
+        enum close_reason reason = h1->state == H1_BODY ? CLOSE_BODY_TIMEOUT : CLOSE_CLIENT_IDLE;
+
+        stats_close(client_of(h1)->worker->stats, reason);
+        h1_close(h1, reason);
+    }
 }
 
 static void
@@ -38,7 +42,9 @@ wait_for_request(struct client *client)
     struct worker *w = client->worker;
 
     set_idle(client, true);
-    timer_set(w->ring, &client->h1.link.timer, w->config->client_idle, on_client_timer);
+    /* Who came before a drain but has not asked yet gets his one answer, if he asks soon. */
+    timer_set(w->ring, &client->h1.link.timer, w->draining ? w->config->head_timeout : w->config->client_idle,
+              on_client_timer);
 }
 
 /* --trusted-proxy: its word about the client is believed. */
@@ -87,6 +93,14 @@ front_accepted(struct listener *listener, int fd)
 }
 
 static void
+on_partial(struct h1 *h1)
+{
+    struct worker *w = client_of(h1)->worker;
+
+    timer_set(w->ring, &h1->link.timer, w->config->head_timeout, on_client_timer);
+}
+
+static void
 on_head(struct h1 *h1, const struct http1_head *head)
 {
     struct client *client = client_of(h1);
@@ -94,12 +108,14 @@ on_head(struct h1 *h1, const struct http1_head *head)
     struct exchange *ex;
 
     set_idle(client, false);
+    client->has_asked = true;
     ex = exchange_new(w, h1, head);
-    if (!ex) {
-        client_up.on_bad(h1, CLOSE_TOO_MANY_EXCHANGES);
-        return;
+    if (w->exchange_count <= w->config->max_exchanges) {
+        route_request(ex, head);
+    } else {
+        ex->plan = &local_plan;
+        local_error(ex, CLOSE_TOO_MANY_EXCHANGES, (struct text){0});
     }
-    route_request(ex, head);
 }
 
 static void
@@ -156,10 +172,6 @@ refuse(struct h1 *h1, enum close_reason reason)
     struct worker *w = client_of(h1)->worker;
     struct exchange *ex = exchange_new(w, h1, &nothing);
 
-    if (!ex) {
-        h1_abort(h1, reason);
-        return;
-    }
     ex->plan = &local_plan;
     local_error(ex, reason, (struct text){0});
 }
@@ -229,6 +241,7 @@ on_idle(struct h1 *h1, bool reusable)
 }
 
 const struct h1_up client_up = {
+    .on_partial = on_partial,
     .on_head = on_head,
     .on_body = on_body,
     .on_trailers = on_trailers,

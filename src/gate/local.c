@@ -120,6 +120,27 @@ local_error_json(const struct exchange *ex, enum close_reason reason, char *out,
     return (uint32_t)n;
 }
 
+/* After these the bytes that follow cannot be trusted to be a request, or are not wanted. */
+static bool
+ends_connection(enum close_reason reason)
+{
+    switch (reason) {
+    case CLOSE_HEAD_TIMEOUT:
+    case CLOSE_BODY_TIMEOUT:
+    case CLOSE_BAD_REQUEST:
+    case CLOSE_URI_TOO_LONG:
+    case CLOSE_HEAD_TOO_LARGE:
+    case CLOSE_BODY_TOO_LARGE:
+    case CLOSE_VERSION:
+    case CLOSE_EXPECTATION:
+    case CLOSE_PROXY_PROTOCOL:
+    case CLOSE_DRAIN:
+        return true;
+    default:
+        return false;
+    }
+}
+
 void
 local_error(struct exchange *ex, enum close_reason reason, struct text extra)
 {
@@ -130,6 +151,8 @@ local_error(struct exchange *ex, enum close_reason reason, struct text extra)
 
     if (status == 503 && !extra.len)
         extra = TEXT("Retry-After: 1\r\n");
+    if (ends_connection(reason))
+        ex->client->keep_alive = false;
     if (ex->is_mcp) {
         n = local_error_json(ex, reason, body, sizeof body);
         local_reply(ex, status, TEXT("application/json"), extra, body, n, reason);

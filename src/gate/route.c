@@ -225,7 +225,6 @@ route_request(struct exchange *ex, const struct http1_head *head)
         return;
     }
     if (client_of(ex->client)->via == VIA_HOME && !home_open_request(ex, head)) {
-        ex->client->keep_alive = false;
         local_error(ex, CLOSE_PROXY_PROTOCOL, (struct text){0});
         return;
     }

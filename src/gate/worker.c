@@ -128,8 +128,12 @@ worker_drain(struct worker *w, uint32_t ms)
         list_for_each_safe(node, &w->clients) {
             struct h1 *h1 = container_of(node, struct h1, node);
 
-            if (is_idle(h1))
+            if (!is_idle(h1))
+                continue;
+            if (client_of(h1)->has_asked)
                 h1_close(h1, CLOSE_DRAIN);
+            else
+                timer_set(w->ring, &h1->link.timer, w->config->head_timeout, h1->link.timer.fire);
         }
         stop_exchanges(w, false);
     }

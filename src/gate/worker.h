@@ -35,6 +35,7 @@ struct client {
     uint8_t via;     /* enum client_via */
     bool is_trusted; /* its peer is one of --trusted-proxy */
     bool is_idle;    /* counted as idle: kept alive between two requests */
+    bool has_asked;  /* a request has come on it */
 };
 
 struct worker {

@@ -2,8 +2,9 @@
 #include "net/link.h"
 
 #include <errno.h>
+#include <poll.h>
 
-enum { CHUNK_SPANS = 14, SEND_SPANS_MAX = 64, SPILL_BYTES = 16 << 10, BULK_FACTOR = 4, MERGE_BYTES = 1024 };
+enum { CHUNK_SPANS = 14, SEND_SPANS_MAX = 64, SPILL_BYTES = 16 << 10, MERGE_BYTES = 1024 };
 
 /* A lane is a list of these. */
 struct chunk {
@@ -440,11 +441,7 @@ link_blocked(const struct link *link)
 bool
 link_congested(struct link *link)
 {
-    uint32_t high = link->net->high_mark;
-
-    if (link->out && !link->out->blocked && link->state == LINK_OPEN)
-        high *= BULK_FACTOR; /* what the kernel will most likely take at the end of this turn */
-    if (link_queued(link) >= high && !link->congested) {
+    if (!link->congested && (link_blocked(link) || link_queued(link) >= link->net->high_mark)) {
         link->congested = true;
         link->net->stats.pauses++;
     }
@@ -622,14 +619,18 @@ on_reset(struct op *op, int result, struct buf *buf, bool more)
 {
     struct link *link = container_of(op, struct link, rx);
 
-    (void)result, (void)buf;
-    if (more) {
-        ring_cancel(link->net->ring, op);
+    (void)buf;
+    if (more) { /* the kernel reports the half-close too */
+        if (result & (POLLERR | POLLHUP))
+            ring_cancel(link->net->ring, op);
         return;
     }
-    if (link->state == LINK_OPEN)
+    if (link->state == LINK_OPEN && result >= 0 && !(result & (POLLERR | POLLHUP)))
+        ring_poll(link->net->ring, op, link->fd, 0, on_reset);
+    else if (link->state == LINK_OPEN)
         fail(link, CLOSE_NONE);
-    check_closed(link);
+    else
+        check_closed(link);
 }
 
 static void

@@ -144,7 +144,8 @@ void link_deliver(struct link *link, struct span bytes);
 
 uint32_t link_queued(const struct link *link); /* bytes queued or in flight */
 bool link_blocked(const struct link *link);    /* the kernel's send buffer is full */
-/* Above the high mark: the owner pauses the source; on_writable() tells when to resume it. */
+/* The kernel takes no more, or the queue is above the high mark: the owner pauses the source; on_writable()
+ * tells when to resume it. */
 bool link_congested(struct link *link);
 
 /* The receiving side: flow control, and the buffer group for large bodies. A few bytes may still arrive after

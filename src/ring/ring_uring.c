@@ -295,7 +295,7 @@ describe(int err, char *why, size_t why_size)
 int
 ring_new(const struct ring_config *config, struct ring **ret_ring, char *why, size_t why_size)
 {
-    static const unsigned counts[RING_GROUPS] = {1024, 64}, sizes[RING_GROUPS] = {2048, 16384};
+    static const unsigned counts[RING_GROUPS] = {1024, 32}, sizes[RING_GROUPS] = {2048, 65536};
     struct ring *ring = calloc(1, sizeof *ring);
     int err;
 
@@ -421,7 +421,8 @@ arm_recv(struct ring *ring, struct op *op)
 {
     struct io_uring_sqe *sqe = get_sqe(ring);
 
-    if (has(ring, FEATURE_MULTISHOT_RECV))
+    /* Bulk is received one buffer at a time: a multishot would take up to 32 before its owner can stop it. */
+    if (has(ring, FEATURE_MULTISHOT_RECV) && op->group != RING_BULK)
         io_uring_prep_recv_multishot(sqe, op->fd, NULL, 0, 0);
     else
         io_uring_prep_recv(sqe, op->fd, NULL, 0, 0);
@@ -745,7 +746,7 @@ accept_again(struct ring *ring, struct timer *timer)
 static void
 rearm(struct ring *ring, struct op *op)
 {
-    ring->stats.rearms++;
+    ring->stats.rearms += op->kind != OP_RECV || op->group != RING_BULK;
     if (op->kind == OP_RECV)
         arm_recv(ring, op);
     else if (op->kind == OP_POLL)

@@ -219,6 +219,8 @@ input_head(struct h1 *h1, struct span bytes)
     }
     if (!before) {
         result = parse_head(h1, bytes, 0, &used, &why);
+        if (result == PARSE_MORE && h1->role == H1_SERVER)
+            h1->up->on_partial(h1);
         if (result == PARSE_MORE && !stash_add(h1, bytes, STASH_MAX))
             result = PARSE_BAD, why = CLOSE_HEAD_TOO_LARGE;
         h1->stash_scanned = h1->stash_len;
@@ -584,6 +586,7 @@ early_reply(struct h1 *h1)
     if (h1->state == H1_BODY && is_short && h1_will_keep_alive(h1)) {
         if (h1->held)
             h1_resume(h1);
+        h1->up->on_partial(h1);
         return true;
     }
     h1->keep_alive = false;

@@ -34,6 +34,9 @@ struct h1_body {
 };
 
 struct h1_up {
+    /* Server: a request has begun whose head is not whole, or the rest of one that was answered early is
+     * awaited. */
+    void (*on_partial)(struct h1 *h1);
     /* A head; `head` and what it points at are valid until the call returns. For a client connection also
      * each 1xx. */
     void (*on_head)(struct h1 *h1, const struct http1_head *head);
