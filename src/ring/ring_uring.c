@@ -743,6 +743,19 @@ accept_again(struct ring *ring, struct timer *timer)
     }
 }
 
+/* io_uring tells POLLRDHUP unasked; a half-close is no event that ring_poll() promises. */
+static int
+poll_events(const struct op *op, int result)
+{
+    return result > 0 ? result & (op->group | POLLERR | POLLHUP | POLLNVAL) : result;
+}
+
+static bool
+poll_is_idle(const struct op *op, int result)
+{
+    return op->kind == OP_POLL && result == 0;
+}
+
 static void
 rearm(struct ring *ring, struct op *op)
 {
@@ -773,7 +786,7 @@ go_on(struct ring *ring, struct op *op, int result, struct buf *buf)
     bool starved = op->kind == OP_RECV && result == -ENOBUFS;
 
     op->flags &= (uint8_t)~OPF_ARMED;
-    if (!starved)
+    if (!starved && !poll_is_idle(op, result))
         op->done(op, result, buf, true);
     if (op->flags & OPF_CANCEL)
         defer(ring, op);
@@ -812,8 +825,11 @@ complete(struct ring *ring, struct op *op, int result, unsigned cqe_flags)
         buf_unref(buf);
         buf = NULL;
     }
+    if (op->kind == OP_POLL)
+        result = poll_events(op, result);
     if (cqe_flags & IORING_CQE_F_MORE) {
-        op->done(op, result, buf, true);
+        if (!poll_is_idle(op, result))
+            op->done(op, result, buf, true);
         return;
     }
     switch (op->kind) {
@@ -824,7 +840,7 @@ complete(struct ring *ring, struct op *op, int result, unsigned cqe_flags)
         goes_on = result != -ECANCELED && result != -EBADF && result != -EINVAL && result != -ENOTSOCK;
         break;
     case OP_POLL:
-        goes_on = result > 0;
+        goes_on = result >= 0;
         break;
     default:
         goes_on = false;

@@ -1122,6 +1122,44 @@ Test(ring, poll_tells_each_readiness_until_it_is_cancelled)
     close_world();
 }
 
+Test(ring, a_poll_without_events_tells_the_reset_of_a_stream_that_has_ended)
+{
+    struct conn c;
+
+    open_world(16, 256);
+    open_conn(&c);
+    receive(&c);
+    far_half_close(c.far);
+    RUN_UNTIL(c.recv_ends);
+    ring_poll(ring, &poll_op, c.fd, 0, on_poll);
+    run_for_ms(30);
+    cr_assert_eq(poll_events, 0, "a half-close alone is none: %#x", (unsigned)poll_result);
+    far_reset(c.far);
+    c.far = NULL;
+    RUN_UNTIL(poll_events);
+    cr_assert(poll_result & (POLLERR | POLLHUP));
+    ring_cancel(ring, &poll_op);
+    RUN_UNTIL(poll_ends);
+    close_conn(&c);
+    close_world();
+}
+
+Test(ring, reset_on_close_sends_a_reset_and_no_end)
+{
+    struct conn c;
+    char byte;
+
+    open_world(16, 256);
+    open_conn(&c);
+    ring_reset_on_close(ring, c.fd);
+    ring_close(ring, c.fd);
+    run_for_ms(30);
+    cr_assert_eq(far_read(c.far, &byte, 1), 0);
+    cr_assert_not(far_eof(c.far));
+    far_close(c.far);
+    close_world();
+}
+
 /* --- the clock and timers --- */
 
 static struct timer timers[4];

@@ -15,7 +15,7 @@ enum { BUFFER_BYTES = 32 << 10, BACKLOG = 512, FILLERS = 3 };
 
 struct far {
     int fd;
-    bool eof;
+    bool eof, reset;
 };
 
 static struct ring *ring;
@@ -143,13 +143,24 @@ far_send(struct far *far, const void *bytes, size_t count)
     return n > 0 ? (size_t)n : 0;
 }
 
+/* A reset is told once, after which recv() gives 0 as at an end. */
+static ssize_t
+far_recv(struct far *far, void *ret_bytes, size_t size, int flags)
+{
+    ssize_t n = far->reset ? -1 : recv(far->fd, ret_bytes, size, flags);
+
+    if (n < 0 && errno == ECONNRESET)
+        far->reset = true;
+    if (n == 0)
+        far->eof = true;
+    return n;
+}
+
 size_t
 far_read(struct far *far, void *ret_bytes, size_t size)
 {
-    ssize_t n = recv(far->fd, ret_bytes, size, 0);
+    ssize_t n = far_recv(far, ret_bytes, size, 0);
 
-    if (n == 0)
-        far->eof = true;
     return n > 0 ? (size_t)n : 0;
 }
 
@@ -159,7 +170,7 @@ far_eof(struct far *far)
     char byte;
 
     if (!far->eof)
-        far->eof = recv(far->fd, &byte, 1, MSG_PEEK) == 0;
+        far_recv(far, &byte, 1, MSG_PEEK);
     return far->eof;
 }
 
