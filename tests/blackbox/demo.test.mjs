@@ -136,7 +136,7 @@ promise('the 2026-07-28 rules hold: headers must be there and agree with the bod
   assert.equal(JSON.parse(unknown.body).error.code, -32601);
 });
 
-promise('a session is as good as its seal, ends with DELETE, and is unknown afterwards', async (world) => {
+promise('a session is needed, is as good as its seal, ends with DELETE, and is unknown afterwards', async (world) => {
   const gateway = await world.gateway();
   const initialize = request(1, 'initialize', { protocolVersion: '2025-06-18', capabilities: {}, clientInfo: info });
   const opened = await gateway.ask(post('/mcp', initialize));
@@ -145,6 +145,7 @@ promise('a session is as good as its seal, ends with DELETE, and is unknown afte
   assert.match(session, /^[\x21-\x7e]+$/);
   const list = (...fields) => gateway.ask(post('/mcp', request(2, 'tools/list'), 'MCP-Protocol-Version: 2025-06-18', ...fields));
   assert.equal((await list(`Mcp-Session-Id: ${session}`)).status, 200);
+  assert.equal((await list()).status, 400);
   assert.equal((await list(`Mcp-Session-Id: ${session.slice(0, -2)}xx`)).status, 404);
   const ended = await gateway.ask(`DELETE /mcp HTTP/1.1\r\nHost: x\r\nMcp-Session-Id: ${session}\r\n\r\n`);
   assert.ok([200, 204].includes(ended.status));

@@ -34,7 +34,6 @@ async function leave({ client, transport, recorder }) {
   recorder.leaving = true;
   await transport.terminateSession();
   await client.close();
-  recorder.leaving = false;
 }
 
 // Each scenario gets a connected client; it drives one promise of MCP.
@@ -196,7 +195,7 @@ promise('an ended session, a wrong session and a wrong Accept get the server\'s 
     const session = await connect(world, url);
     const id = session.transport.sessionId;
     await leave(session);
-    const { recorder } = session;
+    const recorder = new Recorder();
     const ping = JSON.stringify({ jsonrpc: '2.0', id: 'p', method: 'ping' });
     const accept = 'application/json, text/event-stream';
     const post = (headers, body = ping) => recorder.fetch(url, { method: 'POST', headers: { 'content-type': 'application/json', ...headers }, body });

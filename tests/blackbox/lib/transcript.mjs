@@ -37,7 +37,7 @@ export class EventReader {
 /** Records through the `fetch` that the SDK transports take. */
 export class Recorder {
   exchanges = [];
-  /** A leaving client whose GET stream has ended asks for another until it is closed: how often is a matter of time. */
+  /** A leaving client whose streams have ended asks for them again: how often is a matter of time, and not recorded. */
   leaving = false;
   fetch = async (input, init = {}) => {
     if (this.leaving && (init.method ?? 'GET') === 'GET') return fetch(input, init);
