@@ -325,6 +325,7 @@ worker_close(struct worker *w)
     unsigned turns = 0;
 
     /* What is still in flight comes home within a few turns: the upstreams' connections and our own polls. */
+    timer_stop(&w->drain_timer);
     if (w->child->control_fd >= 0)
         ring_cancel(w->ring, &w->control);
     upstreams_set_resolver(w, -1);

@@ -145,7 +145,8 @@ void sim_peer_half_close(struct sim_peer *peer); /* FIN: sends no more, still re
 void sim_peer_close(struct sim_peer *peer);
 void sim_peer_reset(struct sim_peer *peer);
 
-bool sim_peer_eof(const struct sim_peer *peer);          /* our side has sent FIN and all bytes were read */
+bool sim_peer_ended(const struct sim_peer *peer);        /* our side has sent FIN */
+bool sim_peer_eof(const struct sim_peer *peer);          /* and all bytes were read */
 bool sim_peer_was_reset(const struct sim_peer *peer);    /* by our side: it closed with bytes unread */
 uint64_t sim_peer_sent(const struct sim_peer *peer);     /* bytes, ever */
 uint64_t sim_peer_received(const struct sim_peer *peer); /* bytes that our side has sent, read or not */

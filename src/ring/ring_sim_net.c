@@ -643,9 +643,15 @@ sim_peer_reset(struct sim_peer *peer)
 }
 
 bool
+sim_peer_ended(const struct sim_peer *peer)
+{
+    return peer->end.fin_arrived && !peer->end.error;
+}
+
+bool
 sim_peer_eof(const struct sim_peer *peer)
 {
-    return peer->end.fin_arrived && !peer->end.error && !peer->end.arrived.count;
+    return sim_peer_ended(peer) && !peer->end.arrived.count;
 }
 
 bool
