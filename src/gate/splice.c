@@ -596,7 +596,6 @@ splice_probe_client(struct exchange *ex)
 {
     if (ex->is_tunnel) {
         h1_close(ex->client, CLOSE_DONE);
-        ex->client = NULL;
         exchange_finish(ex, CLOSE_DONE);
     } else if (heartbeat_allowed(ex)) {
         send_heartbeat(ex);
