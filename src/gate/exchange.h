@@ -84,6 +84,7 @@ struct exchange {
     bool client_minor_0 : 1;
     bool expects_100 : 1;
     bool client_paused : 1, server_paused : 1;
+    bool asks_upgrade : 1;    /* the upstream may answer 101 */
     bool listed : 1;          /* on the upstream's waiting list */
     char id[EXCHANGE_ID_MAX]; /* the JSON-RPC id as it was written; id_len 0: none, not seen, or too long */
 };

@@ -274,6 +274,7 @@ splice_start_at(struct exchange *ex, const struct http1_head *head, struct endpo
     if (head->expect_continue)
         h1_send_continue(ex->client);
     ex->expects_100 = false;
+    ex->asks_upgrade = head->upgrade && ex->upstream->cfg->is_route;
     exchange_wake_in(ex, c->early_stream && ex->is_mcp ? c->early_stream
                          : ex->phase == PHASE_QUEUED   ? c->upstream_wait
                                                        : c->connect_timeout);
@@ -391,7 +392,7 @@ on_reply_head(struct h1 *server, const struct http1_head *head)
         pass_head_early(ex, head);
         return;
     }
-    if (head->status == 101 && (!ex->upstream->cfg->is_route || ex->client->state != H1_WAIT)) {
+    if (head->status == 101 && (!ex->asks_upgrade || ex->client->state != H1_WAIT)) {
         exchange_fail(ex, CLOSE_UPGRADE_REFUSED);
         return;
     }
