@@ -106,7 +106,7 @@ fail_stream(struct exchange *ex, enum close_reason reason)
     struct buf *b;
     uint32_t n;
 
-    if (!ex->is_stream || !ex->is_mcp || !ex->id_len || !sse_scan_at_boundary(&ex->scan) ||
+    if (!ex->is_stream || !ex->is_mcp || !ex->id_len || !exchange_between_events(ex) ||
         !(b = slab_get(&ex->worker->slab, 1024)))
         return false;
     n = (uint32_t)snprintf((char *)b->data, b->size, "event: message\ndata: ");

@@ -114,6 +114,13 @@ bool exchange_check_limits(struct exchange *ex);
 /* Makes the timer run in at most `ms`. */
 void exchange_wake_in(struct exchange *ex, uint64_t ms);
 
+/* Nothing of an event has been sent that is not whole: a comment or an event of our own may follow. */
+static inline bool
+exchange_between_events(const struct exchange *ex)
+{
+    return sse_scan_at_boundary(&ex->scan) && !(ex->early && ex->phase == PHASE_BODY);
+}
+
 static inline uint64_t
 exchange_age_ms(const struct exchange *ex, uint64_t since_ns)
 {

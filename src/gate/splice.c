@@ -148,7 +148,7 @@ splice_client_gone(struct exchange *ex, enum close_reason reason)
 static bool
 heartbeat_allowed(const struct exchange *ex)
 {
-    return ex->client && ex->is_stream && sse_scan_at_boundary(&ex->scan) &&
+    return ex->client && ex->is_stream && exchange_between_events(ex) &&
            ex->client->tx == FRAMING_CHUNKED && !link_blocked(&ex->client->link);
 }
 
