@@ -301,6 +301,8 @@ input_body(struct h1 *h1, struct span bytes)
     if (body->count && h1->user)
         h1->up->on_body(h1, body);
     if (event == BODY_END && h1->state == H1_BODY) {
+        if (rest.len && h1->role == H1_CLIENT) /* nobody asked for them: the next request must not get them */
+            h1->keep_alive = false;
         end_trailers(h1);
         message_read(h1);
     }
