@@ -148,8 +148,8 @@ splice_client_gone(struct exchange *ex, enum close_reason reason)
 static bool
 heartbeat_allowed(const struct exchange *ex)
 {
-    return ex->client && ex->is_stream && exchange_between_events(ex) &&
-           ex->client->tx == FRAMING_CHUNKED && !link_blocked(&ex->client->link);
+    return ex->client && ex->is_stream && exchange_between_events(ex) && ex->client->tx == FRAMING_CHUNKED &&
+           !link_blocked(&ex->client->link);
 }
 
 static void
@@ -364,9 +364,18 @@ pass_interim(struct exchange *ex, const struct http1_head *head)
 static void
 pass_head_early(struct exchange *ex, const struct http1_head *head)
 {
-    ex->early = !is_event_stream(head);
-    if (ex->early)
+    bool is_empty = head->framing == FRAMING_NONE || (head->framing == FRAMING_LENGTH && !head->length);
+    struct text type = http1_value(head, HTTP_CONTENT_TYPE), json = TEXT("application/json");
+
+    if (is_event_stream(head)) {
+        ex->early = false;
+    } else if (type.len >= json.len && text_eq_nocase((struct text){type.at, json.len}, json) &&
+               !http1_find(head, HTTP_CONTENT_ENCODING)) {
         h1_send_piece(ex->client, span_all(&event_head_text));
+    } else if (!is_empty) { /* an error page, say: no client could read it as an event */
+        exchange_set_phase(ex, PHASE_REPLY);
+        exchange_fail(ex, CLOSE_BAD_REPLY);
+    }
 }
 
 static void
