@@ -487,8 +487,6 @@ on_reply_end(struct h1 *server)
         return;
     if (ex->early)
         h1_send_piece(ex->client, span_all(&event_end_text));
-    if (!ex->client->tx_done && ex->client->user == ex)
-        h1_send_end(ex->client, NULL);
 }
 
 static void
@@ -498,7 +496,9 @@ on_server_idle(struct h1 *server, bool reusable)
 
     if (!ex)
         return;
-    upstream_give(ex, reusable, false);
+    upstream_give(ex, reusable, false); /* first: a pipelined request may want it */
+    if (ex->client && ex->client->user == ex && !ex->client->tx_done)
+        h1_send_end(ex->client, NULL);
     exchange_finish(ex, ex->orphan ? CLOSE_CLIENT_GONE : CLOSE_DONE);
 }
 
