@@ -1,0 +1,771 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What passes between a client and an upstream, on a whole worker in the simulator. */
+#include "gate_world.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define UPSTREAM "--upstream", "up=http://10.0.0.2:80/mcp"
+
+static struct sim_peer *client, *server;
+
+/* A client whose POST has reached the upstream. */
+static void
+call(const char *fields, const char *body)
+{
+    client = client_new();
+    post(client, fields, body);
+    server = server_next();
+    cr_assert_str_eq(request_of(server)->body, body);
+}
+
+Test(splice, passes_a_call_and_its_reply)
+{
+    struct message *m;
+
+    world_open(1, UPSTREAM, NULL);
+    client = client_new();
+    post(client, "Mcp-Session-Id: s1\r\nConnection: x-own\r\nX-Own: 1\r\n", CALL(1));
+    server = server_next();
+    m = request_of(server);
+    cr_assert_str_eq(m->body, CALL(1));
+    cr_assert_eq(strncmp(m->head, "POST /mcp HTTP/1.1\r\n", 20), 0);
+    cr_assert_str_eq(field(m, "Host"), "10.0.0.2");
+    cr_assert_str_eq(field(m, "Mcp-Session-Id"), "s1");
+    cr_assert_null(field(m, "X-Own"));
+    cr_assert_null(field(m, "Connection"));
+
+    answer(server, "Mcp-Session-Id: s1\r\nKeep-Alive: timeout=5\r\n", RESULT(1));
+    m = reply_of(client);
+    cr_assert_eq(m->status, 200);
+    cr_assert_str_eq(m->body, RESULT(1));
+    cr_assert_str_eq(field(m, "Mcp-Session-Id"), "s1");
+    cr_assert_null(field(m, "Keep-Alive"));
+    cr_assert_eq(counter(STAT_exchanges_finished), 1);
+    cr_assert_eq(closed_by(CLOSE_DONE), 1);
+    world_close();
+}
+
+Test(splice, uses_a_connection_again)
+{
+    world_open(1, UPSTREAM, NULL);
+    call("", CALL(1));
+    for (unsigned i = 0; i < 10; i++) {
+        answer(server, "", RESULT(1));
+        cr_assert_str_eq(reply_of(client)->body, RESULT(1));
+        post(client, "", CALL(1));
+        cr_assert_null(server_next());
+        request_of(server);
+    }
+    answer(server, "", RESULT(1));
+    cr_assert_eq(up_counter(UPSTAT_up_connects), 1);
+    cr_assert_eq(up_counter(UPSTAT_up_reused), 10);
+    cr_assert_eq(up_counter(UPSTAT_up_idle), 1);
+    world_close();
+}
+
+Test(splice, answers_pipelined_calls_in_order_one_at_a_time)
+{
+    world_open(1, UPSTREAM, NULL);
+    client = client_new();
+    for (unsigned i = 0; i < 5; i++)
+        sim_peer_puts(client, "POST /mcp/up HTTP/1.1\r\nHost: g\r\nContent-Length: 1\r\n\r\n"),
+            say(client, "%u", i);
+    server = server_next();
+    for (unsigned i = 0; i < 5; i++) {
+        struct message *m = request_of(server);
+        char body[2] = {(char)('0' + i), 0};
+
+        cr_assert_str_eq(m->body, body);
+        cr_assert_null(try_request(server), "one at a time");
+        answer(server, "", body);
+        cr_assert_str_eq(reply_of(client)->body, body);
+    }
+    cr_assert_null(server_next());
+    world_close();
+}
+
+Test(splice, passes_a_stream_event_by_event)
+{
+    struct message *m;
+
+    world_open(1, UPSTREAM, NULL);
+    call("", CALL(1));
+    answer_stream(server, "Cache-Control: public\r\n");
+    cr_assert(has(client, "HTTP/1.1 200 OK\r\n"));
+    cr_assert(has(client, "Cache-Control: no-cache, no-transform\r\n"));
+    cr_assert(has(client, "X-Accel-Buffering: no\r\n"));
+    cr_assert_not(has(client, "public"));
+    cr_assert_eq(counter(STAT_streams_open), 1);
+    say_chunk(server, "data: 1\n\n");
+    cr_assert(has(client, "data: 1\n\n"));
+    say_chunk(server, "data: 2\n\ndata: 3\n\n");
+    cr_assert(has(client, "data: 3\n\n"));
+    say(server, "0\r\n\r\n");
+    m = reply_of(client);
+    cr_assert_str_eq(m->body, "data: 1\n\ndata: 2\n\ndata: 3\n\n");
+    cr_assert_eq(counter(STAT_events), 3);
+    cr_assert_eq(counter(STAT_streams_open), 0);
+    cr_assert_eq(up_counter(UPSTAT_up_idle), 1);
+    world_close();
+}
+
+Test(splice, passes_a_get_stream_until_its_client_leaves)
+{
+    world_open(1, UPSTREAM, NULL);
+    client = client_new();
+    get(client, "/mcp", "Accept: text/event-stream\r\nLast-Event-ID: 7\r\n");
+    server = server_next();
+    cr_assert_str_eq(field(request_of(server), "Last-Event-ID"), "7");
+    answer_stream(server, "");
+    say_chunk(server, "id: 8\ndata: x\n\n");
+    sim_peer_discard(client);
+    sim_peer_reset(client);
+    settle();
+    cr_assert_eq(counter(STAT_exchanges_open), 0);
+    cr_assert_eq(closed_by(CLOSE_CLIENT_GONE), 1);
+    cr_assert(sim_peer_ended(server));
+    world_close();
+}
+
+Test(splice, frames_a_close_delimited_reply_anew)
+{
+    struct message *m;
+
+    world_open(1, UPSTREAM, NULL);
+    call("", CALL(1));
+    say(server, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n");
+    say(server, "data: 2\n\n");
+    sim_peer_half_close(server);
+    settle();
+    m = reply_of(client);
+    cr_assert(m->is_chunked);
+    cr_assert_str_eq(m->body, "data: 1\n\ndata: 2\n\n");
+    cr_assert_eq(up_counter(UPSTAT_up_idle), 0);
+    post(client, "", CALL(2));
+    cr_assert_not_null(request_of(server_next()), "the client's connection stands");
+    world_close();
+}
+
+Test(splice, ends_the_connection_to_an_http_1_0_client_with_a_body_of_unknown_length)
+{
+    world_open(1, UPSTREAM, NULL);
+    client = client_new();
+    say(client, "GET /mcp HTTP/1.0\r\nHost: g\r\n\r\n");
+    server = server_next();
+    request_of(server);
+    say(server, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n");
+    say_chunk(server, "abc");
+    say(server, "0\r\n\r\n");
+    cr_assert_not(has(client, "chunked"));
+    cr_assert_str_eq(reply_of(client)->body, "abc");
+    world_close();
+}
+
+Test(splice, passes_bodies_in_chunks_both_ways_with_trailers)
+{
+    struct message *m;
+
+    world_open(1, UPSTREAM, NULL);
+    client = client_new();
+    say(client, "POST /mcp HTTP/1.1\r\nHost: g\r\nTransfer-Encoding: chunked\r\n\r\n");
+    say_chunk(client, "{\"id\":");
+    say(client, "1;ext=1\r\n1\r\n");
+    say_chunk(client, "}");
+    say(client, "0\r\nX-Sum: 5\r\n\r\n");
+    server = server_next();
+    cr_assert(has(server, "\r\nX-Sum: 5\r\n\r\n"));
+    cr_assert_not(has(server, "ext=1"), "chunk extensions are not forwarded");
+    m = request_of(server);
+    cr_assert_str_eq(m->body, "{\"id\":1}");
+    say(server, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n");
+    say_chunk(server, "{}");
+    say(server, "0\r\nX-Sum: 6\r\n\r\n");
+    cr_assert(has(client, "\r\nX-Sum: 6\r\n\r\n"));
+    cr_assert_str_eq(reply_of(client)->body, "{}");
+    cr_assert_eq(up_counter(UPSTAT_up_idle), 1);
+    world_close();
+}
+
+Test(splice, answers_head_without_a_body)
+{
+    world_open(1, "--route", "/files=http://10.0.0.2:80/", NULL);
+    client = client_new();
+    say(client, "HEAD /files/a HTTP/1.1\r\nHost: g\r\n\r\n");
+    server = server_next();
+    request_of(server);
+    say(server, "HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n");
+    cr_assert_str_eq(field(reply_to_head_of(client), "Content-Length"), "5000");
+    say(client, "GET /files/a HTTP/1.1\r\nHost: g\r\n\r\n");
+    request_of(server);
+    answer(server, "", "x");
+    cr_assert_str_eq(reply_of(client)->body, "x");
+    world_close();
+}
+
+Test(splice, passes_interim_replies_but_100)
+{
+    world_open(1, UPSTREAM, NULL);
+    call("", CALL(1));
+    say(server, "HTTP/1.1 100 Continue\r\n\r\n");
+    cr_assert_eq(sim_peer_received(client), 0);
+    say(server, "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n");
+    cr_assert(has(client, "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"));
+    sim_peer_discard(client);
+    answer(server, "", RESULT(1));
+    cr_assert_str_eq(reply_of(client)->body, RESULT(1));
+    world_close();
+}
+
+Test(splice, answers_expect_100_continue_itself)
+{
+    world_open(1, UPSTREAM, NULL);
+    client = client_new();
+    say(client, "POST /mcp HTTP/1.1\r\nHost: g\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n");
+    cr_assert_str_eq(sim_peer_peek(client, NULL), "HTTP/1.1 100 Continue\r\n\r\n");
+    sim_peer_discard(client);
+    say(client, "{}");
+    server = server_next();
+    cr_assert_null(field(request_of(server), "Expect"));
+    answer(server, "", "{}");
+    cr_assert_str_eq(reply_of(client)->body, "{}");
+    world_close();
+}
+
+Test(splice, passes_a_reply_that_comes_before_the_request_is_whole)
+{
+    world_open(1, UPSTREAM, NULL);
+    client = client_new();
+    say(client, "POST /mcp HTTP/1.1\r\nHost: g\r\nContent-Length: 10\r\n\r\n12345");
+    server = server_next();
+    cr_assert(has(server, "12345"));
+    answer(server, "", "early");
+    cr_assert_str_eq(reply_of(client)->body, "early");
+    cr_assert_eq(up_counter(UPSTAT_up_idle), 0, "a connection with half a request on it is no use");
+    say(client, "67890POST /mcp HTTP/1.1\r\nHost: g\r\nContent-Length: 1\r\n\r\n1");
+    server = server_next();
+    cr_assert_str_eq(request_of(server)->body, "1", "the short rest was read and discarded");
+    answer(server, "", "next");
+    cr_assert_str_eq(reply_of(client)->body, "next");
+    world_close();
+}
+
+Test(splice, closes_after_an_early_reply_to_a_request_with_much_left)
+{
+    world_open(1, UPSTREAM, NULL);
+    client = client_new();
+    say(client, "POST /mcp HTTP/1.1\r\nHost: g\r\nContent-Length: 10000000\r\n\r\n12345");
+    server = server_next();
+    answer(server, "", "early");
+    cr_assert_str_eq(reply_of(client)->body, "early");
+    cr_assert(sim_peer_eof(client));
+    cr_assert_eq(counter(STAT_connections_open), 1, "it lingers, so that the reply is not lost");
+    say(client, "more of it");
+    sim_peer_half_close(client);
+    settle();
+    cr_assert_eq(counter(STAT_connections_open), 0);
+    world_close();
+}
+
+/* --- large bodies and slow readers --- */
+
+static char *
+pattern(size_t count)
+{
+    char *text = malloc(count + 1);
+
+    for (size_t i = 0; i < count; i++)
+        text[i] = (char)('a' + (i * 7 + i / 1001) % 26);
+    text[count] = '\0';
+    return text;
+}
+
+Test(splice, streams_large_bodies_both_ways_in_bounded_memory)
+{
+    enum { SIZE = 1000000 };
+    char *text = pattern(SIZE);
+    static char got[SIZE + 1000];
+    size_t sent = 0, n = 0;
+
+    world_open(1, "--route", "/=http://10.0.0.2:80/", NULL);
+    client = client_new();
+    say(client, "PUT /big HTTP/1.1\r\nHost: g\r\nContent-Length: %d\r\n\r\n", SIZE);
+    server = server_next();
+    sim_peer_set_window(server, 10000);
+    n = strlen(sim_peer_peek(server, NULL));
+    sim_peer_discard(server);
+    for (n = 0; n < SIZE;) {
+        sent += sim_peer_send(client, text + sent, SIZE - sent);
+        settle();
+        n += sim_peer_read(server, got + n, sizeof got - n);
+    }
+    cr_assert_arr_eq(got, text, SIZE);
+    say(server, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", SIZE);
+    sim_peer_discard(client);
+    sim_peer_set_window(client, 10000);
+    for (n = sent = 0; n < SIZE;) {
+        sent += sim_peer_send(server, text + sent, SIZE - sent);
+        settle();
+        n += sim_peer_read(client, got + n, sizeof got - n);
+    }
+    cr_assert_arr_eq(got, text, SIZE);
+    cr_assert_gt(counter(STAT_pauses), 0);
+    cr_assert_leq(world.queued_max, 4 * (64 << 10) + 64 * 16384, "high mark and one turn's receive buffers");
+    free(text);
+    world_close();
+}
+
+Test(splice, pauses_the_upstream_of_a_client_that_stops_reading)
+{
+    char *text = pattern(8000);
+    size_t sent = 0, before;
+
+    world_open(1, UPSTREAM, "--high-mark", "64k", "--low-mark", "16k", "--send-timeout", "1h", NULL);
+    call("", CALL(1));
+    sim_peer_set_window(client, 1000);
+    answer_stream(server, "");
+    do {
+        char event[9000];
+        size_t len = (size_t)snprintf(event, sizeof event, "%x\r\ndata: %s\n\n\r\n", 8008, text);
+
+        before = sent;
+        sent += sim_peer_send(server, event, len);
+        settle();
+        if (sent - before < len)
+            break; /* the window is full: TCP pushes back */
+    } while (sent < 10000000);
+    cr_assert_lt(sent, 1000000);
+    cr_assert_eq(counter(STAT_pauses), 1);
+    cr_assert_geq(counter(STAT_queued_bytes), 64 << 10);
+    cr_assert_leq(world.queued_max, 4 * (64 << 10) + (64 << 10));
+    cr_assert_eq(counter(STAT_buffers_taken), counter(STAT_buffers_returned),
+                 "a slow reader pins no receive buffer");
+    sim_peer_set_window(client, 1 << 22);
+    settle();
+    cr_assert_eq(sim_peer_received(client) > sent, true);
+    cr_assert_eq(counter(STAT_queued_bytes), 0);
+    cr_assert_eq(counter(STAT_resumes), counter(STAT_pauses));
+    free(text);
+    world_close();
+}
+
+Test(splice, drops_a_client_that_takes_nothing_and_its_upstream_with_it)
+{
+    char *text = pattern(100000);
+
+    world_open(1, UPSTREAM, "--send-timeout", "2s", NULL);
+    call("MCP-Protocol-Version: 2026-07-28\r\n", CALL(1));
+    sim_peer_set_window(client, 100);
+    say(server, "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n%s", text);
+    advance(2100);
+    cr_assert_eq(counter(STAT_connections_open), 0);
+    cr_assert_eq(counter(STAT_exchanges_open), 0);
+    cr_assert_eq(closed_by(CLOSE_SEND_STALLED), 1);
+    free(text);
+    world_close();
+}
+
+/* --- a client that leaves --- */
+
+Test(splice, closes_the_upstream_when_a_client_of_2026_07_28_leaves)
+{
+    world_open(1, UPSTREAM, NULL);
+    call("MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\n", CALL(1));
+    sim_peer_reset(client);
+    settle();
+    cr_assert(sim_peer_ended(server));
+    cr_assert_eq(counter(STAT_exchanges_open), 0);
+    cr_assert_eq(closed_by(CLOSE_CLIENT_GONE), 1);
+    world_close();
+}
+
+Test(splice, keeps_the_call_of_an_older_client_to_its_end)
+{
+    world_open(1, UPSTREAM, NULL);
+    call("MCP-Protocol-Version: 2025-06-18\r\n", CALL(1));
+    sim_peer_reset(client);
+    settle();
+    cr_assert_not(sim_peer_ended(server));
+    cr_assert_eq(counter(STAT_exchanges_open), 1);
+    answer(server, "", RESULT(1));
+    cr_assert_eq(counter(STAT_exchanges_open), 0);
+    cr_assert_eq(up_counter(UPSTAT_up_idle), 1, "and its connection is of use again");
+    world_close();
+}
+
+Test(splice, gives_up_an_orphan_after_the_orphan_timeout)
+{
+    world_open(1, UPSTREAM, "--orphan-timeout", "3s", NULL);
+    call("", CALL(1));
+    answer_stream(server, "");
+    say_chunk(server, "data: 1\n\n");
+    sim_peer_reset(client);
+    settle();
+    cr_assert_eq(counter(STAT_exchanges_open), 1);
+    advance(1500);
+    say_chunk(server, "data: 2\n\n");
+    advance(1400);
+    cr_assert_eq(counter(STAT_exchanges_open), 1);
+    advance(200);
+    cr_assert_eq(counter(STAT_exchanges_open), 0);
+    cr_assert_eq(counter(STAT_streams_open), 0);
+    cr_assert(sim_peer_ended(server));
+    world_close();
+}
+
+Test(splice, notices_a_client_that_closed_in_order_by_its_probe)
+{
+    world_open(1, UPSTREAM, NULL);
+    call("MCP-Protocol-Version: 2026-07-28\r\n", CALL(1));
+    sim_peer_close(client);
+    settle();
+    cr_assert_eq(counter(STAT_exchanges_open), 0, "102 Processing was answered with a reset");
+    cr_assert(sim_peer_ended(server));
+    world_close();
+}
+
+Test(splice, answers_a_client_that_only_half_closed)
+{
+    world_open(1, UPSTREAM, NULL);
+    call("MCP-Protocol-Version: 2026-07-28\r\n", CALL(1));
+    sim_peer_half_close(client);
+    settle();
+    cr_assert_eq(counter(STAT_exchanges_open), 1);
+    sim_peer_discard(client);
+    answer(server, "", RESULT(1));
+    cr_assert_str_eq(reply_of(client)->body, RESULT(1));
+    cr_assert(sim_peer_eof(client));
+    world_close();
+}
+
+Test(splice, ends_with_a_client_that_leaves_in_the_middle_of_its_request)
+{
+    world_open(1, UPSTREAM, NULL);
+    client = client_new();
+    say(client, "POST /mcp HTTP/1.1\r\nHost: g\r\nContent-Length: 10\r\n\r\n12345");
+    server = server_next();
+    sim_peer_half_close(client);
+    settle();
+    cr_assert_eq(counter(STAT_exchanges_open), 0);
+    cr_assert(sim_peer_ended(server));
+    cr_assert_eq(closed_by(CLOSE_CLIENT_GONE), 1);
+    world_close();
+}
+
+/* --- heartbeats --- */
+
+Test(splice, puts_heartbeats_between_events_only)
+{
+    struct message *m;
+
+    world_open(1, UPSTREAM, "--heartbeat", "10s", NULL);
+    call("", CALL(1));
+    answer_stream(server, "");
+    say_chunk(server, "data: 1\n\n");
+    advance(10100);
+    cr_assert_eq(counter(STAT_heartbeats), 1);
+    say_chunk(server, "data: be");
+    advance(30000);
+    cr_assert_eq(counter(STAT_heartbeats), 1, "none inside an event");
+    say_chunk(server, "gun\n\n");
+    advance(20100);
+    cr_assert_eq(counter(STAT_heartbeats), 3);
+    say(server, "0\r\n\r\n");
+    m = reply_of(client);
+    cr_assert_str_eq(m->body, "data: 1\n\n:\n\ndata: begun\n\n:\n\n:\n\n");
+    world_close();
+}
+
+Test(splice, puts_no_heartbeat_into_a_reply_with_an_encoding_or_a_length)
+{
+    world_open(1, UPSTREAM, "--heartbeat", "1s", "--reply-idle", "1h", NULL);
+    call("", CALL(1));
+    answer_stream(server, "Content-Encoding: gzip\r\n");
+    say_chunk(server, "data: 1\n\n");
+    advance(5000);
+    cr_assert_eq(counter(STAT_heartbeats), 0);
+    say(server, "0\r\n\r\n");
+    cr_assert_str_eq(reply_of(client)->body, "data: 1\n\n");
+    post(client, "", CALL(2));
+    request_of(server);
+    say(server,
+        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 18\r\n\r\ndata: 1\n\n");
+    advance(5000);
+    cr_assert_eq(counter(STAT_heartbeats), 0);
+    say(server, "data: 2\n\n");
+    cr_assert_str_eq(reply_of(client)->body, "data: 1\n\ndata: 2\n\n");
+    world_close();
+}
+
+Test(splice, sends_no_heartbeat_to_a_client_that_is_not_reading)
+{
+    world_open(1, UPSTREAM, "--heartbeat", "1s", "--send-timeout", "1h", NULL);
+    call("", CALL(1));
+    sim_peer_set_window(client, 10);
+    answer_stream(server, "");
+    say_chunk(server, "data: 1\n\n");
+    advance(60000);
+    cr_assert_eq(counter(STAT_heartbeats), 0);
+    world_close();
+}
+
+/* --- --early-stream --- */
+
+Test(splice, commits_a_stream_early_and_turns_a_json_reply_into_its_one_event)
+{
+    struct message *m;
+
+    world_open(1, UPSTREAM, "--early-stream", "2s", "--heartbeat", "1s", NULL);
+    call("", CALL(1));
+    advance(1900);
+    cr_assert_eq(sim_peer_received(client), 0);
+    advance(200);
+    cr_assert(has(client, "HTTP/1.1 200 OK\r\n"));
+    cr_assert(has(client, "Content-Type: text/event-stream\r\n"));
+    advance(1100);
+    cr_assert_geq(counter(STAT_heartbeats), 1);
+    say(server, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 19\r\n\r\n{\"a\":\n");
+    advance(5000);
+    say(server, "1,\n\"b\":\"23\"}\n");
+    m = reply_of(client);
+    char *event = strstr(m->body, "event: message\n");
+    cr_assert_not_null(event);
+    cr_assert_str_eq(event, "event: message\ndata: {\"a\":\ndata: 1,\ndata: \"b\":\"23\"}\ndata: \n\n");
+    cr_assert_null(strstr(event, "\n:\n"), "no heartbeat inside the event");
+    world_close();
+}
+
+Test(splice, turns_an_error_into_the_event_of_an_early_stream)
+{
+    struct message *m;
+
+    world_open(1, UPSTREAM, "--early-stream", "1s", "--heartbeat", "0", NULL);
+    call("", CALL(7));
+    advance(1100);
+    cr_assert(has(client, "text/event-stream"));
+    sim_peer_reset(server);
+    settle();
+    m = reply_of(client);
+    cr_assert_eq(strncmp(m->body, "event: message\ndata: {\"jsonrpc\":\"2.0\",\"id\":7,\"error\":", 53), 0,
+                 "%s", m->body);
+    cr_assert(strcmp(m->body + m->body_len - 2, "\n\n") == 0);
+    cr_assert_eq(counter(STAT_streams_open), 0);
+    world_close();
+}
+
+Test(splice, turns_an_upstreams_error_page_into_the_error_event_of_an_early_stream)
+{
+    struct message *m;
+
+    world_open(1, UPSTREAM, "--early-stream", "1s", "--heartbeat", "0", NULL);
+    call("", CALL(7));
+    advance(1100);
+    say(server, "HTTP/1.1 500 Oops\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>");
+    m = reply_of(client);
+    cr_assert_not_null(strstr(m->body, "data: {\"jsonrpc\":\"2.0\",\"id\":7,\"error\""));
+    cr_assert_null(strstr(m->body, "html"));
+    world_close();
+}
+
+Test(splice, ends_an_early_stream_without_an_event_when_the_reply_is_empty)
+{
+    world_open(1, UPSTREAM, "--early-stream", "1s", "--heartbeat", "0", NULL);
+    call("", "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}");
+    advance(1100);
+    say(server, "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n");
+    cr_assert_null(strstr(reply_of(client)->body, "data"));
+    cr_assert_eq(up_counter(UPSTAT_up_idle), 1);
+    world_close();
+}
+
+Test(splice, goes_on_with_an_event_stream_after_an_early_stream)
+{
+    world_open(1, UPSTREAM, "--early-stream", "1s", "--heartbeat", "0", NULL);
+    call("", CALL(7));
+    advance(1100);
+    answer_stream(server, "");
+    say_chunk(server, "data: 1\n\n");
+    say(server, "0\r\n\r\n");
+    cr_assert_str_eq(reply_of(client)->body, "data: 1\n\n");
+    cr_assert_eq(counter(STAT_events), 1);
+    cr_assert_eq(counter(STAT_streams_opened), 1);
+    world_close();
+}
+
+Test(splice, commits_no_stream_to_a_client_that_does_not_accept_one)
+{
+    world_open(1, UPSTREAM, "--early-stream", "1s", NULL);
+    client = client_new();
+    say(client, "POST /mcp HTTP/1.1\r\nHost: g\r\nAccept: application/json\r\nContent-Length: 2\r\n\r\n{}");
+    server = server_next();
+    advance(5000);
+    cr_assert_eq(sim_peer_received(client), 0);
+    answer(server, "", "{}");
+    cr_assert_str_eq(reply_of(client)->body, "{}");
+    world_close();
+}
+
+/* --- what breaks on the upstream's side --- */
+
+Test(splice, ends_a_broken_stream_with_an_error_event_between_two_events)
+{
+    world_open(1, UPSTREAM, NULL);
+    call("", CALL(9));
+    answer_stream(server, "");
+    say_chunk(server, "data: 1\n\n");
+    sim_peer_reset(server);
+    settle();
+    cr_assert_not_null(strstr(reply_of(client)->body, "\"id\":9,\"error\""));
+    cr_assert_eq(closed_by(CLOSE_UPSTREAM_GONE), 1);
+    world_close();
+}
+
+Test(splice, aborts_a_reply_that_broke_inside_an_event_or_a_body)
+{
+    world_open(1, UPSTREAM, NULL);
+    call("", CALL(9));
+    answer_stream(server, "");
+    say_chunk(server, "data: hal");
+    sim_peer_reset(server);
+    settle();
+    cr_assert_not(has(client, "0\r\n\r\n"), "a torn reply must not look whole");
+    cr_assert(sim_peer_ended(client) || sim_peer_was_reset(client));
+
+    call("", CALL(9));
+    say(server, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf");
+    sim_peer_half_close(server);
+    settle();
+    cr_assert(sim_peer_ended(client) || sim_peer_was_reset(client));
+    cr_assert_eq(closed_by(CLOSE_UPSTREAM_GONE), 2);
+    world_close();
+}
+
+Test(splice, resets_a_client_of_http_1_0_whose_reply_broke)
+{
+    world_open(1, UPSTREAM, NULL);
+    client = client_new();
+    say(client, "GET /mcp HTTP/1.0\r\nHost: g\r\n\r\n");
+    server = server_next();
+    say(server, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab");
+    sim_peer_reset(server);
+    settle();
+    cr_assert(sim_peer_was_reset(client), "its end of file would look like the reply's end");
+    world_close();
+}
+
+Test(splice, answers_502_to_a_reply_that_is_no_http)
+{
+    struct message *m;
+
+    world_open(1, UPSTREAM, NULL);
+    call("", CALL(3));
+    say(server, "SSH-2.0-OpenSSH\r\n\r\n");
+    m = reply_of(client);
+    cr_assert_eq(m->status, 502);
+    cr_assert_not_null(strstr(m->body, "\"id\":3,\"error\""));
+    cr_assert_eq(closed_by(CLOSE_BAD_REPLY), 1);
+    world_close();
+}
+
+Test(splice, drops_an_upstream_that_sends_more_than_its_reply)
+{
+    world_open(1, UPSTREAM, NULL);
+    call("", CALL(1));
+    say(server,
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil");
+    cr_assert_str_eq(reply_of(client)->body, "{}");
+    post(client, "", CALL(2));
+    cr_assert_eq(try_reply(client), NULL, "the second reply belongs to nobody");
+    server = server_next();
+    cr_assert_str_eq(request_of(server)->body, CALL(2));
+    answer(server, "", RESULT(2));
+    cr_assert_str_eq(reply_of(client)->body, RESULT(2));
+    world_close();
+}
+
+/* --- tunnels --- */
+
+#define UPGRADE "Connection: Upgrade\r\nUpgrade: websocket\r\n"
+
+static void
+open_tunnel(const char *early)
+{
+    client = client_new();
+    say(client, "GET /ws HTTP/1.1\r\nHost: g\r\n" UPGRADE "\r\n%s", early);
+    server = server_next();
+    cr_assert_str_eq(field(request_of(server), "Upgrade"), "websocket");
+    say(server, "HTTP/1.1 101 Switching Protocols\r\n" UPGRADE "\r\nhello");
+    cr_assert(has(client, "HTTP/1.1 101 "));
+    cr_assert(has(client, "hello"));
+    cr_assert_eq(counter(STAT_tunnels_open), 1);
+    sim_peer_discard(client);
+}
+
+Test(splice, passes_a_tunnel_both_ways_and_bytes_that_came_early)
+{
+    world_open(1, "--route", "/ws=http://10.0.0.2:80/ws", NULL);
+    open_tunnel("early ");
+    say(client, "bytes");
+    cr_assert_str_eq(sim_peer_peek(server, NULL), "early bytes");
+    say(server, "back");
+    cr_assert_str_eq(sim_peer_peek(client, NULL), "back");
+    sim_peer_half_close(server);
+    settle();
+    cr_assert(sim_peer_ended(client));
+    cr_assert_eq(counter(STAT_tunnels_open), 0);
+    cr_assert_eq(closed_by(CLOSE_DONE), 1);
+    world_close();
+}
+
+Test(splice, ends_a_tunnel_with_its_client)
+{
+    world_open(1, "--route", "/ws=http://10.0.0.2:80/ws", NULL);
+    open_tunnel("");
+    say(client, "last");
+    sim_peer_half_close(client);
+    settle();
+    cr_assert_str_eq(sim_peer_peek(server, NULL), "last");
+    cr_assert(sim_peer_ended(server));
+    cr_assert_eq(counter(STAT_tunnels_open), 0);
+    world_close();
+}
+
+Test(splice, holds_back_a_tunnel_whose_other_end_is_slow)
+{
+    static char text[300000], got[sizeof text];
+    size_t sent = 0, n = 0;
+
+    memset(text, 'x', sizeof text);
+    world_open(1, "--route", "/ws=http://10.0.0.2:80/ws", "--send-timeout", "1h", NULL);
+    open_tunnel("");
+    sim_peer_set_window(server, 1000);
+    while (n < sizeof text) {
+        sent += sim_peer_send(client, text + sent, sizeof text - sent);
+        settle();
+        n += sim_peer_read(server, got, sizeof got);
+    }
+    cr_assert_eq(n, sizeof text);
+    cr_assert_gt(counter(STAT_pauses), 0);
+    world_close();
+}
+
+Test(splice, refuses_an_upgrade_that_nobody_asked_for)
+{
+    world_open(1, UPSTREAM, NULL);
+    call("", CALL(1));
+    say(server, "HTTP/1.1 101 Switching Protocols\r\n" UPGRADE "\r\n");
+    cr_assert_eq(reply_of(client)->status, 502);
+    cr_assert_eq(closed_by(CLOSE_UPGRADE_REFUSED), 1);
+    world_close();
+}
+
+Test(splice, refuses_an_upgrade_of_a_route_that_the_client_did_not_ask_for)
+{
+    world_open(1, "--route", "/ws=http://10.0.0.2:80/ws", NULL);
+    client = client_new();
+    get(client, "/ws", "");
+    server = server_next();
+    say(server, "HTTP/1.1 101 Switching Protocols\r\n" UPGRADE "\r\n");
+    cr_assert_eq(reply_of(client)->status, 502);
+    world_close();
+}

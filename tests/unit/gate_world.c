@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "gate_world.h"
+
+#include "base/log.h"
+#include "cfg/cfg.h"
+#include "stats/segment.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { ARGS_MAX = 48, UPSTREAM_ROWS = 8 };
+
+struct world world;
+
+static struct worker worker;
+static struct child child;
+static struct cfg_result cfg;
+static char dir[64];
+static int segment_fd;
+
+/* --- the world --- */
+
+static void
+turn(void *arg)
+{
+    (void)arg;
+    if (!worker_turn(&worker, 500))
+        world.drained = true;
+    if (worker.net.stats.queued_bytes > world.queued_max)
+        world.queued_max = worker.net.stats.queued_bytes;
+}
+
+static void
+load_config(va_list args)
+{
+    const char *argv[ARGS_MAX] = {"mcpgate",   "--listen", "10.0.0.1:80", "--admin", "off",
+                                  "--run-dir", dir,        "--state-dir", dir};
+    int argc = 9;
+
+    while ((argv[argc] = va_arg(args, const char *))) {
+        argc++;
+        cr_assert_lt(argc, ARGS_MAX);
+    }
+    cr_assert_eq(cfg_load(argc, (char **)(uintptr_t)argv, &cfg), 0, "%s", cfg.error);
+}
+
+static void
+open_segment(void)
+{
+    struct segment_config sc = {.generation = 1,
+                                .slots = 1,
+                                .upstreams = UPSTREAM_ROWS,
+                                .supervisor_pid = getpid(),
+                                .version = "test"};
+    const struct config *c = cfg.config;
+
+    cr_assert_eq(segment_create(dir, &sc, &child.segment, &segment_fd), 0);
+    for (uint32_t i = 0; i < c->upstreams.count; i++)
+        segment_name_upstream(child.segment, i, cfg_string(c, cfg_upstream(c, i)->name));
+    child.slot = segment_assign_slot(child.segment, 0, "worker");
+    stats_slot_begin(child.slot, 1, getpid());
+}
+
+static void
+serve_addresses(void)
+{
+    for (unsigned i = 2; i < 6; i++) {
+        char address[20];
+
+        snprintf(address, sizeof address, "10.0.0.%u:80", i);
+        sim_serve(world.sim, address, SIM_ACCEPT);
+    }
+    sim_serve(world.sim, "10.0.0.8:80", SIM_REFUSE);
+    sim_serve(world.sim, "10.0.0.9:80", SIM_HANG);
+}
+
+void
+world_open(uint64_t seed, ...)
+{
+    char why[240] = "";
+    va_list args;
+
+    snprintf(dir, sizeof dir, "/tmp/mcpgate-test-XXXXXX");
+    cr_assert(mkdtemp(dir));
+    va_start(args, seed);
+    load_config(args);
+    va_end(args);
+    log_set_level(LOG_ERROR);
+    child = (struct child){.h = {.magic = HANDOVER_MAGIC, .role = ROLE_WORKER, .epoch = 1, .listeners = 1},
+                           .control_fd = -1,
+                           .config = cfg.config};
+    for (unsigned i = 0; i < HANDOVER_FDS; i++)
+        child.fds[i] = -1;
+    open_segment();
+    world = (struct world){.sim = sim_open(seed, NULL), .worker = &worker, .stats = child.slot};
+    world.listener = child.listeners[0] = sim_listen(world.sim, "10.0.0.1:80");
+    serve_addresses();
+    sim_on_turn(world.sim, turn, NULL);
+    cr_assert_eq(worker_open(&worker, &child, false, why, sizeof why), 0, "%s", why);
+}
+
+/* --- the books --- */
+
+uint64_t
+counter(enum stat_id id)
+{
+    return stats_get(world.stats, id);
+}
+
+uint64_t
+up_counter(enum upstat id)
+{
+    return stats_load(&stats_row(world.stats, 0)->stats[id]);
+}
+
+uint64_t
+closed_by(enum close_reason reason)
+{
+    return stats_load(&world.stats->closed[reason]);
+}
+
+static uint64_t
+requests_by_status(void)
+{
+    uint64_t n = 0;
+
+    for (unsigned m = 0; m < STATS_HTTP_METHODS; m++)
+        for (unsigned s = 0; s < STATUSES; s++)
+            n += world.stats->requests[m][s];
+    return n;
+}
+
+static void
+check_upstream_gauges(void)
+{
+    static const enum upstat zero[] = {UPSTAT_up_connections, UPSTAT_up_idle, UPSTAT_up_waiting,
+                                       UPSTAT_up_streams};
+
+    for (uint32_t u = 0; u < cfg.config->upstreams.count; u++)
+        for (unsigned i = 0; i < sizeof zero / sizeof *zero; i++)
+            cr_assert_eq(world.stats->rows[u].stats[zero[i]], 0, "upstream %u, gauge %u", u, zero[i]);
+}
+
+static void
+check_books(void)
+{
+    static const enum stat_id zero[] = {STAT_connections_open, STAT_connections_idle, STAT_exchanges_open,
+                                        STAT_streams_open,     STAT_tunnels_open,     STAT_queued_bytes,
+                                        STAT_slab_bytes};
+
+    for (unsigned i = 0; i < sizeof zero / sizeof *zero; i++)
+        cr_assert_eq(counter(zero[i]), 0, "gauge %u is %llu", zero[i], (unsigned long long)counter(zero[i]));
+    cr_assert_eq(counter(STAT_requests_begun), counter(STAT_exchanges_finished));
+    cr_assert_eq(counter(STAT_requests_begun), requests_by_status());
+    cr_assert_eq(counter(STAT_connections_accepted), counter(STAT_connections_closed));
+    cr_assert_eq(counter(STAT_buffers_taken), counter(STAT_buffers_returned));
+    cr_assert_eq(counter(STAT_slab_taken), counter(STAT_slab_returned));
+    cr_assert_eq(world.stats->stream_free_count, STATS_STREAMS);
+    check_upstream_gauges();
+}
+
+static bool
+is_drained(void *arg)
+{
+    (void)arg;
+    return world.drained;
+}
+
+void
+world_close_after(unsigned ms)
+{
+    char command[100];
+
+    worker_drain(&worker, ms);
+    cr_assert_eq(sim_run(world.sim, is_drained, NULL, ms + 10000), SIM_REACHED, "the worker does not drain");
+    for (unsigned f = 0; f < SIM_FAULTS; f++)
+        sim_set_fault(world.sim, f, 0);
+    settle();
+    check_books();
+    worker_close(&worker);
+    segment_unmap(&child.segment);
+    close(segment_fd);
+    cfg_done(&cfg);
+    snprintf(command, sizeof command, "rm -r %s", dir);
+    cr_assert_eq(system(command), 0);
+    sim_close(&world.sim);
+}
+
+void
+world_close(void)
+{
+    world_close_after(100);
+}
+
+void
+settle(void)
+{
+    sim_settle(world.sim);
+}
+
+void
+advance(unsigned ms)
+{
+    sim_advance(world.sim, ms);
+}
+
+/* --- messages --- */
+
+static struct message message;
+static const struct http1_limits limits = {.line = 8192, .head = 32768, .headers = 100};
+
+/* False: not whole. */
+static bool
+decode_body(const struct http1_head *head, const char *at, size_t len, bool eof, size_t *ret_used)
+{
+    struct http1_body body;
+    struct http1_piece piece;
+    enum http1_body_event event = BODY_DATA;
+    size_t used = 0;
+
+    message.body_len = 0;
+    http1_body_init(&body, (enum http1_framing)head->framing, head->length);
+    while (event != BODY_MORE && event != BODY_END) {
+        event = http1_body_next(&body, at + used, (uint32_t)(len - used), &piece);
+        cr_assert_neq(event, BODY_BAD, "a malformed body: %.200s", at);
+        if (event == BODY_DATA) {
+            cr_assert_leq(message.body_len + piece.data.len, BODY_MAX);
+            memcpy(message.body + message.body_len, at + used + piece.data.off, piece.data.len);
+            message.body_len += piece.data.len;
+        }
+        used += piece.used;
+    }
+    message.body[message.body_len] = '\0';
+    *ret_used = used;
+    return event == BODY_END || (eof && (head->framing == FRAMING_CLOSE)) || head->framing == FRAMING_TUNNEL;
+}
+
+static void
+take(struct sim_peer *peer, size_t count)
+{
+    char scratch[4096];
+
+    while (count) {
+        size_t n = sim_peer_read(peer, scratch, count < sizeof scratch ? count : sizeof scratch);
+
+        cr_assert_gt(n, 0);
+        count -= n;
+    }
+}
+
+static struct message *
+try_message(struct sim_peer *peer, bool is_reply, enum http_method method)
+{
+    static struct http1_head head;
+    size_t len, used_body;
+    const char *at = sim_peer_peek(peer, &len);
+    uint32_t used;
+    enum close_reason why = CLOSE_NONE;
+    enum parse_result r = is_reply
+                              ? http1_parse_reply(at, (uint32_t)len, 0, method, &limits, &head, &used, &why)
+                              : http1_parse_request(at, (uint32_t)len, 0, &limits, &head, &used, &why);
+
+    cr_assert_neq(r, PARSE_BAD, "a malformed head: %.300s", at);
+    if (r == PARSE_MORE || !decode_body(&head, at + used, len - used, sim_peer_ended(peer), &used_body))
+        return NULL;
+    cr_assert_lt(used, sizeof message.head);
+    memcpy(message.head, at, used);
+    message.head[used] = '\0';
+    message.status = head.status;
+    message.is_chunked = head.framing == FRAMING_CHUNKED;
+    message.is_length = head.framing == FRAMING_LENGTH;
+    take(peer, used + used_body);
+    return &message;
+}
+
+struct message *
+try_request(struct sim_peer *server)
+{
+    return try_message(server, false, METHOD_GET);
+}
+
+struct message *
+try_reply(struct sim_peer *client)
+{
+    return try_message(client, true, METHOD_GET);
+}
+
+static struct message *
+must(struct message *m, struct sim_peer *peer)
+{
+    cr_assert(m, "no whole message has arrived, but: \"%.500s\"%s%s", sim_peer_peek(peer, NULL),
+              sim_peer_ended(peer) ? " and the end" : "", sim_peer_was_reset(peer) ? " and a reset" : "");
+    return m;
+}
+
+struct message *
+request_of(struct sim_peer *server)
+{
+    cr_assert(server, "no connection has arrived");
+    return must(try_request(server), server);
+}
+
+struct message *
+reply_of(struct sim_peer *client)
+{
+    return must(try_reply(client), client);
+}
+
+struct message *
+reply_to_head_of(struct sim_peer *client)
+{
+    return must(try_message(client, true, METHOD_HEAD), client);
+}
+
+const char *
+field(const struct message *m, const char *name)
+{
+    static char value[1024];
+    size_t n = strlen(name);
+
+    for (const char *line = strstr(m->head, "\r\n"); line; line = strstr(line + 2, "\r\n")) {
+        if (strncasecmp(line + 2, name, n) != 0 || line[2 + n] != ':')
+            continue;
+        line += 2 + n + 1;
+        line += strspn(line, " ");
+        snprintf(value, sizeof value, "%.*s", (int)strcspn(line, "\r"), line);
+        return value;
+    }
+    return NULL;
+}
+
+bool
+has(struct sim_peer *peer, const char *text)
+{
+    return strstr(sim_peer_peek(peer, NULL), text) != NULL;
+}
+
+void
+say(struct sim_peer *peer, const char *format, ...)
+{
+    static char text[BODY_MAX + 4096];
+    va_list args;
+    int n;
+
+    va_start(args, format);
+    n = vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    cr_assert_lt((size_t)n, sizeof text);
+    cr_assert_eq(sim_peer_send(peer, text, (size_t)n), (size_t)n, "the window is full");
+    settle();
+}
+
+void
+say_chunk(struct sim_peer *peer, const char *text)
+{
+    say(peer, "%zx\r\n%s\r\n", strlen(text), text);
+}
+
+/* --- clients and upstreams --- */
+
+struct sim_peer *
+client_new(void)
+{
+    struct sim_peer *client = sim_connect_to(world.sim, world.listener, NULL);
+
+    settle();
+    return client;
+}
+
+void
+post(struct sim_peer *client, const char *fields, const char *body)
+{
+    say(client,
+        "POST /mcp/up HTTP/1.1\r\nHost: gate\r\nContent-Type: application/json\r\n" MCP_ACCEPT
+        "Content-Length: %zu\r\n%s\r\n%s",
+        strlen(body), fields, body);
+}
+
+void
+get(struct sim_peer *client, const char *path, const char *fields)
+{
+    say(client, "GET %s HTTP/1.1\r\nHost: gate\r\n%s\r\n", path, fields);
+}
+
+struct sim_peer *
+server_next(void)
+{
+    return sim_next_peer(world.sim);
+}
+
+void
+answer(struct sim_peer *server, const char *fields, const char *body)
+{
+    say(server, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n%s\r\n%s",
+        strlen(body), fields, body);
+}
+
+void
+answer_stream(struct sim_peer *server, const char *fields)
+{
+    say(server, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n%s\r\n",
+        fields);
+}
