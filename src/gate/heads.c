@@ -29,6 +29,8 @@ static inline void
 put(struct writer *w, const void *bytes, size_t n)
 {
     ASSERT((size_t)(w->end - w->at) >= n);
+    if (!n) /* an absent text has no address, which memcpy must not see */
+        return;
     memcpy(w->at, bytes, n);
     w->at += n;
 }
@@ -234,7 +236,8 @@ heads_target(struct exchange *ex, struct text path, const struct endpoint *ep, c
     if (prefix.len + rest.len > size)
         return 0;
     memcpy(out, prefix.at, prefix.len);
-    memcpy(out + prefix.len, rest.at, rest.len);
+    if (rest.len)
+        memcpy(out + prefix.len, rest.at, rest.len);
     return prefix.len + rest.len;
 }
 
