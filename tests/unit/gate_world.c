@@ -17,6 +17,7 @@ struct world world;
 static struct worker worker;
 static struct child child;
 static struct cfg_result cfg;
+static const struct key_ring keys = {.keys = {{.id = 1, .key = "thirty-two bytes of no secrecy."}}};
 static char dir[64];
 static int segment_fd;
 
@@ -90,7 +91,8 @@ world_open(uint64_t seed, ...)
     log_set_level(LOG_ERROR);
     child = (struct child){.h = {.magic = HANDOVER_MAGIC, .role = ROLE_WORKER, .epoch = 1, .listeners = 1},
                            .control_fd = -1,
-                           .config = cfg.config};
+                           .config = cfg.config,
+                           .keys = &keys};
     for (unsigned i = 0; i < HANDOVER_FDS; i++)
         child.fds[i] = -1;
     open_segment();
