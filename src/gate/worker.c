@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 /* The longest sleep: the watchdog wants a sign of life (stats_turn). */
-enum { TURN_MAX_MS = 500, CLOSE_TURNS_MAX = 100 };
+enum { TURN_MAX_MS = 500, CLOSE_TURNS_MAX = 100, LAST_WORDS_MS = 250 };
 
 struct text
 worker_date(struct worker *w)
@@ -104,14 +104,25 @@ stop_exchanges(struct worker *w, bool at_once)
 }
 
 static void
-on_drain_over(struct ring *ring, struct timer *timer)
+on_last_words_over(struct ring *ring, struct timer *timer)
 {
     struct worker *w = container_of(timer, struct worker, drain_timer);
 
     (void)ring;
-    stop_exchanges(w, true);
     list_for_each_safe(node, &w->clients)
         h1_abort(container_of(node, struct h1, node), CLOSE_DRAIN);
+}
+
+/* What is still open ends now, with an error that gets a moment to leave. */
+static void
+on_drain_over(struct ring *ring, struct timer *timer)
+{
+    struct worker *w = container_of(timer, struct worker, drain_timer);
+
+    stop_exchanges(w, true);
+    list_for_each_safe(node, &w->clients)
+        h1_close(container_of(node, struct h1, node), CLOSE_DRAIN);
+    timer_set(ring, timer, LAST_WORDS_MS, on_last_words_over);
 }
 
 void
