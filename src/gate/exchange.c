@@ -127,6 +127,8 @@ exchange_fail(struct exchange *ex, enum close_reason reason)
         return;
     }
     if (!ex->reply_begun) {
+        if (reason == CLOSE_BODY_TIMEOUT) /* RFC 9110 15.5.9: the rest is not waited for */
+            client->keep_alive = false;
         local_error(ex, reason, (struct text){0});
         return;
     }
