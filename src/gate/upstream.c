@@ -381,8 +381,10 @@ on_idle_over(struct ring *ring, struct timer *timer)
     struct h1 *h1 = h1_of(container_of(timer, struct link, timer));
 
     (void)ring;
-    if (!h1->user)
-        h1_close(h1, CLOSE_DONE);
+    if (h1->user)
+        return;
+    leave_pool(h1->owner, h1);
+    h1_close(h1, CLOSE_DONE);
 }
 
 static void
