@@ -142,13 +142,6 @@ exchange_fail(struct exchange *ex, enum close_reason reason)
 
 /* --- limits --- */
 
-void
-exchange_set_phase(struct exchange *ex, enum phase phase)
-{
-    ex->phase = (uint8_t)phase;
-    ex->phase_ns = ring_now(ex->worker->ring);
-}
-
 struct limit {
     uint64_t limit_ms, since_ns;
     enum close_reason reason;
@@ -161,6 +154,25 @@ add_limit(struct limit *limits, unsigned n, uint64_t limit_ms, uint64_t since_ns
         return n;
     limits[n] = (struct limit){limit_ms, since_ns, reason};
     return n + 1;
+}
+
+static uint64_t
+phase_limit_ms(const struct exchange *ex)
+{
+    const struct config *c = ex->worker->config;
+
+    switch ((enum phase)ex->phase) {
+    case PHASE_QUEUED:
+        return c->upstream_wait ? c->upstream_wait : 1;
+    case PHASE_CONNECT:
+        return c->connect_timeout;
+    case PHASE_REPLY:
+        return c->first_byte_timeout;
+    case PHASE_BODY:
+        return ex->is_stream || ex->is_tunnel ? c->stream_idle : c->reply_idle;
+    default:
+        return 0;
+    }
 }
 
 /* Which limits hold now. */
@@ -177,21 +189,20 @@ current_limits(const struct exchange *ex, struct limit *limits)
         n = add_limit(limits, n, c->body_timeout, ex->client_ns, CLOSE_BODY_TIMEOUT);
     switch ((enum phase)ex->phase) {
     case PHASE_QUEUED:
-        n = add_limit(limits, n, c->upstream_wait ? c->upstream_wait : 1, ex->phase_ns, CLOSE_POOL_FULL);
+        n = add_limit(limits, n, phase_limit_ms(ex), ex->phase_ns, CLOSE_POOL_FULL);
         break;
     case PHASE_CONNECT:
-        n = add_limit(limits, n, c->connect_timeout, ex->phase_ns, CLOSE_CONNECT_TIMEOUT);
+        n = add_limit(limits, n, phase_limit_ms(ex), ex->phase_ns, CLOSE_CONNECT_TIMEOUT);
         break;
     case PHASE_REPLY:
         if (ex->request_whole)
-            n = add_limit(limits, n, c->first_byte_timeout,
+            n = add_limit(limits, n, phase_limit_ms(ex),
                           ex->phase_ns > ex->client_ns ? ex->phase_ns : ex->client_ns,
                           CLOSE_FIRST_BYTE_TIMEOUT);
         break;
     case PHASE_BODY:
         if (!ex->server_paused)
-            n = add_limit(limits, n, long_lived ? c->stream_idle : c->reply_idle, ex->active_ns,
-                          CLOSE_UPSTREAM_IDLE);
+            n = add_limit(limits, n, phase_limit_ms(ex), ex->active_ns, CLOSE_UPSTREAM_IDLE);
         break;
     default:
         break;
@@ -208,6 +219,31 @@ exchange_wake_in(struct exchange *ex, uint64_t ms)
 
     if (!timer_running(t) || ring_now(ex->worker->ring) / 1000000 + ms < t->due_ms)
         timer_set(ex->worker->ring, t, ms, t->fire);
+}
+
+void
+exchange_set_phase(struct exchange *ex, enum phase phase)
+{
+    uint64_t limit_ms;
+
+    ex->phase = (uint8_t)phase;
+    ex->phase_ns = ring_now(ex->worker->ring);
+    limit_ms = phase_limit_ms(ex);
+    if (limit_ms)
+        exchange_wake_in(ex, limit_ms);
+}
+
+void
+exchange_watch_limits(struct exchange *ex)
+{
+    struct limit limits[6];
+    unsigned n = current_limits(ex, limits);
+
+    for (unsigned i = 0; i < n; i++) {
+        uint64_t age = exchange_age_ms(ex, limits[i].since_ns);
+
+        exchange_wake_in(ex, age < limits[i].limit_ms ? limits[i].limit_ms - age : 1);
+    }
 }
 
 bool

@@ -105,11 +105,14 @@ void exchange_finish(struct exchange *ex, enum close_reason reason);
  * its connection is aborted. Finishes. */
 void exchange_fail(struct exchange *ex, enum close_reason reason);
 
+/* The timer runs when the phase has lasted as long as it may. */
 void exchange_set_phase(struct exchange *ex, enum phase phase);
 
 /* The limits of the phase: finishes with the reason of one that has passed (true), else sets the timer for
  * the next. Plans call it from tick. */
 bool exchange_check_limits(struct exchange *ex);
+/* Only sets the timer: for the start, and when what is limited has changed (a stream has limits of its own). */
+void exchange_watch_limits(struct exchange *ex);
 
 /* Makes the timer run in at most `ms`. */
 void exchange_wake_in(struct exchange *ex, uint64_t ms);

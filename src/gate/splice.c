@@ -254,11 +254,12 @@ void
 splice_start_at(struct exchange *ex, const struct http1_head *head, struct endpoint *ep)
 {
     const struct config *c = ex->worker->config;
-    enum close_reason reason = ep ? upstream_take(ex, ep) : CLOSE_NO_ENDPOINT;
+    enum close_reason reason;
     struct span out;
 
     ex->plan = &splice_plan;
     ex->timer.fire = on_timer;
+    reason = ep ? upstream_take(ex, ep) : CLOSE_NO_ENDPOINT;
     if (reason != CLOSE_NONE) {
         exchange_fail(ex, reason);
         return;
@@ -275,9 +276,9 @@ splice_start_at(struct exchange *ex, const struct http1_head *head, struct endpo
         h1_send_continue(ex->client);
     ex->expects_100 = false;
     ex->asks_upgrade = head->upgrade && ex->upstream->cfg->is_route;
-    exchange_wake_in(ex, c->early_stream && ex->is_mcp ? c->early_stream
-                         : ex->phase == PHASE_QUEUED   ? c->upstream_wait
-                                                       : c->connect_timeout);
+    exchange_watch_limits(ex);
+    if (c->early_stream && ex->is_mcp)
+        exchange_wake_in(ex, c->early_stream);
 }
 
 /* --- the reply --- */
@@ -329,6 +330,7 @@ open_stream(struct exchange *ex)
     stats_up_add(w->stats, ex->upstream->index, UPSTAT_up_streams, 1);
     ex->stream_row = (int16_t)stats_stream_open(w->stats, ex->upstream->index, (enum mcp_method)ex->mcp,
                                                 ring_now(w->ring));
+    exchange_watch_limits(ex);
     if (w->config->heartbeat)
         exchange_wake_in(ex, w->config->heartbeat);
 }
@@ -417,6 +419,7 @@ on_reply_head(struct h1 *server, const struct http1_head *head)
     if (framing == FRAMING_TUNNEL) {
         ex->is_tunnel = true;
         stats_add(ex->worker->stats, STAT_tunnels_open, 1);
+        exchange_watch_limits(ex);
     }
     h1_send_head(ex->client, out, framing, head->length, METHOD_GET);
     span_unref(out);

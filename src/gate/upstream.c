@@ -368,7 +368,6 @@ serve_waiting(struct upstream *up)
             h1_abort(placeholder, CLOSE_DONE);
         } else {
             exchange_set_phase(ex, PHASE_CONNECT);
-            exchange_wake_in(ex, w->config->connect_timeout);
             if (conn_open(placeholder) < 0)
                 exchange_fail(ex, CLOSE_CONNECT_FAILED);
         }
@@ -481,7 +480,6 @@ upstream_retry(struct exchange *ex)
         upstream_give(ex, false, true);
         return false;
     }
-    exchange_wake_in(ex, ex->worker->config->connect_timeout);
     return true;
 }
 
