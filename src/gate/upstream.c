@@ -383,7 +383,7 @@ on_idle_over(struct ring *ring, struct timer *timer)
     if (h1->user)
         return;
     leave_pool(h1->owner, h1);
-    h1_close(h1, CLOSE_DONE);
+    h1_abort(h1, CLOSE_DONE); /* nothing is on its way in either direction: no reason to linger */
 }
 
 static void
