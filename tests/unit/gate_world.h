@@ -22,6 +22,8 @@
 #include "ring/ring_sim.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
 
 struct world {
     struct sim *sim;
