@@ -11,9 +11,13 @@ static struct sim_peer *client, *server;
 static void
 call(void)
 {
+    struct sim_peer *fresh;
+
     client = client_new();
     post(client, "", CALL(1));
-    server = server_next();
+    fresh = server_next();
+    if (fresh) /* else it came on the connection that is there */
+        server = fresh;
     request_of(server);
 }
 
@@ -324,7 +328,10 @@ Test(limits, finishes_open_calls_and_streams_in_a_drain)
     struct sim_peer *idle;
 
     world_open(1, UPSTREAM, NULL);
-    idle = client_new();
+    call();
+    idle = client;
+    answer(server, "", "ok");
+    reply_of(idle);
     call();
     worker_drain(world.worker, 30000);
     settle();
@@ -364,6 +371,24 @@ Test(limits, answers_503_to_calls_that_the_drain_cuts_off)
     advance(3100);
     cr_assert_eq(reply_of(client)->status, 503);
     world_close();
+}
+
+Test(limits, answers_a_client_that_came_just_before_the_drain)
+{
+    world_open(1, UPSTREAM, "--head-timeout", "1s", NULL);
+    struct sim_peer *silent = client_new();
+    client = client_new();
+    worker_drain(world.worker, 30000);
+    advance(500);
+    post(client, "", CALL(1));
+    server = server_next();
+    request_of(server);
+    answer(server, "", "ok");
+    cr_assert_str_eq(field(reply_of(client), "Connection"), "close");
+    sim_peer_close(client);
+    cr_assert_not(sim_peer_ended(silent));
+    world_close();
+    cr_assert(world.drained);
 }
 
 Test(limits, serves_who_waits_in_the_backlog_when_a_drain_begins)
