@@ -271,7 +271,7 @@ needs_session(struct exchange *ex, const struct demo *d)
         return false;
     ex->mcp = (uint8_t)mcp_method_of(env.method);
     return !modern && d->session.revision == MCP_NO_REVISION && !env.meta_version.len &&
-           ex->mcp != MCP_INITIALIZE;
+           ex->mcp != MCP_INITIALIZE && ex->mcp != MCP_PING;
 }
 
 static void
