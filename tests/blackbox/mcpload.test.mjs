@@ -162,3 +162,10 @@ promise('what cannot start says why in one line and ends with 2', async () => {
     if (args.length) assert.match(stderr, /^mcpload: [^\n]+\n$/, args.join(' '));
   }
 });
+
+promise('server-everything: replies that begin with an empty event to resume from are right ones', async (world) => {
+  const server = await world.everything();
+  const result = await load('--url', server.url, '--args', '{"message":"hé"}', '--connections', '2', '--duration', '1s', '--warmup', '0', '--timeout', '20s');
+  assert.equal(result.code, 0, JSON.stringify(result.errors));
+  assert.ok(result.requests > 2 && result.events > result.requests, `${result.requests} requests, ${result.events} events`);
+});

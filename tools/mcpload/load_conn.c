@@ -463,6 +463,12 @@ on_end(struct load_conn *conn)
         request_finished(conn);
 }
 
+static bool
+is_answer_due(const struct load_conn *conn)
+{
+    return conn->load->plan.kind != KIND_HTTP && conn->message != MESSAGE_STREAM && !conn->answered;
+}
+
 static void
 on_bytes(struct load_conn *conn, const char *at, uint32_t len)
 {
@@ -477,7 +483,7 @@ on_bytes(struct load_conn *conn, const char *at, uint32_t len)
             break;
         case REPLY_EVENT:
             measure_event(conn);
-            if (conn->load->plan.kind != KIND_HTTP && conn->message != MESSAGE_STREAM && !conn->answered)
+            if (is_answer_due(conn) && conn->reply.event.data.len) /* an empty one only primes resumption */
                 check(conn, conn->reply.event.data);
             break;
         case REPLY_END:
