@@ -111,7 +111,8 @@ void exchange_set_phase(struct exchange *ex, enum phase phase);
 /* The limits of the phase: finishes with the reason of one that has passed (true), else sets the timer for
  * the next. Plans call it from tick. */
 bool exchange_check_limits(struct exchange *ex);
-/* Only sets the timer: for the start, and when what is limited has changed (a stream has limits of its own). */
+/* Only sets the timer: for the start, and when what is limited has changed (a stream has limits of its own).
+ */
 void exchange_watch_limits(struct exchange *ex);
 
 /* Makes the timer run in at most `ms`. */

@@ -3,6 +3,7 @@
 
 #include "gate/home.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 
 /* A head leaves room for a body up to this size, which is then sent from the same buffer. */
@@ -82,22 +83,48 @@ fields_size(const struct http1_head *head)
 
 /* --- towards the upstream --- */
 
+static char *
+put_octet(char *at, unsigned n)
+{
+    if (n >= 100)
+        *at++ = (char)('0' + n / 100);
+    if (n >= 10)
+        *at++ = (char)('0' + n / 10 % 10);
+    *at++ = (char)('0' + n % 10);
+    return at;
+}
+
 uint32_t
 heads_format_ip(const struct ring_peer *peer, char out[HEADS_IP_MAX])
 {
     static const uint8_t v4_mapped[12] = {[10] = 0xff, [11] = 0xff};
-    const uint8_t *ip = peer->ip;
-    int n;
+    char *at = out;
 
-    if (peer->is_unix)
-        n = snprintf(out, HEADS_IP_MAX, "unknown");
-    else if (memcmp(ip, v4_mapped, 12) == 0)
-        n = snprintf(out, HEADS_IP_MAX, "%u.%u.%u.%u", ip[12], ip[13], ip[14], ip[15]);
-    else
-        n = snprintf(out, HEADS_IP_MAX, "%x:%x:%x:%x:%x:%x:%x:%x", ip[0] << 8 | ip[1], ip[2] << 8 | ip[3],
-                     ip[4] << 8 | ip[5], ip[6] << 8 | ip[7], ip[8] << 8 | ip[9], ip[10] << 8 | ip[11],
-                     ip[12] << 8 | ip[13], ip[14] << 8 | ip[15]);
-    return (uint32_t)n;
+    if (peer->is_unix) {
+        strcpy(out, "unknown");
+    } else if (memcmp(peer->ip, v4_mapped, 12) != 0) {
+        inet_ntop(AF_INET6, peer->ip, out, HEADS_IP_MAX);
+    } else { /* once a request, and inet_ntop is slow */
+        for (unsigned i = 12; i < 16; i++) {
+            at = put_octet(at, peer->ip[i]);
+            *at++ = i < 15 ? '.' : '\0';
+        }
+    }
+    return (uint32_t)strlen(out);
+}
+
+/* What a trusted proxy said in all fields of this id, to be extended; a field that comes in pieces is one
+ * list (RFC 9110 5.3). */
+static void
+put_values_before(struct writer *w, const struct client *client, const struct http1_head *head,
+                  enum http_field id)
+{
+    for (unsigned i = 0; client->is_trusted && i < head->count; i++) {
+        if (head->headers[i].id != id)
+            continue;
+        put_text(w, http_value(&head->headers[i]));
+        put_literal(w, ", ");
+    }
 }
 
 /* What tells the upstream about the client. Fields of the kind that came in are believed and extended only
@@ -113,12 +140,8 @@ put_forwarding(struct writer *w, struct exchange *ex, const struct http1_head *h
 
     switch ((enum cfg_forwarded)ex->worker->config->forwarded) {
     case FORWARDED_X:
-        before = client->is_trusted ? http1_value(head, HTTP_X_FORWARDED_FOR) : (struct text){0};
         put_literal(w, "X-Forwarded-For: ");
-        if (before.len) {
-            put_text(w, before);
-            put_literal(w, ", ");
-        }
+        put_values_before(w, client, head, HTTP_X_FORWARDED_FOR);
         put(w, ip, ip_len);
         before = client->is_trusted ? http1_value(head, HTTP_X_FORWARDED_PROTO) : (struct text){0};
         put_literal(w, "\r\nX-Forwarded-Proto: ");
@@ -131,12 +154,8 @@ put_forwarding(struct writer *w, struct exchange *ex, const struct http1_head *h
         put_literal(w, "\r\n");
         break;
     case FORWARDED_RFC7239:
-        before = client->is_trusted ? http1_value(head, HTTP_FORWARDED) : (struct text){0};
         put_literal(w, "Forwarded: ");
-        if (before.len) {
-            put_text(w, before);
-            put_literal(w, ", ");
-        }
+        put_values_before(w, client, head, HTTP_FORWARDED);
         put_literal(w, "for=");
         if (memchr(ip, ':', ip_len)) {
             put_literal(w, "\"[");
@@ -169,15 +188,26 @@ put_home_forwarding(struct writer *w, struct exchange *ex)
 }
 
 static void
+put_hex(struct writer *w, uint64_t n, unsigned digits)
+{
+    char text[16];
+
+    ASSERT(digits <= sizeof text);
+    for (unsigned i = 0; i < digits; i++)
+        text[i] = "0123456789abcdef"[n >> 4 * (digits - 1 - i) & 15];
+    put(w, text, digits);
+}
+
+/* Unique among the gateway's workers and their incarnations. */
+static void
 put_request_id(struct writer *w, struct exchange *ex)
 {
-    char id[REQUEST_ID_LEN + 1];
     const struct handover *h = &ex->worker->child->h;
 
-    snprintf(id, sizeof id, "%08x%04x%08x", h->node, (h->slot << 8 ^ h->epoch) & 0xffffu,
-             (uint32_t)ex->worker->request_count);
     put_literal(w, "X-Request-Id: ");
-    put(w, id, REQUEST_ID_LEN);
+    put_hex(w, h->node, 8);
+    put_hex(w, h->slot << 8 ^ h->epoch, 4);
+    put_hex(w, ex->worker->request_count, 8);
     put_literal(w, "\r\n");
 }
 

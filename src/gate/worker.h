@@ -15,7 +15,7 @@
 #include "stats/stats.h"
 #include "wire/h1.h"
 
-enum { WORKER_LISTENERS_MAX = 2 * HANDOVER_LISTENERS_MAX + 1, REQUEST_ID_LEN = 20 };
+enum { WORKER_LISTENERS_MAX = 2 * HANDOVER_LISTENERS_MAX + 1 };
 
 /* Where a client connection came in. */
 enum client_via { VIA_TCP, VIA_UNIX, VIA_HOME, VIA_ADMIN };
