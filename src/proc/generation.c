@@ -10,6 +10,7 @@
 #include "proc/log_out.h"
 #include "proc/startup_checks.h"
 #include "stats/segment.h"
+#include "stats/stats.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -58,11 +59,10 @@ static int
 make_segment(struct generation *g)
 {
     const struct cfg_upstream *upstreams = cfg_items(g->config, g->config->upstreams);
-    const struct seat *last = &g->seats[g->seat_count - 1];
     const struct segment_config wanted = {
         .generation = g->number,
         .node = g->gateway->node,
-        .slots = last->number + 1,
+        .slots = g->carry_slot + 1,
         .upstreams = (uint32_t)g->config->max_upstreams + 1,
         .supervisor_pid = g->gateway->pid,
         .version = MCPGATE_VERSION,
@@ -141,7 +141,7 @@ generation_new(struct gateway *gateway, struct cfg_result *cfg, unsigned workers
                char *why, size_t why_size)
 {
     unsigned seats = workers + !cfg->config->admin_off + 1;
-    int r, first = claim_slots(gateway, seats);
+    int r, first = claim_slots(gateway, seats + 1);
 
     if (first < 0) {
         snprintf(why, why_size, "no slot numbers are left until an older generation has drained");
@@ -157,6 +157,7 @@ generation_new(struct gateway *gateway, struct cfg_result *cfg, unsigned workers
     g->segment_fd = g->keys_fd = -1;
     g->workers = workers;
     g->seat_count = seats;
+    g->carry_slot = (unsigned)first + seats;
     number_seats(g, (unsigned)first);
     if ((r = make_parts(g, why, why_size)) < 0) {
         generation_give_up(g);
@@ -184,6 +185,7 @@ generation_free(struct generation **generation)
         }
         g->gateway->slot_used[seat->number] = false;
     }
+    g->gateway->slot_used[g->carry_slot] = false;
     segment_unmap(&g->segment);
     if (g->segment_fd >= 0)
         close(g->segment_fd);
@@ -243,10 +245,23 @@ generation_failure(const struct generation *g, char *line, size_t size)
 }
 
 void
-generation_serve(struct generation *g)
+generation_carry(struct generation *g)
+{
+    if (g->before && segment_carry(g->segment, g->carry_slot, g->before->segment) < 0)
+        log_warning("not enough memory to carry the statistics of generation %u on", g->before->number);
+}
+
+void
+generation_serve(struct generation *g, struct generation *before)
 {
     char kept[300];
 
+    g->before = before;
+    if (before) {
+        struct slot *carried = segment_assign_slot(g->segment, g->carry_slot, role_names[ROLE_WORKER]);
+        stats_slot_set_state(carried, SLOT_ENDED);
+        generation_carry(g);
+    }
     keep_path(g->gateway, kept, ".before");
     unlink(kept);
     g->state = GENERATION_SERVING;

@@ -45,6 +45,9 @@ struct generation {
     struct cfg_result cfg;
     const struct config *config; /* cfg's */
     struct segment *segment;
+    unsigned
+        carry_slot; /* what the generations before counted: a slot without a process, behind the seats' */
+    struct generation *before; /* the one it took over from, while that exists: it may count still */
     int segment_fd, keys_fd;
     unsigned workers, seat_count;
     struct seat seats[]; /* workers by index, then admin (unless it is off), then resolve */
@@ -66,8 +69,11 @@ void generation_start(struct generation *generation, uint64_t now_ms);
 bool generation_is_ready(const struct generation *generation);
 /* A generation that has not served yet: why it never will, as one line, or NULL. */
 const char *generation_failure(const struct generation *generation, char *line, size_t size);
-/* From now on the statistics are this one's alone (until then a file is kept to go back to). */
-void generation_serve(struct generation *generation);
+/* From now on the statistics file is this one's (until then a file is kept to go back to), and holds what
+ * `before` (NULL: there is none) has counted. */
+void generation_serve(struct generation *generation, struct generation *before);
+/* Fetches once more what `before` has counted. */
+void generation_carry(struct generation *generation);
 /* It will not serve: the statistics file is again that of the one before. */
 void generation_give_up(struct generation *generation);
 

@@ -175,7 +175,7 @@ promote(struct supervisor *s, uint64_t now)
 
     s->serving = s->starting;
     s->starting = NULL;
-    generation_serve(s->serving);
+    generation_serve(s->serving, old);
     apply_log_options(s->serving->config);
     listeners_keep(&s->gateway.listeners, s->serving->config, s->serving->workers);
     describe(s, s->serving, text, sizeof text);
@@ -196,14 +196,42 @@ promote(struct supervisor *s, uint64_t now)
     notify_send("READY=1");
 }
 
+/* The generation that took over from `g`, or NULL. */
+static struct generation *
+successor_of(struct supervisor *s, const struct generation *g)
+{
+    if (s->serving && s->serving->before == g)
+        return s->serving;
+    list_for_each(node, &s->ending) {
+        struct generation *other = container_of(node, struct generation, node);
+        if (other->before == g)
+            return other;
+    }
+    return NULL;
+}
+
+/* What `g` counted to its end goes to its successor, and from there to the one that serves. */
+static void
+pass_on(struct supervisor *s, const struct generation *g)
+{
+    struct generation *heir = successor_of(s, g);
+
+    for (struct generation *next = heir; next; next = successor_of(s, next))
+        generation_carry(next);
+    if (heir)
+        heir->before = NULL;
+}
+
+/* Oldest first, since each generation's figures hold those of the one before it. */
 static void
 free_ended(struct supervisor *s)
 {
-    list_for_each_safe (node, &s->ending) {
+    list_for_each_safe(node, &s->ending) {
         struct generation *g = container_of(node, struct generation, node);
-        if (!generation_has_ended(g))
+        if (g->before || !generation_has_ended(g))
             continue;
         generation_drain_logs(g);
+        pass_on(s, g);
         list_del(node);
         s->ending_count--;
         s->reload_waits = false;
@@ -249,14 +277,14 @@ stop_all(struct supervisor *s, uint64_t now)
     listeners_keep(&s->gateway.listeners, NULL, 0);
     if (s->serving)
         move_to_ending(s, &s->serving);
-    list_for_each (node, &s->ending)
+    list_for_each(node, &s->ending)
         generation_stop(container_of(node, struct generation, node), now);
 }
 
 static void
 kill_all(struct supervisor *s)
 {
-    list_for_each (node, &s->ending) {
+    list_for_each(node, &s->ending) {
         struct generation *g = container_of(node, struct generation, node);
         for (unsigned i = 0; i < g->seat_count; i++)
             seat_kill(&g->seats[i]);
@@ -382,7 +410,7 @@ drain_logs(struct supervisor *s)
 
     if (s->starting)
         lines += generation_drain_logs(s->starting);
-    list_for_each (node, &s->ending)
+    list_for_each(node, &s->ending)
         lines += generation_drain_logs(container_of(node, struct generation, node));
     log_out_flush();
     return lines;
@@ -400,7 +428,7 @@ loop(struct supervisor *s)
         set.fds[set.count++] = (struct pollfd){s->signal_fd, POLLIN, 0};
         watch_generation(&set, s->serving);
         watch_generation(&set, s->starting);
-        list_for_each (node, &s->ending)
+        list_for_each(node, &s->ending)
             watch_generation(&set, container_of(node, struct generation, node));
         poll(set.fds, set.count, lines ? BUSY_TICK_MS : TICK_MS);
 
@@ -409,7 +437,7 @@ loop(struct supervisor *s)
         read_signals(s, now);
         serve_generation(s->serving, now, elapsed);
         serve_generation(s->starting, now, elapsed);
-        list_for_each (node, &s->ending)
+        list_for_each(node, &s->ending)
             serve_generation(container_of(node, struct generation, node), now, elapsed);
         step(s, now);
         lines = drain_logs(s);

@@ -321,6 +321,23 @@ segment_name_upstream(struct segment *segment, uint32_t i, const char *name)
     return 0;
 }
 
+const char *
+segment_upstream_name(const struct segment *segment, uint32_t i)
+{
+    const struct segment_upstream *upstreams = at(segment, segment->layout.upstreams_offset);
+
+    return i < segment->header->upstreams_named ? upstreams[i].name : "";
+}
+
+int32_t
+segment_find_upstream(const struct segment *segment, const char *name)
+{
+    for (uint32_t i = 0; i < segment->header->upstreams_named; i++)
+        if (*name && strcmp(segment_upstream_name(segment, i), name) == 0)
+            return (int32_t)i;
+    return -1;
+}
+
 struct slot *
 segment_assign_slot(struct segment *segment, uint32_t i, const char *role)
 {

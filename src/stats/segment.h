@@ -45,9 +45,19 @@ struct log_ring *segment_log_ring(const struct segment *segment, uint32_t i);
  * -ERANGE: there is no such row, or the ones before it have no name. */
 int segment_name_upstream(struct segment *segment, uint32_t i, const char *name);
 
+/* "" when the row has no name. */
+const char *segment_upstream_name(const struct segment *segment, uint32_t i);
+/* The row of that name, or -1. */
+int32_t segment_find_upstream(const struct segment *segment, const char *name);
+
 /* Takes a slot into use: what it is for ("worker", "admin", "resolve"), and the rows named so far. Comes
  * before the slot's first stats_slot_begin(); a slot that was in use keeps its figures. */
 struct slot *segment_assign_slot(struct segment *segment, uint32_t i, const char *role);
+
+/* Sets slot `i`, which has no process, to the sums of all that the workers of `from` have counted, so that totals go on
+ * when a new generation takes over. Upstreams are matched by name; what has none here is left out of their rows, and
+ * gauges stay zero. May be repeated while `from` counts on. 0 or -ENOMEM. */
+int segment_carry(struct segment *segment, uint32_t i, const struct segment *from);
 
 /* Notes the time of an end in good order, for those who read the file afterwards. */
 void segment_finish(struct segment *segment);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A slot's life and its table of streams: what is too rare or too long to be inline in stats.h. */
+#include "stats/gauges.h"
 #include "stats/stats.h"
 
 #include <string.h>
 #include <time.h>
 
-static const bool stat_is_gauge[STATS] = {
+const bool stat_is_gauge[STATS] = {
 #define IS_GAUGE_COUNTER(id)
 #define IS_GAUGE_HISTOGRAM(id)
 #define IS_GAUGE_GAUGE(id)           [STAT_##id] = true,
@@ -13,7 +14,7 @@ static const bool stat_is_gauge[STATS] = {
 #include <mcpgate/metrics.def>
 };
 
-static const bool upstat_is_gauge[UPSTATS] = {
+const bool upstat_is_gauge[UPSTATS] = {
 #define IS_UPGAUGE_COUNTER(id)
 #define IS_UPGAUGE_HISTOGRAM(id)
 #define IS_UPGAUGE_GAUGE(id)                  [UPSTAT_##id] = true,

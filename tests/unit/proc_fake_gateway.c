@@ -16,6 +16,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -203,6 +204,8 @@ loop(struct fake *f)
         accept_all(f);
         read_control(f);
         if (f->draining && f->child->h.role == ROLE_WORKER && now_ms() >= f->busy_until_ms) {
+            if (f->busy_until_ms)
+                stats_add(f->child->slot, STAT_requests_begun, 1);
             say(f, CONTROL_DRAINED, 0, NULL);
             f->ended = true;
         }
@@ -242,6 +245,19 @@ fake_main(struct child *child)
     say(&f, CONTROL_READY, 0, NULL);
     loop(&f);
     return 0;
+}
+
+/* In place of libc's: the user `mcpgate` exists when the test says so, as $FAKE_UID. */
+struct passwd *
+getpwnam(const char *name)
+{
+    static struct passwd user;
+    const char *uid = getenv("FAKE_UID");
+
+    if (!uid || strcmp(name, "mcpgate") != 0)
+        return NULL;
+    user.pw_uid = user.pw_gid = (uid_t)atoi(uid);
+    return &user;
 }
 
 int

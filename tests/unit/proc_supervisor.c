@@ -135,6 +135,27 @@ Test(supervisor, leaves_its_children_no_rights_and_no_stray_descriptors)
     gateway_down(&g);
 }
 
+Test(supervisor, gives_its_children_the_user_mcpgate_when_root_starts_it)
+{
+    char status[4096], wanted[32], path[100], reply[64];
+    uid_t uid = geteuid() == 0 ? 65534 : geteuid(); /* nobody else can change it */
+    struct stat st;
+
+    setenv("FAKE_UID", "65534", 1);
+    gateway_up(&g, NULL);
+    for (unsigned epoch = 1; epoch <= 2; epoch++) {
+        struct who who = gateway_wait_who(&g, 0, epoch);
+        read_file(status, sizeof status, "/proc/%d/status", who.pid);
+        snprintf(wanted, sizeof wanted, "Uid:\t%u\t%u\t%u\t%u\n", uid, uid, uid, uid);
+        cr_assert(strstr(status, wanted), "%s", status);
+        cr_assert(geteuid() || strstr(status, "Groups:\t \n"), "%s", status);
+        snprintf(path, sizeof path, "%s/run/home-0.sock", g.dir);
+        cr_assert(stat(path, &st) == 0 && st.st_uid == uid && (st.st_mode & 0777) == 0600);
+        gateway_command(&g, "crash", "0", "", reply, sizeof reply);
+    }
+    gateway_down(&g);
+}
+
 Test(supervisor, refuses_a_second_gateway_in_the_run_directory)
 {
     char pid[32], run[100];
@@ -706,7 +727,7 @@ Test(supervisor, reloads_by_a_new_generation_on_the_same_sockets)
     kill(g.pid, SIGHUP);
     gateway_wait_said(&g, 0, "reloaded: generation 2: listening on ");
     cr_assert(strstr(g.said, "(3 workers, admin "), "%s", g.said);
-    for (unsigned slot = 4; slot < 7; slot++) { /* 0 to 3 are the first generation's */
+    for (unsigned slot = 5; slot < 8; slot++) { /* 0 to 4 are the first generation's */
         who = gateway_wait_who(&g, slot, 1);
         cr_assert_eq(who.generation, 2u);
     }
@@ -736,7 +757,7 @@ Test(supervisor, keeps_the_configuration_when_the_new_one_is_bad)
     gateway_wait_said(&g, from, "; the configuration in use stays\n");
 
     write_config("1", "\"127.0.0.1:0\"");
-    gateway_write_file(&g, "fail-3", "memory"); /* the next generation's worker */
+    gateway_write_file(&g, "fail-4", "memory"); /* the next generation's worker */
     from = g.said_len;
     kill(g.pid, SIGHUP);
     gateway_wait_said(&g, from, "reload: memory");
@@ -760,6 +781,44 @@ Test(supervisor, closes_an_address_that_the_new_configuration_does_not_name)
         close(fd);
         wait_more("the old address to close", &waited);
     }
+    gateway_down(&g);
+}
+
+/* The sum over the workers, of whatever segment is in the run directory. */
+static uint64_t
+total_of(enum stat_id id)
+{
+    struct segment *segment;
+    char path[100];
+    uint64_t sum = 0;
+
+    snprintf(path, sizeof path, "%s/run/stats", g.dir);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    cr_assert(fd >= 0 && segment_map(fd, &segment) == 0);
+    for (uint32_t i = 0; i < segment_slots(segment); i++)
+        if (strcmp(segment_slot(segment, i)->head.role, "worker") == 0)
+            sum += stats_get(segment_slot(segment, i), id);
+    segment_unmap(&segment);
+    close(fd);
+    return sum;
+}
+
+Test(supervisor, carries_on_what_earlier_generations_counted_to_their_end)
+{
+    char reply[64], wanted[64];
+    int waited = 0;
+
+    up_with_config("1");
+    for (unsigned generation = 2; generation < 5; generation++) {
+        gateway_command(&g, "busy", "*", "700", reply, sizeof reply); /* it counts one more while it drains */
+        gateway_command(&g, "count", "*", "", reply, sizeof reply);
+        kill(g.pid, SIGHUP);
+        snprintf(wanted, sizeof wanted, "reloaded: generation %u:", generation);
+        gateway_wait_said(&g, 0, wanted);
+        cr_assert_geq(total_of(STAT_requests_begun), generation - 1);
+    }
+    while (total_of(STAT_requests_begun) != 6)
+        wait_more("what the old generations counted at their end", &waited);
     gateway_down(&g);
 }
 
