@@ -159,7 +159,7 @@ op_start(struct ring *ring, struct op *op, enum sim_op_kind kind, int fd, op_don
     op->fd = fd;
     op->kind = (uint8_t)kind;
     list_add_tail(&ring->ops, &sop->all);
-    list_add_tail(&ring->entries, &sop->start.node);
+    ring_sim_queue(ring, &sop->start);
     return sop;
 }
 
@@ -246,8 +246,21 @@ entry_new(struct ring *ring, enum sim_entry_kind kind)
 
     ASSERT(entry);
     entry->kind = kind;
-    list_add_tail(&ring->entries, &entry->node);
+    ring_sim_queue(ring, entry);
     return entry;
+}
+
+/* An operation that the ring is about to arm again is taken back; it overtakes nothing by that. */
+static void
+cancel_op(struct ring *ring, struct sim_op *sop)
+{
+    struct sim_entry *entry = entry_new(ring, SIM_ENTRY_CANCEL);
+
+    entry->serial = sop->serial;
+    if (sop->state == SIM_QUEUED && sop->last_ns) {
+        list_del(&entry->node);
+        list_add_head(&ring->entries, &entry->node);
+    }
 }
 
 void
@@ -255,11 +268,11 @@ ring_cancel(struct ring *ring, struct op *op)
 {
     if (!op_busy(op))
         return;
-    list_for_each (node, &ring->ops) {
+    list_for_each(node, &ring->ops) {
         struct sim_op *sop = container_of(node, struct sim_op, all);
 
         if (sop->op == op)
-            entry_new(ring, SIM_ENTRY_CANCEL)->serial = sop->serial;
+            cancel_op(ring, sop);
     }
 }
 

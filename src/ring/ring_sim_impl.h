@@ -87,6 +87,7 @@ enum sim_entry_kind { SIM_ENTRY_START, SIM_ENTRY_CANCEL, SIM_ENTRY_CLOSE };
 struct sim_entry { /* of the submission queue */
     struct list_node node;
     enum sim_entry_kind kind;
+    uint64_t round;        /* it was queued after this many submits */
     uint64_t serial;       /* cancel: which operation; it may have ended before the submit */
     struct sim_file *file; /* close */
 };
@@ -148,7 +149,7 @@ struct ring {
     struct list_node completions; /* in the order in which they are seen */
     unsigned completion_count;
     struct list_node ops, timed;
-    uint64_t serial;
+    uint64_t serial, rounds;
     struct sim_chunk *arena; /* one allocation each, freed when a ring_wait() returns */
     unsigned idle_waits;     /* in a row that did not sleep and found nothing */
 };
@@ -210,8 +211,8 @@ uint64_t sim_next_event_ns(const struct sim *sim);
 struct sim_file *sim_file_find(const struct sim *sim, int fd); /* NULL when it is not open */
 /* NULL when no descriptor is left. */
 struct sim_file *sim_file_new(struct sim *sim, enum sim_file_kind kind);
-/* What the kernel does when the last reference goes: the other end sees FIN, or a reset if bytes were unread or
- * one was asked for. */
+/* What the kernel does when the last reference goes: the other end sees FIN, or a reset if bytes were unread
+ * or one was asked for. */
 void sim_file_free(struct sim *sim, struct sim_file *file);
 void sim_file_shutdown(struct sim *sim, struct sim_file *file, int how);
 /* The next descriptor off a listener's backlog, -EAGAIN when none waits, or another negated errno. */
@@ -234,6 +235,7 @@ void sim_net_done(struct sim *sim);
 
 void ring_sim_group_open(struct ring *ring, unsigned id, unsigned count, unsigned size);
 void ring_sim_group_close(struct sim_group *g);
+void ring_sim_queue(struct ring *ring, struct sim_entry *entry);
 void ring_sim_submit(struct ring *ring);
 void ring_sim_wake(struct ring *ring, struct sim_file *file); /* tries its operations again */
 void ring_sim_signal(struct ring *ring, int fd, unsigned revents);

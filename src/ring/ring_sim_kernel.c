@@ -111,17 +111,26 @@ post(struct ring *ring, struct sim_op *sop, int result, struct buf *buf, bool mo
     return false;
 }
 
-/* A completion of a multishot, after which it may have ended by itself; then the ring arms it again. */
+static void
+rearm(struct ring *ring, struct sim_op *sop)
+{
+    sop->state = SIM_QUEUED;
+    ring_sim_queue(ring, &sop->start);
+}
+
+/* A completion of a multishot, after which it may have ended by itself; then the ring arms it again. Bulk is
+ * received one buffer at a time, so that its owner can stop it before the next. */
 static void
 post_more(struct ring *ring, struct sim_op *sop, int result, struct buf *buf)
 {
     bool goes_on = post(ring, sop, result, buf, true);
 
-    if (goes_on && !sim_hits(ring->sim, SIM_LOST_MULTISHOT))
-        return;
-    ring->stats.rearms++;
-    sop->state = SIM_QUEUED;
-    list_add_tail(&ring->entries, &sop->start.node);
+    if (!goes_on || sim_hits(ring->sim, SIM_LOST_MULTISHOT)) {
+        ring->stats.rearms++;
+        rearm(ring, sop);
+    } else if (sop->kind == SIM_OP_RECV && sop->group == RING_BULK) {
+        rearm(ring, sop);
+    }
 }
 
 static void
@@ -341,7 +350,7 @@ ring_sim_wake(struct ring *ring, struct sim_file *file)
 void
 ring_sim_signal(struct ring *ring, int fd, unsigned revents)
 {
-    list_for_each (node, &ring->ops) {
+    list_for_each(node, &ring->ops) {
         struct sim_op *sop = container_of(node, struct sim_op, all);
 
         if (sop->kind != SIM_OP_POLL || sop->fd != fd)
@@ -405,7 +414,7 @@ cancel_or_late(struct ring *ring, struct sim_op *sop)
 static void
 cancel_serial(struct ring *ring, uint64_t serial)
 {
-    list_for_each (node, &ring->ops) {
+    list_for_each(node, &ring->ops) {
         struct sim_op *sop = container_of(node, struct sim_op, all);
 
         if (sop->serial == serial) {
@@ -432,19 +441,29 @@ submit_entry(struct ring *ring, struct sim_entry *entry)
     free(entry);
 }
 
+void
+ring_sim_queue(struct ring *ring, struct sim_entry *entry)
+{
+    entry->round = ring->rounds;
+    list_add_tail(&ring->entries, &entry->node);
+}
+
 /* Only the entries that are there now: an operation that ends by itself is armed again by the next submit. */
 void
 ring_sim_submit(struct ring *ring)
 {
-    struct list_node *last = ring->entries.prev, *node;
+    struct list_node *node;
 
-    if (list_empty(&ring->entries))
-        return;
-    do {
+    ring->rounds++;
+    while ((node = list_first(&ring->entries))) {
+        struct sim_entry *entry = container_of(node, struct sim_entry, node);
+
+        if (entry->round == ring->rounds)
+            return;
         sim_step(ring->sim);
-        node = list_pop(&ring->entries);
-        submit_entry(ring, container_of(node, struct sim_entry, node));
-    } while (node != last && !list_empty(&ring->entries));
+        list_del(node);
+        submit_entry(ring, entry);
+    }
 }
 
 bool
@@ -485,7 +504,7 @@ ring_sim_timed_ns(const struct ring *ring, bool cancels_only)
 {
     uint64_t next_ns = UINT64_MAX;
 
-    list_for_each (node, &ring->timed) {
+    list_for_each(node, &ring->timed) {
         const struct sim_op *sop = container_of(node, struct sim_op, timed);
 
         if (sop->at_ns < next_ns && (sop->cancel_late || !cancels_only))
@@ -497,7 +516,7 @@ ring_sim_timed_ns(const struct ring *ring, bool cancels_only)
 void
 ring_sim_run_timed(struct ring *ring)
 {
-    list_for_each_safe (node, &ring->timed) {
+    list_for_each_safe(node, &ring->timed) {
         struct sim_op *sop = container_of(node, struct sim_op, timed);
 
         if (sop->at_ns > ring->sim->now_ns)

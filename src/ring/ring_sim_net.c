@@ -382,7 +382,7 @@ listener_add(struct sim *sim, struct sim_file *listener, struct sim_end *end)
 static struct sim_route *
 route_find(struct sim *sim, const char *address)
 {
-    list_for_each (node, &sim->routes) {
+    list_for_each(node, &sim->routes) {
         struct sim_route *route = container_of(node, struct sim_route, node);
 
         if (strcmp(route->address, address) == 0)

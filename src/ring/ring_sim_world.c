@@ -177,7 +177,7 @@ sim_fault_at(struct sim *sim, uint64_t step, enum sim_fault fault)
 static bool
 script_hits(struct sim *sim, enum sim_fault fault)
 {
-    list_for_each (node, &sim->scripts) {
+    list_for_each(node, &sim->scripts) {
         struct sim_script *script = container_of(node, struct sim_script, node);
 
         if (script->fault != fault || script->step > sim->steps)

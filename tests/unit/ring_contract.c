@@ -471,6 +471,27 @@ Test(ring, recv_takes_its_buffers_from_the_group_it_names)
     close_world();
 }
 
+Test(ring, bulk_can_be_stopped_after_each_buffer)
+{
+    static const char bytes[3 * 4096];
+    struct conn c;
+
+    open_world(16, 128);
+    open_conn(&c);
+    cr_assert_eq(far_send(c.far, bytes, sizeof bytes), sizeof bytes);
+    run_for_ms(20);
+    c.cancel_in_done = true;
+    ring_recv(ring, &c.recv, c.fd, RING_BULK, on_recv);
+    RUN_UNTIL(c.recv_ends);
+    cr_assert_eq(c.recv_events, 1);
+    cr_assert_leq(c.got_count, 4096);
+    c.cancel_in_done = false;
+    ring_recv(ring, &c.recv, c.fd, RING_BULK, on_recv);
+    RUN_UNTIL(c.got_count == sizeof bytes);
+    close_conn(&c);
+    close_world();
+}
+
 Test(ring, a_half_closed_peer_still_reads)
 {
     struct conn c;
