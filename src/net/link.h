@@ -136,8 +136,15 @@ int link_connect(struct link *link, const struct sockaddr *addr, socklen_t addr_
 /* The filter is set before the first byte moves. */
 void link_set_filter(struct link *link, struct filter *filter);
 
-/* Queues `bytes` (takes a reference of its own). */
+/* Queues `bytes`: takes a reference of its own, or copies what is small and fits behind the span before it. */
 void link_push(struct link *link, enum lane lane, struct span bytes);
+/* The same, and gives the caller's reference back. */
+static inline void
+link_push_own(struct link *link, enum lane lane, struct span bytes)
+{
+    link_push(link, lane, bytes);
+    span_unref(bytes);
+}
 /* For filters: behind and before the filter. */
 void link_enqueue(struct link *link, enum lane lane, struct span bytes);
 void link_deliver(struct link *link, struct span bytes);

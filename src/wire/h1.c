@@ -2,7 +2,7 @@
 #include "wire/h1.h"
 
 /* Bytes that may wait behind an unfinished reply before the connection is no longer read. */
-enum { STASH_MAX = SLAB_LARGEST, TRAILERS_MAX = 8 << 10, DISCARD_MAX = 64 << 10 };
+enum { STASH_MAX = SLAB_LARGEST, DISCARD_MAX = 64 << 10, CHUNK_MERGE_MAX = 1024 };
 
 BUF_STATIC_TEXT(crlf, "\r\n");
 BUF_STATIC_TEXT(continue_head, "HTTP/1.1 100 Continue\r\n\r\n");
@@ -263,41 +263,62 @@ end_trailers(struct h1 *h1)
     stash_clear(h1);
 }
 
+/* One step of decoding `rest`, which starts at `off` in the run. */
+static enum http1_body_event
+take_piece(struct h1 *h1, struct span rest, struct http1_piece *piece, bool *ret_trailers)
+{
+    struct h1_body *body = &h1->shared->body;
+    enum http1_body_event event = http1_body_next(&h1->rx, (const char *)span_data(rest), rest.len, piece);
+
+    if (event == BODY_DATA && piece->data.len) {
+        body->data[body->count++] = span_of(rest.buf, rest.off + piece->data.off, piece->data.len);
+        body->bytes += piece->data.len;
+    } else if (event == BODY_TRAILER) {
+        *ret_trailers = true;
+        if (!stash_add(h1, span_of(rest.buf, rest.off + piece->data.off, piece->data.len),
+                       HTTP1_TRAILERS_MAX))
+            return BODY_BAD;
+    }
+    return event;
+}
+
 /* Decodes what is here of the body and hands it on in one go; returns the bytes behind its end. */
 static struct span
 input_body(struct h1 *h1, struct span bytes)
 {
     struct h1_body *body = &h1->shared->body;
-    struct span rest = bytes, none = span_head(bytes, 0);
-    bool from_boundary = http1_body_at_boundary(&h1->rx), trailers = false;
+    struct span rest = bytes;
+    bool chunked = h1->rx.framing == FRAMING_CHUNKED, trailers = false;
+    /* The first and the last boundary between chunks in this run, as offsets; UINT32_MAX: none. */
+    uint32_t first = chunked && http1_body_at_boundary(&h1->rx) ? 0 : UINT32_MAX, last = first;
     enum http1_body_event event = BODY_DATA;
 
-    body->bytes = body->count = 0;
+    *body = (struct h1_body){.raw = span_head(bytes, 0)};
     while (event != BODY_MORE && event != BODY_END && body->count < H1_PIECES_MAX) {
         struct http1_piece piece = {0};
+        uint32_t end;
 
-        event = http1_body_next(&h1->rx, (const char *)span_data(rest), rest.len, &piece);
+        event = take_piece(h1, rest, &piece, &trailers);
         if (event == BODY_BAD) {
             bad(h1, h1->role == H1_SERVER ? CLOSE_BAD_REQUEST : CLOSE_BAD_REPLY);
-            return none;
-        }
-        if (event == BODY_DATA && piece.data.len) {
-            body->data[body->count++] = span_of(rest.buf, rest.off + piece.data.off, piece.data.len);
-            body->bytes += piece.data.len;
-        } else if (event == BODY_TRAILER) {
-            trailers = true;
-            if (!stash_add(h1, span_of(rest.buf, rest.off + piece.data.off, piece.data.len), TRAILERS_MAX)) {
-                bad(h1, h1->role == H1_SERVER ? CLOSE_HEAD_TOO_LARGE : CLOSE_BAD_REPLY);
-                return none;
-            }
+            return span_head(bytes, 0);
         }
         rest = span_skip(rest, piece.used);
+        end = bytes.len - rest.len + 2; /* behind the CRLF of the chunk that has just ended */
+        if (chunked && event == BODY_DATA && h1->rx.left == 0 && end <= bytes.len) {
+            last = end;
+            body->raw_end = body->count;
+            if (first == UINT32_MAX) {
+                first = end;
+                body->raw_first = body->count;
+            }
+        }
     }
-    body->raw = span_head(bytes, bytes.len - rest.len);
-    body->raw_whole =
-        h1->rx.framing != FRAMING_CHUNKED || (from_boundary && h1->rx.plain && !trailers &&
-                                              (event == BODY_END || http1_body_at_boundary(&h1->rx)));
-    body->raw_last = body->raw_whole && event == BODY_END && h1->rx.framing == FRAMING_CHUNKED;
+    if (chunked && h1->rx.plain && !trailers && first != UINT32_MAX) {
+        body->raw_last = event == BODY_END;
+        body->raw =
+            span_head(span_skip(bytes, first), (body->raw_last ? bytes.len - rest.len : last) - first);
+    }
     if (body->count && h1->user)
         h1->up->on_body(h1, body);
     if (event == BODY_END && h1->state == H1_BODY) {
@@ -314,8 +335,7 @@ input_tunnel(struct h1 *h1, struct span bytes)
 {
     struct h1_body *body = &h1->shared->body;
 
-    *body =
-        (struct h1_body){.raw = bytes, .raw_whole = true, .bytes = bytes.len, .count = 1, .data = {bytes}};
+    *body = (struct h1_body){.bytes = bytes.len, .count = 1, .data = {bytes}};
     h1->up->on_body(h1, body);
 }
 
@@ -519,21 +539,27 @@ h1_send_continue(struct h1 *h1)
     push(h1, span_all(&continue_head));
 }
 
-/* One chunk of all pieces: "<size>CRLF pieces CRLF". */
+/* One chunk of all pieces: "<size>CRLF pieces CRLF". A small one is put together in one buffer by
+ * link_push(). */
 static void
-push_chunk(struct h1 *h1, const struct span *pieces, uint32_t count, uint32_t bytes)
+push_chunk(struct h1 *h1, const struct span *pieces, uint32_t count)
 {
-    struct buf *size_line = slab_get(h1->shared->net->slab, 16);
     char text[16];
-    uint32_t n = http1_chunk_header(bytes, text);
+    uint32_t bytes = 0, n;
+    struct buf *b;
 
-    if (!size_line) {
+    for (uint32_t i = 0; i < count; i++)
+        bytes += pieces[i].len;
+    if (!bytes)
+        return;
+    n = http1_chunk_header(bytes, text);
+    b = slab_get(h1->shared->net->slab, bytes <= CHUNK_MERGE_MAX ? n + bytes + 2 : n);
+    if (!b) {
         h1_abort(h1, CLOSE_NO_MEMORY);
         return;
     }
-    memcpy(size_line->data, text, n);
-    push(h1, span_of(size_line, 0, n));
-    buf_unref(size_line);
+    memcpy(b->data, text, n);
+    link_push_own(&h1->link, LANE_NORMAL, span_of(b, 0, n));
     for (uint32_t i = 0; i < count; i++)
         push(h1, pieces[i]);
     push(h1, span_all(&crlf));
@@ -555,12 +581,14 @@ h1_send_body(struct h1 *h1, const struct h1_body *body)
 {
     if (h1->tx != FRAMING_CHUNKED) {
         push_plain(h1, body->data, body->count, body->bytes);
-    } else if (body->raw_whole && body->raw.len > body->bytes) { /* framed already */
+    } else if (!body->raw.len) {
+        push_chunk(h1, body->data, body->count);
+    } else {
+        push_chunk(h1, body->data, body->raw_first);
         push(h1, body->raw);
+        push_chunk(h1, body->data + body->raw_end, body->count - body->raw_end);
         if (body->raw_last)
             h1->tx = FRAMING_NONE;
-    } else {
-        push_chunk(h1, body->data, body->count, body->bytes);
     }
 }
 
@@ -570,7 +598,7 @@ h1_send_piece(struct h1 *h1, struct span piece)
     if (!piece.len)
         return;
     if (h1->tx == FRAMING_CHUNKED)
-        push_chunk(h1, &piece, 1, piece.len);
+        push_chunk(h1, &piece, 1);
     else
         push_plain(h1, &piece, 1, piece.len);
 }

@@ -21,13 +21,20 @@
 
 struct h1;
 
-/* A run of body bytes that arrived together. `data` are the pieces of content; `raw` is all of it as it came,
- * framing included. raw_whole: raw holds whole plain chunks only (or the body is not chunked), so that a
- * chunked receiver may be sent raw as it is. raw_last: and it holds the last chunk as well. Borrowed. */
+/* A run of body bytes that arrived together. `data` are the pieces of content. Of a chunked body, `raw` is
+ * the part of the run that holds whole plain chunks, framing included, so that a chunked receiver may be sent
+ * it as it is; it stands for the pieces [raw_first, raw_end). raw_last: and it holds the last chunk as well.
+ * Borrowed.
+ *
+ *      run     ...DATA CRLF | 1a CRLF DATA CRLF | 1a CRLF DATA CRLF | 1a CRLF DAT...
+ *      data      [0]              [1]                  [2]                [3]
+ *      raw                  |<------------------------------------->|        raw_first 1, raw_end 3
+ */
 enum { H1_PIECES_MAX = 64 };
 struct h1_body {
-    struct span raw;
-    bool raw_whole, raw_last;
+    struct span raw; /* len 0: none */
+    uint32_t raw_first, raw_end;
+    bool raw_last;
     uint32_t bytes; /* of content: the sum of data[].len */
     uint32_t count;
     struct span data[H1_PIECES_MAX];
