@@ -286,7 +286,7 @@ Test(http1, reports_control_bytes_bare_line_ends_and_folds_before_the_end_of_a_s
         uint32_t at;
 
         cr_assert_eq(reason_with(bytes, (size_t)n, &with, false, &at), CLOSE_BAD_REQUEST, "fault %zu", i);
-        cr_assert_eq(at, n, "fault %zu: reported after %u of %d bytes", i, at, n);
+        cr_assert_eq(at, (uint32_t)n, "fault %zu: reported after %u of %d bytes", i, at, n);
     }
 }
 
