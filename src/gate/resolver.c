@@ -135,6 +135,9 @@ on_answers(struct op *op, int result, struct buf *buf, bool more)
 
     (void)buf, (void)result;
     if (!more) { /* cancelled; a fresh channel may be here already */
+        if (ups->old_resolve_fd >= 0)
+            close(ups->old_resolve_fd);
+        ups->old_resolve_fd = -1;
         if (ups->resolve_fd >= 0)
             ring_poll(w->ring, op, ups->resolve_fd, POLLIN, on_answers);
         return;
@@ -152,8 +155,10 @@ upstreams_set_resolver(struct worker *w, int fd)
 {
     struct upstreams *ups = &w->upstreams;
 
-    if (ups->resolve_fd >= 0) {
+    if (ups->resolve_fd >= 0 && ups->old_resolve_fd < 0 && op_busy(&ups->resolve_op)) {
+        ups->old_resolve_fd = ups->resolve_fd; /* closed when its poll has come back */
         ring_cancel(w->ring, &ups->resolve_op);
+    } else if (ups->resolve_fd >= 0) {
         close(ups->resolve_fd);
     }
     ups->resolve_fd = fd;

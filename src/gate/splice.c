@@ -19,8 +19,6 @@ BUF_STATIC_TEXT(event_head_text, "event: message\ndata: ");
 BUF_STATIC_TEXT(event_line_text, "\ndata: ");
 BUF_STATIC_TEXT(event_end_text, "\n\n");
 
-enum { BULK_BYTES = 64 << 10 };
-
 /* --- the request --- */
 
 /* What is worth knowing of a body that is here whole: the id for errors, the method and revision. */
@@ -60,8 +58,6 @@ splice_body(struct exchange *ex, const struct h1_body *body)
     if (first && ex->is_mcp)
         scan_body(ex, body);
     h1_send_body(ex->server, body);
-    if (ex->body_bytes > BULK_BYTES)
-        link_set_bulk(&ex->client->link, true);
     if (link_congested(&ex->server->link) && !ex->client_paused) {
         ex->client_paused = true;
         h1_pause(ex->client);
@@ -463,8 +459,6 @@ on_reply_body(struct h1 *server, const struct h1_body *body)
         return;
     }
     h1_send_body(client, body);
-    if (ex->reply_bytes > BULK_BYTES && !ex->is_stream)
-        link_set_bulk(&server->link, true);
     if (link_congested(&client->link) && !ex->server_paused) {
         ex->server_paused = true;
         h1_pause(server);

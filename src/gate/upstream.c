@@ -39,7 +39,7 @@ upstreams_init(struct worker *w)
     struct upstreams *ups = &w->upstreams;
 
     ups->count = c->upstreams.count;
-    ups->resolve_fd = -1;
+    ups->resolve_fd = ups->old_resolve_fd = -1;
     ups->items = calloc(ups->count ? ups->count : 1, sizeof *ups->items);
     if (!ups->items)
         return -ENOMEM;
@@ -418,7 +418,6 @@ upstream_give(struct exchange *ex, bool reusable, bool failed)
     if (failed)
         note_failure(ep);
     if (reusable && h1->state == H1_IDLE && !w->draining && ep->idle_count < w->config->upstream_idle_max) {
-        link_set_bulk(&h1->link, false);
         if (h1->held)
             h1_resume(h1);
         put_idle(h1);

@@ -64,8 +64,8 @@ struct upstream {
 struct upstreams {
     struct upstream *items; /* in the configuration's order */
     unsigned count;
-    struct op resolve_op; /* the channel to the resolve process */
-    int resolve_fd;
+    struct op resolve_op;           /* the channel to the resolve process */
+    int resolve_fd, old_resolve_fd; /* -1: none */
 };
 
 int upstreams_init(struct worker *w); /* 0 or a negated errno */

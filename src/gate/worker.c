@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 /* The longest sleep: the watchdog wants a sign of life (stats_turn). */
-enum { TURN_MAX_MS = 500, CLOSE_TURNS_MAX = 100, LAST_WORDS_MS = 250 };
+enum { TURN_MAX_MS = 500, CLOSE_TURNS_MAX = 100, SPIN_AUTO_US = 100, SPIN_ON_US = 1000000, LAST_WORDS_MS = 250 };
 
 struct text
 worker_date(struct worker *w)
@@ -125,6 +125,15 @@ on_drain_over(struct ring *ring, struct timer *timer)
     timer_set(ring, timer, LAST_WORDS_MS, on_last_words_over);
 }
 
+/* Siblings may still ask for what is at home here until the end. */
+static void
+close_listeners(struct worker *w, bool home)
+{
+    for (uint32_t i = 0; i < w->listener_count; i++)
+        if ((w->listeners[i].via == VIA_HOME) == home)
+            ring_cancel(w->ring, &w->listeners[i].op);
+}
+
 void
 worker_drain(struct worker *w, uint32_t ms)
 {
@@ -133,8 +142,7 @@ worker_drain(struct worker *w, uint32_t ms)
     w->draining = true;
     if (first) {
         stats_slot_set_state(w->stats, SLOT_DRAINING);
-        for (uint32_t i = 0; i < w->listener_count; i++)
-            ring_cancel(w->ring, &w->listeners[i].op);
+        close_listeners(w, false);
         upstreams_close_idle(w);
         list_for_each_safe(node, &w->clients) {
             struct h1 *h1 = container_of(node, struct h1, node);
@@ -156,7 +164,7 @@ static bool
 is_drained(const struct worker *w)
 {
     for (uint32_t i = 0; i < w->listener_count; i++)
-        if (op_busy(&w->listeners[i].op))
+        if (w->listeners[i].via != VIA_HOME && op_busy(&w->listeners[i].op))
             return false;
     return w->draining && w->exchange_count == 0 && w->client_count == 0;
 }
@@ -266,11 +274,27 @@ sessions_done(struct worker *w)
     free(w->tombstones);
 }
 
+/* How long the ring is polled before the worker sleeps. `auto` does it for a moment, and only where a core is
+ * left for the others. */
+static uint32_t
+spin_us(const struct config *c)
+{
+    switch ((enum cfg_spin)c->spin) {
+    case SPIN_ON:
+        return SPIN_ON_US;
+    case SPIN_AUTO:
+        /* --workers auto (0) leaves no core */
+        return c->workers && (uint64_t)sysconf(_SC_NPROCESSORS_ONLN) > c->workers + 1 ? SPIN_AUTO_US : 0;
+    default:
+        return 0;
+    }
+}
+
 int
 worker_open(struct worker *w, struct child *child, bool is_admin, char *why, size_t why_size)
 {
     const struct config *c = child->config;
-    struct ring_config rc = {.spin = c->spin == SPIN_ON};
+    struct ring_config rc = {.spin_us = spin_us(c)};
     int err;
 
     *w = (struct worker){.child = child,
@@ -319,6 +343,7 @@ worker_turn(struct worker *w, unsigned max_ms)
     stats_turn(w->stats, ring_now(w->ring));
     if (is_drained(w) && !w->ended) {
         w->ended = true;
+        close_listeners(w, true);
         upstreams_close_idle(w);
         return false;
     }
@@ -330,18 +355,28 @@ worker_turn(struct worker *w, unsigned max_ms)
     return true;
 }
 
+static bool
+is_busy(const struct worker *w)
+{
+    bool busy =
+        w->conn_pool.used || w->client_pool.used || op_busy(&w->control) || op_busy(&w->upstreams.resolve_op);
+
+    for (uint32_t i = 0; i < w->listener_count; i++)
+        busy |= op_busy(&w->listeners[i].op);
+    return busy;
+}
+
 void
 worker_close(struct worker *w)
 {
     unsigned turns = 0;
 
     /* What is still in flight comes home within a few turns: the upstreams' connections and our own polls. */
-    timer_stop(&w->drain_timer);
     if (w->child->control_fd >= 0)
         ring_cancel(w->ring, &w->control);
     upstreams_set_resolver(w, -1);
-    while ((w->conn_pool.used || op_busy(&w->control) || op_busy(&w->upstreams.resolve_op)) &&
-           turns++ < CLOSE_TURNS_MAX)
+    timer_stop(&w->drain_timer);
+    while (is_busy(w) && turns++ < CLOSE_TURNS_MAX)
         worker_turn(w, 1);
     upstreams_done(w);
     sessions_done(w);

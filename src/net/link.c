@@ -4,7 +4,14 @@
 #include <errno.h>
 #include <poll.h>
 
-enum { CHUNK_SPANS = 14, SEND_SPANS_MAX = 64, SPILL_BYTES = 16 << 10, MERGE_BYTES = 1024 };
+enum {
+    CHUNK_SPANS = 14,
+    SEND_SPANS_MAX = 64,
+    SPILL_BYTES = 16 << 10,
+    MERGE_BYTES = 1024,
+    SMALL_BYTES = 2048,
+    GROUP_RUN = 4
+};
 
 /* A lane is a list of these. */
 struct chunk {
@@ -659,12 +666,26 @@ received_end(struct link *link, int result)
     }
 }
 
+/* Large pieces in a row: larger buffers, fewer of them. The receive starts anew with the other group when its
+ * cancel has come back. */
+static void
+choose_group(struct link *link, uint32_t bytes, uint32_t buffer_bytes)
+{
+    bool other = link->bulk ? bytes <= SMALL_BYTES : bytes == buffer_bytes;
+
+    link->run = other ? (uint8_t)(link->run + 1) : 0;
+    if (link->run < GROUP_RUN)
+        return;
+    link_set_bulk(link, !link->bulk);
+}
+
 static void
 on_received(struct op *op, int result, struct buf *buf, bool more)
 {
     struct link *link = container_of(op, struct link, rx);
 
     if (result > 0) {
+        choose_group(link, (uint32_t)result, buf->size);
         link->received_bytes += (uint64_t)result;
         link->net->stats.received_bytes[link->side] += (uint64_t)result;
         if (link->state == LINK_OPEN) {
@@ -705,6 +726,7 @@ link_resume(struct link *link)
 void
 link_set_bulk(struct link *link, bool bulk)
 {
+    link->run = 0;
     if (link->bulk == bulk)
         return;
     link->bulk = bulk;

@@ -18,6 +18,9 @@
  * only then may the owner free the memory. Between link_abort() and on_closed() every call is harmless and
  * does nothing.
  *
+ * Receiving. A link that fills the ring's small buffers several times in a row is received in bulk from then
+ * on, and goes back to the small ones when it no longer does.
+ *
  * A link is embedded in its wire (container_of); the worker owns both.
  */
 #ifndef NET_LINK_H
@@ -122,6 +125,7 @@ struct link {
     uint8_t state;  /* enum link_state */
     uint8_t reason; /* enum close_reason */
     uint8_t side;   /* enum link_side */
+    uint8_t run;    /* receives in a row that speak for the other buffer group */
     bool paused : 1, bulk : 1, ended : 1, congested : 1, reset : 1, stalled : 1;
 };
 
@@ -136,7 +140,8 @@ int link_connect(struct link *link, const struct sockaddr *addr, socklen_t addr_
 /* The filter is set before the first byte moves. */
 void link_set_filter(struct link *link, struct filter *filter);
 
-/* Queues `bytes`: takes a reference of its own, or copies what is small and fits behind the span before it. */
+/* Queues `bytes`: takes a reference of its own, or copies what is small and fits behind the span before it.
+ */
 void link_push(struct link *link, enum lane lane, struct span bytes);
 /* The same, and gives the caller's reference back. */
 static inline void
@@ -155,10 +160,10 @@ bool link_blocked(const struct link *link);    /* the kernel's send buffer is fu
  * tells when to resume it. */
 bool link_congested(struct link *link);
 
-/* The receiving side: flow control, and the buffer group for large bodies. A few bytes may still arrive after
- * link_pause(). */
+/* Flow control of what is received. A few bytes may still arrive after link_pause(). */
 void link_pause(struct link *link);
 void link_resume(struct link *link);
+/* The buffer group, for who knows better than the link does by itself. */
 void link_set_bulk(struct link *link, bool bulk);
 
 void link_finish(struct link *link, enum close_reason reason);

@@ -55,16 +55,16 @@ op_busy(const struct op *op)
 
 enum ring_group {
     RING_SMALL, /* 2 KiB: heads, events, JSON-RPC */
-    RING_BULK,  /* 64 KiB, one at a time: bodies that proved to be large */
+    RING_BULK,  /* 32 KiB, one at a time: streams that proved to be large */
     RING_GROUPS
 };
 
 struct ring_config {
     unsigned sq_entries;                /* 0: 4096 */
     unsigned cq_entries;                /* 0: 16384 */
-    unsigned buf_count[RING_GROUPS];    /* powers of two; 0: 1024 and 32 */
-    unsigned buf_size[RING_GROUPS];     /* bytes; 0: 2048 and 65536 */
-    bool spin;                          /* poll instead of sleeping */
+    unsigned buf_count[RING_GROUPS];    /* powers of two; 0: 1024 and 64 */
+    unsigned buf_size[RING_GROUPS];     /* bytes; 0: 2048 and 32768 */
+    uint32_t spin_us; /* how long ring_wait() polls before it sleeps */
 };
 
 /* What the ring counts for the metrics. */

@@ -79,7 +79,7 @@ struct ring {
     struct arena_chunk *arena; /* newest first; the last one is the permanent chunk */
     size_t arena_used;
     unsigned disabled; /* bits of enum feature */
-    bool spin;
+    uint32_t spin_us;
     int receive_buffer, send_buffer;
     struct ring_stats stats;
 };
@@ -203,7 +203,9 @@ group_open(struct ring *ring, unsigned id, unsigned count, unsigned size)
     g->parked_end = &g->parked;
     g->kernel_bytes = count * sizeof(struct io_uring_buf);
     g->kernel = mmap(NULL, g->kernel_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    g->memory = mmap(NULL, (size_t)count * size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    /* The small buffers are all in use within the first requests: no page fault then. */
+    g->memory = mmap(NULL, (size_t)count * size, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | (id == RING_SMALL ? MAP_POPULATE : 0), -1, 0);
     g->bufs = calloc(count, sizeof *g->bufs);
     if ((void *)g->kernel == MAP_FAILED || (void *)g->memory == MAP_FAILED || !g->bufs)
         return -ENOMEM;
@@ -295,14 +297,14 @@ describe(int err, char *why, size_t why_size)
 int
 ring_new(const struct ring_config *config, struct ring **ret_ring, char *why, size_t why_size)
 {
-    static const unsigned counts[RING_GROUPS] = {1024, 32}, sizes[RING_GROUPS] = {2048, 65536};
+    static const unsigned counts[RING_GROUPS] = {1024, 64}, sizes[RING_GROUPS] = {2048, 32768};
     struct ring *ring = calloc(1, sizeof *ring);
     int err;
 
     if (!ring)
         return -ENOMEM;
     ring->disabled = disabled_features();
-    ring->spin = config->spin;
+    ring->spin_us = config->spin_us;
     ring->deferred_end = &ring->deferred;
     err = queue_init(ring, config);
     if (err < 0) {
@@ -691,6 +693,21 @@ submit_and_sleep(struct ring *ring, uint64_t sleep_ms)
     ASSERT(err >= 0 || err == -ETIME || err == -EINTR || err == -EAGAIN || err == -EBUSY);
 }
 
+/* Polls for spin_us at most; true when a completion came, or the time to sleep is over. */
+static bool
+spin(struct ring *ring, uint64_t sleep_ms)
+{
+    uint64_t sleep_us = sleep_ms * 1000, spin_us = ring->spin_us < sleep_us ? ring->spin_us : sleep_us;
+    uint64_t end_ns = ring->submitted_ns + spin_us * 1000;
+
+    if (!spin_us)
+        return false;
+    do
+        submit_and_sleep(ring, 0);
+    while (!io_uring_cq_ready(&ring->io) && clock_ns() < end_ns);
+    return io_uring_cq_ready(&ring->io) || spin_us == sleep_us;
+}
+
 void
 ring_wait(struct ring *ring, unsigned max_ms)
 {
@@ -706,15 +723,8 @@ ring_wait(struct ring *ring, unsigned max_ms)
     else if (next_ms - now_ms < sleep_ms)
         sleep_ms = next_ms - now_ms;
     ring->stats.waits++;
-    if (!ring->spin || !sleep_ms) {
+    if (!sleep_ms || !spin(ring, sleep_ms))
         submit_and_sleep(ring, sleep_ms);
-    } else {
-        uint64_t end_ns = clock_ns() + sleep_ms * 1000000;
-
-        do
-            submit_and_sleep(ring, 0);
-        while (!io_uring_cq_ready(&ring->io) && clock_ns() < end_ns);
-    }
     if (!io_uring_sq_ready(&ring->io)) /* what the kernel would not take yet still points into it */
         arena_reset(ring);
 }
