@@ -417,6 +417,7 @@ promise('SIGTERM: not ready, nothing new, what is open is finished, then exit 0'
   assert.equal((await fetch(`${gateway.admin}/readyz`)).status, 200);
   const client = await world.connect(gateway);
   const idle = await world.connect(gateway);
+  assert.equal((await idle.ask(get('/nothing'))).status, 404); // it has had a request, so it is kept alive for no other
   await client.send(post('/mcp/up', ping));
   await until('the call is at the upstream', () => answer);
   gateway.process.kill('SIGTERM');

@@ -183,6 +183,7 @@ promise('the live view shows its four views, sorts, scrolls and fits any size', 
   await screen.shows(/^ mcpstat(?![^]*generation)/);
   await screen.tmux('resize-window', '-x', '5', '-y', '2');
   await screen.tmux('resize-window', '-x', '120', '-y', '30');
+  await screen.shows(/^.{80,}$/m); // drawn anew: a key before that may go with the resize
   await screen.press('h');
   await screen.shows(/sort by the next/);
   await screen.press('x');
