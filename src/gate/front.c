@@ -184,7 +184,10 @@ on_bad(struct h1 *h1, enum close_reason reason)
     set_idle(client_of(h1), false);
     h1->keep_alive = false;
     if (reason == CLOSE_CLIENT_GONE) {
-        h1_abort(h1, reason);
+        if (h1->head_sent && !h1->tx_done)
+            h1_abort(h1, reason);
+        else
+            h1_close(h1, reason); /* the reply to an earlier request may still be on its way */
         client_gone(h1, reason);
     } else if (ex && !ex->reply_begun) {
         exchange_fail(ex, reason);

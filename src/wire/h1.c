@@ -10,6 +10,7 @@ BUF_STATIC_TEXT(last_chunk, "0\r\n\r\n");
 BUF_STATIC_TEXT(last_chunk_open, "0\r\n");
 
 static void h1_input(struct h1 *h1, struct span bytes);
+static void input_ended(struct h1 *h1);
 
 static void
 h1_set_state(struct h1 *h1, enum h1_state state)
@@ -115,6 +116,8 @@ read_on(struct h1 *h1)
         h1->stash_len = h1->stash_scanned = 0;
         h1_input(h1, bytes);
         buf_unref(stash);
+        if (h1->peer_ended && h1->link.state == LINK_OPEN)
+            input_ended(h1);
     }
     if (h1->state != H1_WAIT && !h1->held)
         link_resume(&h1->link);
@@ -394,17 +397,15 @@ on_bytes(struct link *link, struct span bytes)
 
 /* --- link events --- */
 
+/* All that the peer will ever send has been looked at. */
 static void
-on_end(struct link *link)
+input_ended(struct h1 *h1)
 {
-    struct h1 *h1 = h1_of(link);
-
-    h1->peer_ended = true;
     switch ((enum h1_state)h1->state) {
     case H1_IDLE:
         if (h1->role == H1_CLIENT && h1->head_sent)
             bad(h1, CLOSE_UPSTREAM_GONE);
-        else
+        else if (!h1->stash) /* else read_on() comes back to it */
             h1_close(h1, CLOSE_DONE);
         break;
     case H1_HEAD:
@@ -423,6 +424,15 @@ on_end(struct link *link)
     default:
         break;
     }
+}
+
+static void
+on_end(struct link *link)
+{
+    struct h1 *h1 = h1_of(link);
+
+    h1->peer_ended = true;
+    input_ended(h1);
 }
 
 static void

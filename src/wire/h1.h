@@ -148,11 +148,12 @@ void h1_close(struct h1 *h1, enum close_reason reason);
 /* Ends it at once. A reply that the peer would take for whole (close-delimited) ends with a reset. */
 void h1_abort(struct h1 *h1, enum close_reason reason);
 
-/* A reply may still be sent with a keep-alive connection. */
+/* A reply may still be sent with a keep-alive connection: the client stays, or has pipelined more before it
+ * half-closed. */
 static inline bool
 h1_will_keep_alive(const struct h1 *h1)
 {
-    return h1->keep_alive && !h1->peer_ended;
+    return h1->keep_alive && (!h1->peer_ended || h1->stash);
 }
 
 #endif
