@@ -91,6 +91,8 @@ server_next(struct h1 *h1)
         return;
     }
     h1->head_sent = h1->tx_done = h1->rx_done = false;
+    h1->held = false; /* a pause, or large buffers, were for the body that is through */
+    link_set_bulk(&h1->link, false);
     h1_set_state(h1, H1_IDLE);
     h1->up->on_idle(h1, true);
 }
@@ -385,7 +387,7 @@ h1_input(struct h1 *h1, struct span bytes)
         }
     }
     h1->in_input = false;
-    if (h1->stash && h1->state == H1_IDLE && h1->role == H1_SERVER)
+    if ((h1->stash || h1->link.paused) && h1->state == H1_IDLE && h1->role == H1_SERVER)
         read_on(h1);
 }
 
