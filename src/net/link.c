@@ -796,6 +796,8 @@ link_move_queue(struct link *from, struct link *to)
         list_del(&from->node);
     from->out = NULL;
     to->out = out;
+    to->congested = from->congested; /* whoever was told to wait hears from `to` */
+    from->congested = false;
     if (out->flight.head) { /* nothing of it was sent: back to the front */
         first = &out->lanes[LANE_NORMAL];
         out->flight.tail->next = first->head;
