@@ -580,7 +580,8 @@ on_server_peer_end(struct h1 *server)
 static void
 on_server_closed(struct h1 *server, enum close_reason reason)
 {
-    (void)reason;
+    if (server->user) /* aborted for lack of memory, which breaks no connection */
+        server_failed(server->user, reason);
     upstream_closed(server);
 }
 
