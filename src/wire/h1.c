@@ -128,7 +128,9 @@ read_on(struct h1 *h1)
 static void
 client_done(struct h1 *h1)
 {
-    bool reusable = h1->keep_alive && h1->tx_done && !h1->peer_ended && h1->link.state == LINK_OPEN;
+    /* A server that has answered without taking the whole request may never take it. */
+    bool reusable = h1->keep_alive && h1->tx_done && !h1->peer_ended && h1->link.state == LINK_OPEN &&
+                    !link_blocked(&h1->link);
 
     h1->head_sent = h1->tx_done = h1->rx_done = false;
     h1_set_state(h1, reusable ? H1_IDLE : H1_ENDED);
