@@ -711,7 +711,8 @@ void
 link_pause(struct link *link)
 {
     link->paused = true;
-    ring_cancel(link->net->ring, &link->rx);
+    if (!link->ended) /* else it only watches for a reset */
+        ring_cancel(link->net->ring, &link->rx);
 }
 
 void
@@ -730,7 +731,7 @@ link_set_bulk(struct link *link, bool bulk)
     if (link->bulk == bulk)
         return;
     link->bulk = bulk;
-    if (!link->paused)
+    if (!link->paused && !link->ended)
         ring_cancel(link->net->ring, &link->rx);
 }
 
