@@ -784,37 +784,56 @@ link_abort(struct link *link, enum close_reason reason, bool reset)
     check_closed(link);
 }
 
+static void
+lane_append(struct lane_queue *to, struct lane_queue *from)
+{
+    if (!from->head)
+        return;
+    if (to->tail)
+        to->tail->next = from->head;
+    else
+        to->head = from->head;
+    to->tail = from->tail;
+    *from = (struct lane_queue){0};
+}
+
+/* Nothing of the flight was sent: it goes back to the front of the lanes. */
+static void
+unsend(struct outbound *out)
+{
+    struct lane_queue *lane = &out->lanes[LANE_NORMAL];
+
+    lane_append(&out->flight, lane);
+    *lane = out->flight;
+    out->flight = (struct lane_queue){0};
+    out->queued_bytes += out->flight_bytes;
+    out->flight_bytes = 0;
+}
+
 void
 link_move_queue(struct link *from, struct link *to)
 {
     struct outbound *out = from->out;
-    struct lane_queue *first;
+    bool ok = true;
 
-    ASSERT(!to->out && !op_busy(&from->tx));
+    ASSERT(!op_busy(&from->tx));
     if (!out)
         return;
+    unsend(out);
+    for (unsigned i = 0; i < LANES && ok; i++) {
+        if (to->state != LINK_OPEN || link_blocked(to))
+            ok = spill(to->net, &out->lanes[i]);
+        lane_append(&link_outbound(to)->lanes[i], &out->lanes[i]);
+    }
+    to->out->queued_bytes += out->queued_bytes;
+    out->queued_bytes = 0;
+    to->congested |= from->congested; /* whoever was told to wait hears from `to` */
+    from->congested = false;
     if (from->state != LINK_CLOSED)
         list_del(&from->node);
-    from->out = NULL;
-    to->out = out;
-    to->congested = from->congested; /* whoever was told to wait hears from `to` */
-    from->congested = false;
-    if (out->flight.head) { /* nothing of it was sent: back to the front */
-        first = &out->lanes[LANE_NORMAL];
-        out->flight.tail->next = first->head;
-        first->head = out->flight.head;
-        if (!first->tail)
-            first->tail = out->flight.tail;
-        out->flight = (struct lane_queue){0};
-        out->queued_bytes += out->flight_bytes;
-        out->flight_bytes = 0;
-    }
-    out->blocked = false;
-    for (unsigned i = 0; i < LANES && to->state != LINK_OPEN; i++)
-        if (!spill(to->net, &out->lanes[i])) {
-            link_abort(to, CLOSE_NO_MEMORY, false);
-            return;
-        }
-    if (to->state == LINK_OPEN)
+    outbound_free(from);
+    if (!ok)
+        link_abort(to, CLOSE_NO_MEMORY, false);
+    else if (to->state == LINK_OPEN)
         mark_dirty(to);
 }

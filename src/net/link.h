@@ -170,8 +170,8 @@ void link_finish(struct link *link, enum close_reason reason);
 /* `reset`: the peer shall see a reset instead of an orderly end (a truncated close-delimited reply). */
 void link_abort(struct link *link, enum close_reason reason, bool reset);
 
-/* Hands what is queued on `from`, of which nothing was sent, to `to`, which has nothing queued. `from` may be
- * broken (from within on_broken). */
+/* Hands what is queued on `from`, of which nothing was sent, to `to`, behind what is queued there. `from` may be
+ * broken (from within on_broken). Without memory for a copy `to` is aborted. */
 void link_move_queue(struct link *from, struct link *to);
 
 #endif
