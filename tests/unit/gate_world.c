@@ -253,11 +253,11 @@ take(struct sim_peer *peer, size_t count)
 }
 
 static struct message *
-try_message(struct sim_peer *peer, bool is_reply, enum http_method method)
+parse_message(const char *at, size_t len, bool ended, bool is_reply, enum http_method method,
+              size_t *ret_used)
 {
     static struct http1_head head;
-    size_t len, used_body;
-    const char *at = sim_peer_peek(peer, &len);
+    size_t used_body;
     uint32_t used;
     enum close_reason why = CLOSE_NONE;
     enum parse_result r = is_reply
@@ -265,7 +265,7 @@ try_message(struct sim_peer *peer, bool is_reply, enum http_method method)
                               : http1_parse_request(at, (uint32_t)len, 0, &limits, &head, &used, &why);
 
     cr_assert_neq(r, PARSE_BAD, "a malformed head: %.300s", at);
-    if (r == PARSE_MORE || !decode_body(&head, at + used, len - used, sim_peer_ended(peer), &used_body))
+    if (r == PARSE_MORE || !decode_body(&head, at + used, len - used, ended, &used_body))
         return NULL;
     cr_assert_lt(used, sizeof message.head);
     memcpy(message.head, at, used);
@@ -273,8 +273,32 @@ try_message(struct sim_peer *peer, bool is_reply, enum http_method method)
     message.status = head.status;
     message.is_chunked = head.framing == FRAMING_CHUNKED;
     message.is_length = head.framing == FRAMING_LENGTH;
-    take(peer, used + used_body);
+    *ret_used = used + used_body;
     return &message;
+}
+
+struct message *
+parse_request(const char *at, size_t len, size_t *ret_used)
+{
+    return parse_message(at, len, false, false, METHOD_POST, ret_used);
+}
+
+struct message *
+parse_reply(const char *at, size_t len, bool ended, size_t *ret_used)
+{
+    return parse_message(at, len, ended, true, METHOD_POST, ret_used);
+}
+
+static struct message *
+try_message(struct sim_peer *peer, bool is_reply, enum http_method method)
+{
+    size_t len, used;
+    const char *at = sim_peer_peek(peer, &len);
+    struct message *m = parse_message(at, len, sim_peer_ended(peer), is_reply, method, &used);
+
+    if (m)
+        take(peer, used);
+    return m;
 }
 
 struct message *

@@ -72,6 +72,11 @@ struct message *reply_to_head_of(struct sim_peer *client); /* without a body, wh
 struct message *try_request(struct sim_peer *server);
 struct message *try_reply(struct sim_peer *client);
 
+/* The same on bytes that the test has read itself: NULL, or the message and how many bytes it took. `ended`: no
+ * more will come. A malformed one aborts the test. */
+struct message *parse_request(const char *at, size_t len, size_t *ret_used);
+struct message *parse_reply(const char *at, size_t len, bool ended, size_t *ret_used);
+
 /* The value of a field, NUL-terminated, or NULL; valid until the next call. */
 const char *field(const struct message *m, const char *name);
 

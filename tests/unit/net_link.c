@@ -616,6 +616,26 @@ Test(link, tells_the_peers_end_after_a_resume)
     world_close();
 }
 
+Test(link, may_be_paused_and_moved_to_large_buffers_after_the_peers_end)
+{
+    relay_open(1);
+    sim_peer_half_close(near_peer);
+    sim_settle(sim);
+    link_pause(&near.link);
+    sim_settle(sim);
+    link_set_bulk(&near.link, true);
+    sim_settle(sim);
+    link_resume(&near.link);
+    link_set_bulk(&near.link, false);
+    sim_settle(sim);
+    cr_assert_eq(near.broken, 0);
+    cr_assert_eq(near.ends, 1);
+    sim_peer_puts(far_peer, "still open");
+    sim_settle(sim);
+    assert_reads(near_peer, "still open", 10);
+    world_close();
+}
+
 Test(link, moves_to_the_group_of_large_buffers_and_back)
 {
     static char text[20000];
@@ -803,6 +823,55 @@ Test(link, moves_its_queue_to_an_open_link_at_once)
     link_move_queue(&far.link, &third.link);
     sim_settle(sim);
     assert_reads(third_peer, "from one", 8);
+    link_abort(&third.link, CLOSE_DONE, false);
+    sim_settle(sim);
+    cr_assert_eq(third.closed, 1);
+    world_close();
+}
+
+Test(link, moves_its_queue_behind_what_is_queued_already)
+{
+    struct side third = {.other = &near, .opened = true};
+    struct sim_peer *third_peer;
+    static struct buf word = {.data = (uint8_t *)(uintptr_t) "before ", .size = 7, .kind = BUF_STATIC};
+
+    connect_world_open(1);
+    third_peer = side_open(&third);
+    sim_peer_set_window(third_peer, 1);
+    link_push(&third.link, LANE_NORMAL, span_all(&word));
+    sim_settle(sim);
+    cr_assert(link_blocked(&third.link));
+    sim_peer_puts(near_peer, "behind");
+    sim_settle(sim);
+    link_move_queue(&far.link, &third.link);
+    cr_assert_null(far.link.out);
+    cr_assert_eq(link_queued(&third.link), 12);
+    sim_peer_set_window(third_peer, 100);
+    sim_settle(sim);
+    assert_reads(third_peer, "before behind", 13);
+    link_abort(&third.link, CLOSE_DONE, false);
+    sim_settle(sim);
+    cr_assert_eq(third.closed, 1);
+    world_close();
+}
+
+Test(link, tells_the_source_of_a_queue_that_moved_when_it_may_go_on)
+{
+    struct side third = {.other = &near, .opened = true};
+    struct sim_peer *third_peer;
+    static char text[3 * HIGH];
+
+    put_number_text(text, sizeof text);
+    connect_world_open(1);
+    third_peer = side_open(&third);
+    sim_peer_send(near_peer, text, sizeof text);
+    sim_settle(sim);
+    cr_assert_eq(net.stats.pauses, 1);
+    near.other = &third;
+    link_move_queue(&far.link, &third.link);
+    sim_settle(sim);
+    cr_assert_geq(third.writable, 1);
+    assert_reads(third_peer, text, sizeof text);
     link_abort(&third.link, CLOSE_DONE, false);
     sim_settle(sim);
     cr_assert_eq(third.closed, 1);

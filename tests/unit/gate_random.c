@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A whole worker under random load with random faults, one run per seed. Clients post bodies that exist once,
+ * in any framing and any pieces, pipelined, slowly, or leave in the middle; upstreams echo them in any form.
+ * Whatever the kernel does: each reply is the echo of its own request, whole and in order; no request reaches
+ * an upstream twice; the books balance. Only where connections are reset may a reply be an error or be cut
+ * off.
+ *
+ * SIM_SEEDS=n runs n seeds, SIM_SEED=n that one.
+ */
+#include "gate_world.h"
+
+#include <stdlib.h>
+
+enum { CLIENTS = 10, REQUESTS = 6, SERVERS_MAX = 400, DEPTH = 3, BYTES_MAX = 12000, LIMIT_MS = 600000 };
+
+struct bytes {
+    char *at;
+    size_t len, size;
+};
+
+struct actor {
+    struct sim_peer *peer;
+    struct bytes in, out;
+    size_t rate; /* bytes in a tick, at most */
+    bool gone, close_after_out;
+    /* a client's */
+    unsigned id, sent, answered, leave_after;
+    bool half_closes, half_closed;
+    struct bytes expected[DEPTH]; /* what the replies to come must echo, the oldest first */
+    unsigned expected_count;
+    /* a server's */
+    unsigned wait_ticks;
+};
+
+static struct actor clients[CLIENTS], servers[SERVERS_MAX];
+static unsigned server_count;
+static bool lossy; /* connections may be reset */
+static unsigned char arrived[CLIENTS][REQUESTS];
+
+static uint64_t
+any(uint64_t n)
+{
+    return sim_random(world.sim, n);
+}
+
+/* --- bytes --- */
+
+static void
+add(struct bytes *b, const void *bytes, size_t len)
+{
+    if (b->len + len + 1 > b->size) {
+        b->size = (b->len + len + 1) * 2;
+        b->at = realloc(b->at, b->size);
+    }
+    if (len)
+        memcpy(b->at + b->len, bytes, len);
+    b->len += len;
+    b->at[b->len] = '\0';
+}
+
+static void
+add_text(struct bytes *b, const char *text)
+{
+    add(b, text, strlen(text));
+}
+
+static void
+drop(struct bytes *b, size_t n)
+{
+    memmove(b->at, b->at + n, b->len - n);
+    b->len -= n;
+    b->at[b->len] = '\0';
+}
+
+static void
+bytes_free(struct bytes *b)
+{
+    free(b->at);
+    *b = (struct bytes){0};
+}
+
+static size_t
+any_size(void)
+{
+    return any(4) ? 1 + any(300) : 1 + any(BYTES_MAX);
+}
+
+/* In chunks of any sizes. */
+static void
+add_chunked(struct bytes *out, const char *at, size_t len)
+{
+    char line[20];
+
+    while (len) {
+        size_t n = 1 + any(len < 2000 ? len : 2000);
+
+        snprintf(line, sizeof line, "%zx\r\n", n);
+        add_text(out, line);
+        add(out, at, n);
+        add_text(out, "\r\n");
+        at += n;
+        len -= n;
+    }
+    add_text(out, "0\r\n\r\n");
+}
+
+/* --- both sides --- */
+
+static void
+actor_open(struct actor *a, struct sim_peer *peer)
+{
+    *a = (struct actor){.peer = peer, .rate = any(3) ? 5000 : 50 + any(500)};
+    sim_peer_set_window(peer, any(3) ? 200 + any(2000) : 100000);
+}
+
+static void
+actor_leave(struct actor *a, bool reset)
+{
+    a->gone = true;
+    if (reset)
+        sim_peer_reset(a->peer);
+    else
+        sim_peer_close(a->peer);
+}
+
+static void
+actor_move_bytes(struct actor *a)
+{
+    static char scratch[8000];
+    size_t n = any(a->rate + 1);
+
+    if (n > a->out.len)
+        n = a->out.len;
+    if (n)
+        drop(&a->out, sim_peer_send(a->peer, a->out.at, n));
+    add(&a->in, scratch, sim_peer_read(a->peer, scratch, any(a->rate + 1)));
+}
+
+static bool
+actor_is_cut_off(const struct actor *a)
+{
+    return sim_peer_eof(a->peer) || sim_peer_was_reset(a->peer);
+}
+
+/* --- clients --- */
+
+static void
+client_ask(struct actor *c)
+{
+    struct bytes body = {0}, *echo = &c->expected[c->expected_count++];
+    size_t len = any_size();
+    char line[200];
+
+    snprintf(line, sizeof line, "c%u-r%u-", c->id, c->sent);
+    add_text(&body, line);
+    for (size_t i = 0; i < len; i++)
+        add(&body, &"abcdefghijklmnopqrstuvwxyz"[any(26)], 1);
+    snprintf(line, sizeof line, "POST %s HTTP/1.1\r\nHost: g\r\n%s%s", any(2) ? "/mcp/up" : "/route/x",
+             any(2) ? MCP_ACCEPT : "", any(2) ? "MCP-Protocol-Version: 2026-07-28\r\n" : "");
+    add_text(&c->out, line);
+    if (any(2)) {
+        snprintf(line, sizeof line, "Content-Length: %zu\r\n\r\n", body.len);
+        add_text(&c->out, line);
+        add(&c->out, body.at, body.len);
+    } else {
+        add_text(&c->out, "Transfer-Encoding: chunked\r\n\r\n");
+        add_chunked(&c->out, body.at, body.len);
+    }
+    *echo = (struct bytes){0};
+    add_text(echo, "echo:");
+    add(echo, body.at, body.len);
+    bytes_free(&body);
+    c->sent++;
+}
+
+/* The data of a stream's events; nothing but whole events and whole comments may stand in it. */
+static void
+join_events(struct message *m)
+{
+    size_t n = 0;
+    char *line = m->body;
+
+    while (*line) {
+        char *end = strchr(line, '\n');
+
+        cr_assert(end, "a stream that ends within a line: %.200s", line);
+        if (strncmp(line, "data: ", 6) == 0) {
+            memmove(m->body + n, line + 6, (size_t)(end - line - 6));
+            n += (size_t)(end - line - 6);
+        } else {
+            cr_assert(end == line || (end == line + 1 && *line == ':'), "a torn line: %.200s", line);
+        }
+        line = end + 1;
+    }
+    m->body[n] = '\0';
+    m->body_len = n;
+}
+
+static void
+client_check(struct actor *c, struct message *m)
+{
+    struct bytes *echo = &c->expected[0];
+
+    cr_assert_gt(c->expected_count, 0, "client %u got a reply that it did not ask for: %s%.100s", c->id,
+                 m->head, m->body);
+    if (m->status == 200) {
+        if (strstr(m->head, "text/event-stream"))
+            join_events(m);
+        cr_assert(m->body_len == echo->len && memcmp(m->body, echo->at, echo->len) == 0,
+                  "client %u, reply %u: %zu bytes \"%.60s...\" instead of %zu \"%.60s...\"", c->id,
+                  c->answered, m->body_len, m->body, echo->len, echo->at);
+    } else {
+        cr_assert(lossy && m->status >= 500, "client %u, reply %u: %s%.200s", c->id, c->answered, m->head,
+                  m->body);
+    }
+    c->answered++;
+    bytes_free(echo);
+    memmove(c->expected, c->expected + 1, --c->expected_count * sizeof *echo);
+}
+
+static void
+client_read(struct actor *c)
+{
+    struct message *m;
+    size_t used;
+
+    while (c->in.len && (m = parse_reply(c->in.at, c->in.len, sim_peer_eof(c->peer), &used))) {
+        if (m->status >= 200)
+            client_check(c, m);
+        drop(&c->in, used);
+    }
+}
+
+static void
+client_tick(struct actor *c)
+{
+    if (c->gone)
+        return;
+    actor_move_bytes(c);
+    client_read(c);
+    while (c->sent < REQUESTS && c->expected_count < DEPTH && !c->half_closed && any(4) == 0)
+        client_ask(c);
+    if (c->half_closes && c->sent == REQUESTS && !c->out.len && !c->half_closed) {
+        c->half_closed = true;
+        sim_peer_half_close(c->peer);
+    }
+    if (c->sent > c->leave_after && any(10) == 0) {
+        actor_leave(c, any(2));
+    } else if (c->answered == REQUESTS) {
+        actor_leave(c, false);
+    } else if (actor_is_cut_off(c)) {
+        cr_assert(lossy, "client %u was cut off after %u replies", c->id, c->answered);
+        actor_leave(c, false);
+    }
+}
+
+/* --- servers --- */
+
+static void
+on_server(struct sim_peer *peer, void *arg)
+{
+    (void)arg;
+    cr_assert_lt(server_count, SERVERS_MAX);
+    actor_open(&servers[server_count++], peer);
+}
+
+static void
+add_reply_body(struct actor *s, const struct bytes *echo, unsigned form)
+{
+    char line[100];
+
+    if (form == 0) {
+        snprintf(line, sizeof line, "Content-Length: %zu\r\n\r\n", echo->len);
+        add_text(&s->out, line);
+        add(&s->out, echo->at, echo->len);
+    } else if (form == 1) {
+        add_text(&s->out, "Transfer-Encoding: chunked\r\n\r\n");
+        add_chunked(&s->out, echo->at, echo->len);
+    } else if (form == 2) {
+        add_text(&s->out, "\r\n");
+        add(&s->out, echo->at, echo->len);
+        s->close_after_out = true;
+    } else {
+        struct bytes events = {0};
+
+        for (size_t at = 0; at < echo->len;) {
+            size_t n = 1 + any(echo->len - at < 200 ? echo->len - at : 200);
+
+            add_text(&events, "data: ");
+            add(&events, echo->at + at, n);
+            add_text(&events, "\n\n");
+            at += n;
+        }
+        add_text(&s->out, "Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n");
+        add_chunked(&s->out, events.at, events.len);
+        bytes_free(&events);
+    }
+}
+
+static void
+server_answer(struct actor *s, const struct message *m)
+{
+    struct bytes echo = {0};
+    unsigned id, request;
+
+    cr_assert_eq(sscanf(m->body, "c%u-r%u-", &id, &request), 2, "a torn request: %.100s", m->body);
+    cr_assert_eq(arrived[id][request]++, 0, "request %u of client %u was sent twice", request, id);
+    add_text(&echo, "echo:");
+    add(&echo, m->body, m->body_len);
+    if (any(8) == 0)
+        add_text(&s->out, "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n");
+    add_text(&s->out, "HTTP/1.1 200 OK\r\n");
+    if (any(5) == 0) {
+        add_text(&s->out, "Connection: close\r\n");
+        s->close_after_out = true;
+    }
+    add_reply_body(s, &echo, (unsigned)any(4));
+    bytes_free(&echo);
+}
+
+static void
+server_tick(struct actor *s)
+{
+    struct message *m;
+    size_t used;
+
+    if (s->gone)
+        return;
+    actor_move_bytes(s);
+    if (s->wait_ticks) {
+        s->wait_ticks--;
+    } else if (!s->out.len && !s->close_after_out && s->in.len &&
+               (m = parse_request(s->in.at, s->in.len, &used))) {
+        server_answer(s, m);
+        drop(&s->in, used);
+        s->wait_ticks = (unsigned)any(30);
+    }
+    if ((s->close_after_out && !s->out.len) || actor_is_cut_off(s))
+        actor_leave(s, false);
+}
+
+/* --- the run --- */
+
+static void
+tick(void *arg)
+{
+    (void)arg;
+    for (unsigned i = 0; i < CLIENTS; i++)
+        client_tick(&clients[i]);
+    for (unsigned i = 0; i < server_count; i++)
+        server_tick(&servers[i]);
+    sim_after(world.sim, 1 + (unsigned)any(4), tick, NULL);
+}
+
+static bool
+all_clients_are_done(void *arg)
+{
+    (void)arg;
+    for (unsigned i = 0; i < CLIENTS; i++)
+        if (!clients[i].gone)
+            return false;
+    return true;
+}
+
+static void
+free_actor(struct actor *a)
+{
+    bytes_free(&a->in);
+    bytes_free(&a->out);
+    for (unsigned i = 0; i < a->expected_count; i++)
+        bytes_free(&a->expected[i]);
+}
+
+static void
+open_random_world(uint64_t seed)
+{
+    world_open(seed, "--upstream", "up=http://10.0.0.2:80/mcp,http://10.0.0.3:80/mcp", "--route",
+               "/route=http://10.0.0.4:80/r", "--upstream-max", "4", "--upstream-idle-max", "2",
+               "--upstream-wait", "1h", "--upstream-idle", "1h", "--high-mark", "4k", "--low-mark", "1k",
+               "--heartbeat", "20ms", NULL);
+    server_count = 0;
+    memset(arrived, 0, sizeof arrived);
+    sim_on_peer(world.sim, on_server, NULL);
+    sim_faults_random(world.sim);
+    lossy = any(3) == 0;
+    if (lossy) {
+        sim_set_fault(world.sim, SIM_RESET, (unsigned)any(20));
+        sim_set_fault(world.sim, SIM_EMFILE, (unsigned)any(20));
+    }
+}
+
+static void
+run(uint64_t seed)
+{
+    open_random_world(seed);
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        actor_open(&clients[i], sim_connect_to(world.sim, world.listener, NULL));
+        clients[i].id = i;
+        clients[i].leave_after = any(5) ? REQUESTS : (unsigned)any(REQUESTS);
+        clients[i].half_closes = any(4) == 0;
+    }
+    sim_after(world.sim, 1, tick, NULL);
+    if (sim_run(world.sim, all_clients_are_done, NULL, LIMIT_MS) != SIM_REACHED)
+        for (unsigned i = 0; i < CLIENTS; i++)
+            cr_assert(clients[i].gone,
+                      "client %u waits for ever: asked %u, answered %u, %zu bytes to send, \"%.300s\"", i,
+                      clients[i].sent, clients[i].answered, clients[i].out.len, clients[i].in.at);
+    world_close();
+    for (unsigned i = 0; i < CLIENTS; i++)
+        free_actor(&clients[i]);
+    for (unsigned i = 0; i < server_count; i++)
+        free_actor(&servers[i]);
+}
+
+Test(worker, echoes_everything_to_its_own_client_whatever_happens, .timeout = 3000)
+{
+    const char *count = getenv("SIM_SEEDS");
+
+    sim_for_seeds(1, count ? (unsigned)strtoul(count, NULL, 10) : 200, run);
+}
