@@ -475,11 +475,7 @@ upstream_retry(struct exchange *ex)
     upstream_give(ex, false, false);
     attach(ex, h1);
     exchange_set_phase(ex, PHASE_CONNECT);
-    if (conn_open(h1) < 0) {
-        upstream_give(ex, false, true);
-        return false;
-    }
-    return true;
+    return conn_open(h1) >= 0; /* else the caller gives up, and h1 back */
 }
 
 void

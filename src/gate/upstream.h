@@ -88,7 +88,7 @@ enum close_reason upstream_take(struct exchange *ex, struct endpoint *ep);
 void upstream_give(struct exchange *ex, bool reusable, bool failed);
 
 /* Another try for an exchange whose connection failed before a byte of its request was sent; false when there
- * was one already or there is nowhere to go. */
+ * was one already or there is nowhere to go. Either way there is an ex->server afterwards. */
 bool upstream_retry(struct exchange *ex);
 
 /* The exchange no longer waits for a connection (its client left, it timed out). */
