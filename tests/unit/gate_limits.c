@@ -321,6 +321,36 @@ Test(limits, answers_503_when_the_buffer_memory_is_used_up)
     world_close();
 }
 
+Test(limits, answers_503_when_request_bodies_use_up_the_memory)
+{
+    enum { CLIENTS = 40 };
+    static char text[100000];
+    struct sim_peer *clients[CLIENTS];
+
+    memset(text, 'x', sizeof text - 1);
+    world_open(1, UPSTREAM, "--max-memory", "1m", "--send-timeout", "1h", "--high-mark", "1m", "--low-mark",
+               "1k", NULL);
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        clients[i] = client_new();
+        say(clients[i], "POST /mcp HTTP/1.1\r\nHost: g\r\nMCP-Protocol-Version: 2026-07-28\r\n"
+                        "Transfer-Encoding: chunked\r\n\r\n");
+        server = server_next();
+        if (server)
+            sim_peer_set_window(server, 10);
+        say(clients[i], "%x\r\n%s\r\n", (unsigned)sizeof text - 1, text);
+    }
+    cr_assert_gt(closed_by(CLOSE_NO_MEMORY), 0);
+    cr_assert_leq(counter(STAT_slab_bytes), 1 << 20);
+    for (unsigned i = 0; i < CLIENTS; i++)
+        sim_peer_reset(clients[i]);
+    settle();
+    cr_assert_eq(counter(STAT_exchanges_open), 0);
+    call();
+    answer(server, "", "ok");
+    cr_assert_eq(reply_of(client)->status, 200, "and then it goes on");
+    world_close();
+}
+
 /* --- the drain --- */
 
 Test(limits, finishes_open_calls_and_streams_in_a_drain)

@@ -313,6 +313,18 @@ Test(upstreams, gives_up_when_every_endpoint_refuses)
     world_close();
 }
 
+Test(upstreams, answers_502_when_no_descriptor_is_left_for_a_second_try)
+{
+    struct sim_peer *client;
+
+    world_open(1, "--upstream", "up=http://10.0.0.8:80/mcp,http://10.0.0.8:80/other", NULL);
+    client = client_new();
+    sim_set_fd_limit(world.sim, sim_fd_count(world.sim) + 1);
+    post(client, "", CALL(1));
+    cr_assert_eq(reply_of(client)->status, 502);
+    world_close();
+}
+
 Test(upstreams, answers_502_when_no_descriptor_is_left)
 {
     struct sim_peer *client;
