@@ -359,9 +359,11 @@ h1_input(struct h1 *h1, struct span bytes)
                 bad(h1, CLOSE_BAD_REPLY);
                 break;
             }
-            if (h1->role == H1_SERVER && link_blocked(&h1->link)) {
+            if (h1->role == H1_SERVER && (link_blocked(&h1->link) || h1->stash)) { /* read_on() takes it up */
                 if (!stash_add(h1, bytes, STASH_MAX))
                     bad(h1, CLOSE_BAD_REQUEST);
+                else
+                    link_pause(&h1->link);
                 bytes = span_head(bytes, 0);
                 break;
             }

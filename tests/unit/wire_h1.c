@@ -464,6 +464,30 @@ Test(h1_server, starts_no_request_while_the_last_reply_is_stuck)
     world_close();
 }
 
+Test(h1_server, keeps_the_order_of_what_came_before_and_after_a_stuck_reply)
+{
+    static const char four[] = "GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n"
+                               "GET /3 HTTP/1.1\r\nHost: a\r\n\r\nGET /4 HTTP/1.1\r\nHost: a\r\n\r\n";
+    size_t len = sizeof four - 1;
+
+    for (size_t split = 28; split < len; split++) {
+        open_replying_server();
+        conn.auto_reply = false;
+        sim_peer_set_window(peer, 10);
+        say(four, 28);
+        reply(&conn.h1, "stuck");
+        conn.auto_reply = true;
+        sim_settle(sim);
+        say(four + 28, split - 28);
+        sim_peer_set_window(peer, 1 << 20);
+        sim_peer_send(peer, four + split, len - split); /* in the turn in which the reply leaves */
+        sim_settle(sim);
+        ASSERT_TOLD("head GET /1\nend\nidle 1\nhead GET /2\nend\nidle 1\nhead GET /3\nend\nidle 1\n"
+                    "head GET /4\nend\nidle 1\n");
+        world_close();
+    }
+}
+
 Test(h1_server, stops_reading_from_a_client_that_pipelines_too_much)
 {
     static char requests[300000];
@@ -863,7 +887,8 @@ Test(h1, passes_plain_chunks_as_they_are)
 
 Test(h1, tunnels_both_ways_and_what_came_early)
 {
-    static const char early[] = "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nearly ";
+    static const char early[] =
+        "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nearly ";
 
     server_open();
     say(early, sizeof early - 1);
