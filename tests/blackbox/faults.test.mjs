@@ -413,7 +413,7 @@ promise('SIGTERM: not ready, nothing new, what is open is finished, then exit 0'
     await read(connection, request);
     await new Promise((resolve) => (answer = resolve));
     await connection.send(json({ jsonrpc: '2.0', id: 7, result: {} }));
-  });
+  }, { args: ['--drain-timeout', '30s'] });
   assert.equal((await fetch(`${gateway.admin}/readyz`)).status, 200);
   const client = await world.connect(gateway);
   const idle = await world.connect(gateway);
@@ -474,7 +474,7 @@ promise('SIGHUP: a new generation serves, the old one finishes, no connection is
     const { body } = await read(connection, request);
     if (JSON.parse(body).id === 'slow') await new Promise((resolve) => (answer = resolve));
     await connection.send(json({ jsonrpc: '2.0', id: 7, result: {} }));
-  });
+  }, { args: ['--drain-timeout', '30s'] });
   const before = gateway.children('worker');
   const client = await world.connect(gateway);
   await client.send(post('/mcp/up', call('slow', 'slow')));

@@ -36,6 +36,8 @@ export class Gateway {
     all.push('--admin', admin, '--workers', String(workers), '--run-dir', gateway.runDir, '--state-dir', gateway.stateDir);
     for (const [name, url] of Object.entries(upstreams)) all.push('--upstream', `${name}=${url}`);
     for (const [prefix, url] of Object.entries(routes)) all.push('--route', `${prefix}=${url}`);
+    // HTTP clients keep connections that never had a request; a drain waits for those, and no test wants to.
+    if (!args.includes('--drain-timeout')) all.push('--drain-timeout', '1s');
     const command = [...through, program('mcpgate'), ...all, ...args];
     gateway.process = new Process(command[0], command.slice(1), { env, name: 'mcpgate' });
     try {
