@@ -346,6 +346,20 @@ input_tunnel(struct h1 *h1, struct span bytes)
     h1->up->on_body(h1, body);
 }
 
+/* Bytes of the next request, whose time has not come. More than fit may be on their way before the pause
+ * takes effect: then the connection ends with the reply, and what was not answered the client sends again
+ * (RFC 9112 9.3.2). */
+static void
+stash_early(struct h1 *h1, struct span bytes)
+{
+    link_pause(&h1->link);
+    if (stash_add(h1, bytes, STASH_MAX))
+        return;
+    h1->keep_alive = false;
+    if (h1->state == H1_IDLE)
+        h1_close(h1, CLOSE_DONE);
+}
+
 static void
 h1_input(struct h1 *h1, struct span bytes)
 {
@@ -360,10 +374,7 @@ h1_input(struct h1 *h1, struct span bytes)
                 break;
             }
             if (h1->role == H1_SERVER && (link_blocked(&h1->link) || h1->stash)) { /* read_on() takes it up */
-                if (!stash_add(h1, bytes, STASH_MAX))
-                    bad(h1, CLOSE_BAD_REQUEST);
-                else
-                    link_pause(&h1->link);
+                stash_early(h1, bytes);
                 bytes = span_head(bytes, 0);
                 break;
             }
@@ -376,10 +387,10 @@ h1_input(struct h1 *h1, struct span bytes)
             bytes = input_body(h1, bytes);
             break;
         case H1_WAIT:
-            if (h1->role == H1_CLIENT || !stash_add(h1, bytes, STASH_MAX))
-                bad(h1, h1->role == H1_CLIENT ? CLOSE_BAD_REPLY : CLOSE_BAD_REQUEST);
+            if (h1->role == H1_CLIENT)
+                bad(h1, CLOSE_BAD_REPLY);
             else
-                link_pause(&h1->link);
+                stash_early(h1, bytes);
             bytes = span_head(bytes, 0);
             break;
         case H1_TUNNEL:
@@ -519,6 +530,10 @@ open_tunnel(struct h1 *h1)
     h1_set_state(h1, H1_TUNNEL);
     if (!stash)
         return;
+    if (!h1->keep_alive) { /* some of the early bytes are lost */
+        h1_abort(h1, CLOSE_BAD_REQUEST);
+        return;
+    }
     bytes = span_of(stash, 0, h1->stash_len);
     h1->stash = NULL;
     h1->stash_len = 0;

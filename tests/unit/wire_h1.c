@@ -517,6 +517,26 @@ Test(h1_server, stops_reading_from_a_client_that_pipelines_too_much)
     world_close();
 }
 
+Test(h1_server, answers_and_closes_when_too_much_was_pipelined_in_one_burst)
+{
+    static char requests[120000];
+    size_t len = 0;
+
+    while (len < sizeof requests - 100)
+        len += (size_t)sprintf(requests + len, "GET /%06zu HTTP/1.1\r\nHost: a\r\n\r\n", len);
+    server_open();
+    cr_assert_eq(sim_peer_send(peer, requests, len), len);
+    sim_settle(sim);
+    cr_assert_leq(conn.h1.stash_len, SLAB_LARGEST);
+    reply(&conn.h1, "first");
+    sim_settle(sim);
+    ASSERT_TOLD("head GET /000000\nend\nidle 0\n");
+    cr_assert_not_null(strstr(sim_peer_peek(peer, NULL), "first"));
+    cr_assert(sim_peer_ended(peer));
+    cr_assert_not(sim_peer_was_reset(peer), "it lingers, so that the reply is not lost");
+    world_close();
+}
+
 Test(h1_server, discards_the_short_rest_of_a_request_answered_early)
 {
     static const char head[] = "POST /1 HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabc";
