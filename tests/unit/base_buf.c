@@ -105,3 +105,21 @@ Test(text, takes_the_elements_of_a_comma_separated_list)
     cr_assert(text_next_element(&rest, &e) && text_eq(e, TEXT("c d")));
     cr_assert(!text_next_element(&rest, &e));
 }
+
+Test(pool, gives_the_memory_of_a_burst_back_and_keeps_one_chunk)
+{
+    struct pool pool;
+    static void *taken[4000];
+
+    pool_init(&pool, 256);
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < 4000; i++)
+            taken[i] = pool_get(&pool);
+        cr_assert_geq(pool.chunks, 4000 / pool.per_chunk);
+        for (int i = 0; i < 4000; i++) /* in another order than they were taken */
+            pool_put(&pool, taken[(i * 7) % 4000]);
+        cr_assert_eq(pool.chunks, 1);
+        cr_assert_eq(pool.used, 0);
+    }
+    pool_done(&pool);
+}
