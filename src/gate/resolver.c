@@ -131,6 +131,7 @@ on_answers(struct op *op, int result, struct buf *buf, bool more)
     struct upstreams *ups = container_of(op, struct upstreams, resolve_op);
     struct worker *w = container_of(ups, struct worker, upstreams);
     struct resolve_answer answer;
+    unsigned no_fds = 0; /* answers carry none */
     int n;
 
     (void)buf, (void)result;
@@ -144,7 +145,7 @@ on_answers(struct op *op, int result, struct buf *buf, bool more)
     }
     if (ups->resolve_fd < 0)
         return;
-    while ((n = channel_receive(ups->resolve_fd, &answer, sizeof answer, NULL, NULL)) == (int)sizeof answer)
+    while ((n = channel_receive(ups->resolve_fd, &answer, sizeof answer, NULL, &no_fds)) == (int)sizeof answer)
         take_answer(w, &answer);
     if (n == 0) /* the process died; the supervisor sends a fresh channel */
         upstreams_set_resolver(w, -1);

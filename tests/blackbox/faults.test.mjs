@@ -232,6 +232,17 @@ promise('the health check finds a dead endpoint without a request, and its retur
   await gateway.untilMetric('up_endpoints_healthy', (n) => n === 2);
 });
 
+promise('an upstream is found by its name, and a name that does not exist is 502', async (world) => {
+  const upstream = await world.upstream();
+  const gateway = await world.gateway({ upstreams: { up: `http://localhost:${upstream.port}/mcp`, lost: 'http://no-such-host.invalid/mcp' }, args: ['--mode', 'path'] });
+  await until('the name is resolved', async () => (await gateway.ask(post('/mcp/up', ping), { ms: 5000 })).status === 200);
+  assert.equal(upstream.requests[0].head.get('host'), `localhost:${upstream.port}`);
+  const lost = await gateway.ask(post('/mcp/lost', call('x', 'echo')), { ms: 20_000 });
+  assert.equal(lost.status, 502);
+  assert.equal(JSON.parse(lost.body).error.code, -32000);
+  assert.equal(await gateway.metric('process_deaths', {}), 0);
+});
+
 promise('a full pool is 503 with Retry-After and the request\'s id', async (world) => {
   const open = [];
   const { gateway } = await setUp(world, async (connection, request) => {
