@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* SSE streams with heartbeats and --early-stream, replies that break, tunnels; on a whole worker in the
+ * simulator. */
+#include "gate_world.h"
+
+#define UPSTREAM "--upstream", "up=http://10.0.0.2:80/mcp"
+
+static struct sim_peer *client, *server;
+
+/* A client whose POST has reached the upstream. */
+static void
+call(const char *fields, const char *body)
+{
+    client = client_new();
+    post(client, fields, body);
+    server = server_next();
+    cr_assert_str_eq(request_of(server)->body, body);
+}
+
+/* --- heartbeats --- */
+
+Test(stream, puts_heartbeats_between_events_only)
+{
+    struct message *m;
+
+    world_open(1, UPSTREAM, "--heartbeat", "10s", NULL);
+    call("", CALL(1));
+    answer_stream(server, "");
+    say_chunk(server, "data: 1\n\n");
+    advance(10100);
+    cr_assert_eq(counter(STAT_heartbeats), 1);
+    say_chunk(server, "data: be");
+    advance(30000);
+    cr_assert_eq(counter(STAT_heartbeats), 1, "none inside an event");
+    say_chunk(server, "gun\n\n");
+    advance(20100);
+    cr_assert_eq(counter(STAT_heartbeats), 3);
+    say(server, "0\r\n\r\n");
+    m = reply_of(client);
+    cr_assert_str_eq(m->body, "data: 1\n\n:\n\ndata: begun\n\n:\n\n:\n\n");
+    world_close();
+}
+
+Test(stream, puts_no_heartbeat_into_a_reply_with_an_encoding_or_a_length)
+{
+    world_open(1, UPSTREAM, "--heartbeat", "1s", "--reply-idle", "1h", NULL);
+    call("", CALL(1));
+    answer_stream(server, "Content-Encoding: gzip\r\n");
+    say_chunk(server, "data: 1\n\n");
+    advance(5000);
+    cr_assert_eq(counter(STAT_heartbeats), 0);
+    say(server, "0\r\n\r\n");
+    cr_assert_str_eq(reply_of(client)->body, "data: 1\n\n");
+    post(client, "", CALL(2));
+    request_of(server);
+    say(server,
+        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 18\r\n\r\ndata: 1\n\n");
+    advance(5000);
+    cr_assert_eq(counter(STAT_heartbeats), 0);
+    say(server, "data: 2\n\n");
+    cr_assert_str_eq(reply_of(client)->body, "data: 1\n\ndata: 2\n\n");
+    world_close();
+}
+
+Test(stream, sends_no_heartbeat_to_a_client_that_is_not_reading)
+{
+    world_open(1, UPSTREAM, "--heartbeat", "1s", "--send-timeout", "1h", NULL);
+    call("", CALL(1));
+    sim_peer_set_window(client, 10);
+    answer_stream(server, "");
+    say_chunk(server, "data: 1\n\n");
+    advance(60000);
+    cr_assert_eq(counter(STAT_heartbeats), 0);
+    world_close();
+}
+
+/* --- --early-stream --- */
+
+Test(stream, commits_a_stream_early_and_turns_a_json_reply_into_its_one_event)
+{
+    struct message *m;
+
+    world_open(1, UPSTREAM, "--early-stream", "2s", "--heartbeat", "1s", NULL);
+    call("", CALL(1));
+    advance(1900);
+    cr_assert_eq(sim_peer_received(client), 0);
+    advance(200);
+    cr_assert(has(client, "HTTP/1.1 200 OK\r\n"));
+    cr_assert(has(client, "Content-Type: text/event-stream\r\n"));
+    advance(1100);
+    cr_assert_geq(counter(STAT_heartbeats), 1);
+    say(server, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 19\r\n\r\n{\"a\":\n");
+    advance(5000);
+    say(server, "1,\n\"b\":\"23\"}\n");
+    m = reply_of(client);
+    char *event = strstr(m->body, "event: message\n");
+    cr_assert_not_null(event);
+    cr_assert_str_eq(event, "event: message\ndata: {\"a\":\ndata: 1,\ndata: \"b\":\"23\"}\ndata: \n\n");
+    cr_assert_null(strstr(event, "\n:\n"), "no heartbeat inside the event");
+    world_close();
+}
+
+Test(stream, turns_an_error_into_the_event_of_an_early_stream)
+{
+    struct message *m;
+
+    world_open(1, UPSTREAM, "--early-stream", "1s", "--heartbeat", "0", NULL);
+    call("", CALL(7));
+    advance(1100);
+    cr_assert(has(client, "text/event-stream"));
+    sim_peer_reset(server);
+    settle();
+    m = reply_of(client);
+    cr_assert_eq(strncmp(m->body, "event: message\ndata: {\"jsonrpc\":\"2.0\",\"id\":7,\"error\":", 53), 0,
+                 "%s", m->body);
+    cr_assert(strcmp(m->body + m->body_len - 2, "\n\n") == 0);
+    cr_assert_eq(counter(STAT_streams_open), 0);
+    world_close();
+}
+
+Test(stream, turns_an_upstreams_error_page_into_the_error_event_of_an_early_stream)
+{
+    struct message *m;
+
+    world_open(1, UPSTREAM, "--early-stream", "1s", "--heartbeat", "0", NULL);
+    call("", CALL(7));
+    advance(1100);
+    say(server, "HTTP/1.1 500 Oops\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>");
+    m = reply_of(client);
+    cr_assert_not_null(strstr(m->body, "data: {\"jsonrpc\":\"2.0\",\"id\":7,\"error\""));
+    cr_assert_null(strstr(m->body, "html"));
+    world_close();
+}
+
+Test(stream, ends_an_early_stream_without_an_event_when_the_reply_is_empty)
+{
+    world_open(1, UPSTREAM, "--early-stream", "1s", "--heartbeat", "0", NULL);
+    call("", "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}");
+    advance(1100);
+    say(server, "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n");
+    cr_assert_null(strstr(reply_of(client)->body, "data"));
+    cr_assert_eq(up_counter(UPSTAT_up_idle), 1);
+    world_close();
+}
+
+Test(stream, goes_on_with_an_event_stream_after_an_early_stream)
+{
+    world_open(1, UPSTREAM, "--early-stream", "1s", "--heartbeat", "0", NULL);
+    call("", CALL(7));
+    advance(1100);
+    answer_stream(server, "");
+    say_chunk(server, "data: 1\n\n");
+    say(server, "0\r\n\r\n");
+    cr_assert_str_eq(reply_of(client)->body, "data: 1\n\n");
+    cr_assert_eq(counter(STAT_events), 1);
+    cr_assert_eq(counter(STAT_streams_opened), 1);
+    world_close();
+}
+
+Test(stream, commits_no_stream_to_a_client_that_does_not_accept_one)
+{
+    world_open(1, UPSTREAM, "--early-stream", "1s", NULL);
+    client = client_new();
+    say(client, "POST /mcp HTTP/1.1\r\nHost: g\r\nAccept: application/json\r\nContent-Length: 2\r\n\r\n{}");
+    server = server_next();
+    advance(5000);
+    cr_assert_eq(sim_peer_received(client), 0);
+    answer(server, "", "{}");
+    cr_assert_str_eq(reply_of(client)->body, "{}");
+    world_close();
+}
+
+/* --- what breaks on the upstream's side --- */
+
+Test(stream, ends_a_broken_stream_with_an_error_event_between_two_events)
+{
+    world_open(1, UPSTREAM, NULL);
+    call("", CALL(9));
+    answer_stream(server, "");
+    say_chunk(server, "data: 1\n\n");
+    sim_peer_reset(server);
+    settle();
+    cr_assert_not_null(strstr(reply_of(client)->body, "\"id\":9,\"error\""));
+    cr_assert_eq(closed_by(CLOSE_UPSTREAM_GONE), 1);
+    world_close();
+}
+
+Test(stream, aborts_a_reply_that_broke_inside_an_event_or_a_body)
+{
+    world_open(1, UPSTREAM, NULL);
+    call("", CALL(9));
+    answer_stream(server, "");
+    say_chunk(server, "data: hal");
+    sim_peer_reset(server);
+    settle();
+    cr_assert_not(has(client, "0\r\n\r\n"), "a torn reply must not look whole");
+    cr_assert(sim_peer_ended(client) || sim_peer_was_reset(client));
+
+    call("", CALL(9));
+    say(server, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf");
+    sim_peer_half_close(server);
+    settle();
+    cr_assert(sim_peer_ended(client) || sim_peer_was_reset(client));
+    cr_assert_eq(closed_by(CLOSE_UPSTREAM_GONE), 2);
+    world_close();
+}
+
+Test(stream, resets_a_client_of_http_1_0_whose_reply_broke)
+{
+    world_open(1, UPSTREAM, NULL);
+    client = client_new();
+    say(client, "GET /mcp HTTP/1.0\r\nHost: g\r\n\r\n");
+    server = server_next();
+    say(server, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab");
+    sim_peer_reset(server);
+    settle();
+    cr_assert(sim_peer_was_reset(client), "its end of file would look like the reply's end");
+    world_close();
+}
+
+Test(stream, answers_502_to_a_reply_that_is_no_http)
+{
+    struct message *m;
+
+    world_open(1, UPSTREAM, NULL);
+    call("", CALL(3));
+    say(server, "SSH-2.0-OpenSSH\r\n\r\n");
+    m = reply_of(client);
+    cr_assert_eq(m->status, 502);
+    cr_assert_not_null(strstr(m->body, "\"id\":3,\"error\""));
+    cr_assert_eq(closed_by(CLOSE_BAD_REPLY), 1);
+    world_close();
+}
+
+Test(stream, drops_an_upstream_that_sends_more_than_its_reply)
+{
+    world_open(1, UPSTREAM, NULL);
+    call("", CALL(1));
+    say(server,
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil");
+    cr_assert_str_eq(reply_of(client)->body, "{}");
+    post(client, "", CALL(2));
+    cr_assert_eq(try_reply(client), NULL, "the second reply belongs to nobody");
+    server = server_next();
+    cr_assert_str_eq(request_of(server)->body, CALL(2));
+    answer(server, "", RESULT(2));
+    cr_assert_str_eq(reply_of(client)->body, RESULT(2));
+    world_close();
+}
+
+/* --- tunnels --- */
+
+#define UPGRADE "Connection: Upgrade\r\nUpgrade: websocket\r\n"
+
+static void
+open_tunnel(const char *early)
+{
+    client = client_new();
+    say(client, "GET /ws HTTP/1.1\r\nHost: g\r\n" UPGRADE "\r\n%s", early);
+    server = server_next();
+    cr_assert_str_eq(field(request_of(server), "Upgrade"), "websocket");
+    say(server, "HTTP/1.1 101 Switching Protocols\r\n" UPGRADE "\r\nhello");
+    cr_assert(has(client, "HTTP/1.1 101 "));
+    cr_assert(has(client, "hello"));
+    cr_assert_eq(counter(STAT_tunnels_open), 1);
+    sim_peer_discard(client);
+}
+
+Test(tunnel, passes_a_tunnel_both_ways_and_bytes_that_came_early)
+{
+    world_open(1, "--route", "/ws=http://10.0.0.2:80/ws", NULL);
+    open_tunnel("early ");
+    say(client, "bytes");
+    cr_assert_str_eq(sim_peer_peek(server, NULL), "early bytes");
+    say(server, "back");
+    cr_assert_str_eq(sim_peer_peek(client, NULL), "back");
+    sim_peer_half_close(server);
+    settle();
+    cr_assert(sim_peer_ended(client));
+    cr_assert_eq(counter(STAT_tunnels_open), 0);
+    cr_assert_eq(closed_by(CLOSE_DONE), 1);
+    world_close();
+}
+
+Test(tunnel, ends_a_tunnel_with_its_client)
+{
+    world_open(1, "--route", "/ws=http://10.0.0.2:80/ws", NULL);
+    open_tunnel("");
+    say(client, "last");
+    sim_peer_half_close(client);
+    settle();
+    cr_assert_str_eq(sim_peer_peek(server, NULL), "last");
+    cr_assert(sim_peer_ended(server));
+    cr_assert_eq(counter(STAT_tunnels_open), 0);
+    world_close();
+}
+
+Test(tunnel, holds_back_a_tunnel_whose_other_end_is_slow)
+{
+    static char text[300000], got[sizeof text];
+    size_t sent = 0, n = 0;
+
+    memset(text, 'x', sizeof text);
+    world_open(1, "--route", "/ws=http://10.0.0.2:80/ws", "--send-timeout", "1h", NULL);
+    open_tunnel("");
+    sim_peer_set_window(server, 1000);
+    while (n < sizeof text) {
+        sent += sim_peer_send(client, text + sent, sizeof text - sent);
+        settle();
+        n += sim_peer_read(server, got, sizeof got);
+    }
+    cr_assert_eq(n, sizeof text);
+    cr_assert_gt(counter(STAT_pauses), 0);
+    world_close();
+}
+
+Test(tunnel, refuses_an_upgrade_that_nobody_asked_for)
+{
+    world_open(1, UPSTREAM, NULL);
+    call("", CALL(1));
+    say(server, "HTTP/1.1 101 Switching Protocols\r\n" UPGRADE "\r\n");
+    cr_assert_eq(reply_of(client)->status, 502);
+    cr_assert_eq(closed_by(CLOSE_UPGRADE_REFUSED), 1);
+    world_close();
+}
+
+Test(tunnel, refuses_an_upgrade_of_a_route_that_the_client_did_not_ask_for)
+{
+    world_open(1, "--route", "/ws=http://10.0.0.2:80/ws", NULL);
+    client = client_new();
+    get(client, "/ws", "");
+    server = server_next();
+    say(server, "HTTP/1.1 101 Switching Protocols\r\n" UPGRADE "\r\n");
+    cr_assert_eq(reply_of(client)->status, 502);
+    world_close();
+}
