@@ -40,19 +40,14 @@ demo_free(struct exchange *ex)
 {
     struct demo *d = ex->state;
 
+    if (!d)
+        return;
     if (d->open)
         demo_cancel(&d->call);
     free(d->fields);
     free(d->body);
     free(d);
     ex->state = NULL;
-}
-
-static void
-finish(struct exchange *ex, enum close_reason reason)
-{
-    demo_free(ex);
-    exchange_finish(ex, reason);
 }
 
 static void
@@ -144,6 +139,7 @@ on_message(void *context, struct text json, bool final)
         if (!final)
             return;
         d->replied = true;
+        ex->state = NULL; /* after_step() frees it */
         local_reply(ex, reply->effects->status, TEXT("application/json"), field, json.at, json.len,
                     CLOSE_DONE);
         return;
@@ -172,7 +168,7 @@ after_step(struct exchange *ex, struct demo *d, const struct demo_effects *effec
     }
     if (ex->reply_begun) {
         h1_send_end(ex->client, NULL);
-        finish(ex, CLOSE_DONE);
+        exchange_finish(ex, CLOSE_DONE);
     } else { /* notifications and responses: accepted, nothing to say */
         int status = effects->status;
 
@@ -201,6 +197,8 @@ demo_body(struct exchange *ex, const struct h1_body *body)
 {
     struct demo *d = ex->state;
 
+    if (ex->method != METHOD_POST)
+        return;
     ex->body_bytes += body->bytes;
     ex->client_ns = ring_now(ex->worker->ring);
     if (d->body_len + body->bytes > DEMO_BODY_MAX) {
@@ -247,11 +245,11 @@ cancel_call(struct exchange *by, struct text id)
             continue;
         if (ex->reply_begun) {
             h1_send_end(ex->client, NULL);
-            finish(ex, CLOSE_DONE);
+            exchange_finish(ex, CLOSE_DONE);
         } else {
             struct h1 *client = ex->client;
 
-            finish(ex, CLOSE_DONE);
+            exchange_finish(ex, CLOSE_DONE);
             h1_close(client, CLOSE_DONE);
         }
         return;
@@ -328,7 +326,7 @@ demo_writable(struct exchange *ex)
 static void
 demo_client_gone(struct exchange *ex, enum close_reason reason)
 {
-    finish(ex, reason);
+    exchange_finish(ex, reason);
 }
 
 static void
@@ -341,7 +339,7 @@ demo_tick(struct exchange *ex)
         go_on(ex);
         return;
     }
-    if (!ex->request_whole && quiet_ms >= ex->worker->config->body_timeout) {
+    if (!ex->request_whole && !ex->reply_begun && quiet_ms >= ex->worker->config->body_timeout) {
         refuse(ex, CLOSE_BODY_TIMEOUT, (struct text){0});
         return;
     }
@@ -356,7 +354,7 @@ demo_tick(struct exchange *ex)
     }
     if (d->open && d->wake_ms)
         exchange_wake_in(ex, d->wake_ms > now_ms(ex) ? d->wake_ms - now_ms(ex) : 1);
-    if (!ex->request_whole)
+    if (!ex->request_whole && !ex->reply_begun)
         exchange_wake_in(ex, ex->worker->config->body_timeout);
 }
 
@@ -394,6 +392,7 @@ static const struct plan demo_plan = {
     .client_gone = demo_client_gone,
     .tick = demo_tick,
     .stop = demo_stop,
+    .release = demo_free,
 };
 
 /* --- the start --- */

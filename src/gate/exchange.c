@@ -83,6 +83,8 @@ exchange_finish(struct exchange *ex, enum close_reason reason)
     struct worker *w = ex->worker;
 
     timer_stop(&ex->timer);
+    if (ex->plan->release)
+        ex->plan->release(ex);
     upstream_leave_queue(ex);
     if (ex->server)
         upstream_give(ex, false, false);

@@ -33,6 +33,8 @@ struct plan {
     /* The gateway drains: a stream that would stand for good ends in good order now (its client comes back
      * elsewhere). at_once: the time is over, everything ends. */
     void (*stop)(struct exchange *ex, bool at_once);
+    void (*release)(
+        struct exchange *ex); /* frees ex->state at the end of the exchange; NULL: there is none */
 };
 
 enum phase {
