@@ -67,8 +67,8 @@ on_connected(struct h1 *h1, int error)
 static void
 on_head(struct h1 *h1, const struct http1_head *head)
 {
-    if (head->status >= 200)
-        end_check(h1, head->status >= 300);
+    if (head->status >= 200 || head->status == 101)
+        end_check(h1, head->status / 100 != 2);
 }
 
 static void
