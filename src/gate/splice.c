@@ -351,6 +351,8 @@ pass_interim(struct exchange *ex, const struct http1_head *head)
 
     if (head->status == 100 || !ex->client || ex->client_minor_0 || ex->reply_begun)
         return;
+    if (link_congested(&ex->client->link)) /* nothing would stop a flood of them */
+        return;
     out = heads_reply(ex, head, &framing);
     if (!out.buf)
         return;
@@ -414,6 +416,7 @@ on_reply_head(struct h1 *server, const struct http1_head *head)
     ex->reply_begun = true;
     if (framing == FRAMING_TUNNEL) {
         ex->is_tunnel = true;
+        server->tx = FRAMING_TUNNEL; /* whatever framed the request's body */
         stats_add(ex->worker->stats, STAT_tunnels_open, 1);
         exchange_watch_limits(ex);
     }
@@ -454,11 +457,10 @@ on_reply_body(struct h1 *server, const struct h1_body *body)
     if (!client)
         return;
     ex->client_ns = ex->active_ns;
-    if (ex->early) {
+    if (ex->early)
         pass_early_body(ex, body);
-        return;
-    }
-    h1_send_body(client, body);
+    else
+        h1_send_body(client, body);
     if (link_congested(&client->link) && !ex->server_paused) {
         ex->server_paused = true;
         h1_pause(server);
