@@ -280,6 +280,23 @@ take_idle(struct endpoint *ep)
     return NULL;
 }
 
+/* The pool is full, and what is idle in it leads to other endpoints than the one that is wanted: one ends. */
+static void
+make_room(struct upstream *up)
+{
+    for (unsigned i = 0; i < up->endpoint_count; i++) {
+        struct endpoint *ep = &up->endpoints[i];
+        struct h1 *h1;
+
+        if (!ep->idle_count)
+            continue;
+        h1 = container_of(ep->idle.prev, struct h1, node); /* the least recently used */
+        leave_pool(ep, h1);
+        h1_abort(h1, CLOSE_DONE);
+        return;
+    }
+}
+
 static void
 enqueue(struct exchange *ex)
 {
@@ -321,6 +338,8 @@ upstream_take(struct exchange *ex, struct endpoint *ep)
     h1 = conn_new(ep);
     attach(ex, h1);
     if (!ep->address_count || up->connections >= w->config->upstream_max) {
+        if (ep->address_count)
+            make_room(up);
         enqueue(ex);
         return CLOSE_NONE;
     }
@@ -343,6 +362,10 @@ serve_waiting(struct upstream *up)
         struct h1 *placeholder = ex->server, *h1 = NULL;
         struct endpoint *ep = placeholder->owner;
 
+        if (placeholder->link.state != LINK_NEW) { /* it found no memory: a part of the request is lost */
+            exchange_fail(ex, CLOSE_NO_MEMORY);
+            continue;
+        }
         if (!ep->address_count) {
             if (!ep->resolve_error)
                 return;
@@ -350,8 +373,10 @@ serve_waiting(struct upstream *up)
             continue;
         }
         h1 = take_idle(ep);
-        if (!h1 && up->connections >= w->config->upstream_max)
+        if (!h1 && up->connections >= w->config->upstream_max) {
+            make_room(up);
             return;
+        }
         upstream_leave_queue(ex);
         if (h1) {
             ep->in_use--;
@@ -475,7 +500,7 @@ upstream_retry(struct exchange *ex)
     upstream_give(ex, false, false);
     attach(ex, h1);
     exchange_set_phase(ex, PHASE_CONNECT);
-    return conn_open(h1) >= 0; /* else the caller gives up, and h1 back */
+    return h1->link.state == LINK_NEW && conn_open(h1) >= 0; /* else the caller gives up, and h1 back */
 }
 
 void
