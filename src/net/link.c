@@ -293,22 +293,27 @@ link_flush(struct link *link)
     send_flight(link, iov, n);
 }
 
+static void
+report_closed(struct link *link)
+{
+    outbound_free(link);
+    if (link->filter)
+        link->filter->ops->free(link->filter);
+    link->filter = NULL;
+    link->up->on_closed(link, (enum close_reason)link->reason);
+}
+
 void
 net_flush(struct net *net)
 {
     struct list_node *node;
 
-    while ((node = list_pop(&net->dirty)))
-        link_flush(container_of(node, struct link, node));
-    while ((node = list_pop(&net->closing))) {
-        struct link *link = container_of(node, struct link, node);
-
-        outbound_free(link);
-        if (link->filter)
-            link->filter->ops->free(link->filter);
-        link->filter = NULL;
-        link->up->on_closed(link, (enum close_reason)link->reason);
-    }
+    do {
+        while ((node = list_pop(&net->dirty)))
+            link_flush(container_of(node, struct link, node));
+        while ((node = list_pop(&net->closing)))
+            report_closed(container_of(node, struct link, node));
+    } while (!list_empty(&net->dirty)); /* what the owners of closed links have sent to others */
 }
 
 /* --- the link --- */
@@ -415,7 +420,7 @@ link_enqueue(struct link *link, enum lane lane, struct span bytes)
     } else if (!copy) {
         queue_append(net, &out->lanes[lane], span_ref(bytes));
     } else if (!queue_append_copy(net, &out->lanes[lane], bytes)) {
-        fail(link, CLOSE_NO_MEMORY);
+        link_abort(link, CLOSE_NO_MEMORY, false);
         return;
     }
     out->queued_bytes += bytes.len;
@@ -527,8 +532,8 @@ block(struct link *link)
 
     for (unsigned i = 0; i < LANES && ok; i++)
         ok = spill(net, &out->lanes[i]);
-    if (!ok) {
-        fail(link, CLOSE_NO_MEMORY);
+    if (!ok) { /* on_closed() tells: what is queued is no longer whole and must not go to another link */
+        link_abort(link, CLOSE_NO_MEMORY, false);
         return;
     }
     net->stats.spills++;

@@ -141,7 +141,7 @@ int link_connect(struct link *link, const struct sockaddr *addr, socklen_t addr_
 void link_set_filter(struct link *link, struct filter *filter);
 
 /* Queues `bytes`: takes a reference of its own, or copies what is small and fits behind the span before it.
- */
+ * Without memory for a copy the link aborts itself: on_closed() tells later, nothing is called from here. */
 void link_push(struct link *link, enum lane lane, struct span bytes);
 /* The same, and gives the caller's reference back. */
 static inline void
@@ -170,8 +170,8 @@ void link_finish(struct link *link, enum close_reason reason);
 /* `reset`: the peer shall see a reset instead of an orderly end (a truncated close-delimited reply). */
 void link_abort(struct link *link, enum close_reason reason, bool reset);
 
-/* Hands what is queued on `from`, of which nothing was sent, to `to`, behind what is queued there. `from` may be
- * broken (from within on_broken). Without memory for a copy `to` is aborted. */
+/* Hands what is queued on `from`, of which nothing was sent, to `to`, behind what is queued there. `from` may
+ * be broken (from within on_broken). Without memory for a copy `to` is aborted. */
 void link_move_queue(struct link *from, struct link *to);
 
 #endif

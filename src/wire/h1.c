@@ -518,6 +518,8 @@ static void
 push(struct h1 *h1, struct span bytes)
 {
     link_push(&h1->link, LANE_NORMAL, bytes);
+    if (h1->link.state >= LINK_ABORTED) /* no memory; on_closed follows */
+        h1_end(h1);
 }
 
 /* Server: the upstream agreed to switch; what the client sent early is the tunnel's. */
@@ -672,6 +674,8 @@ h1_send_end(struct h1 *h1, struct span *trailers)
     if (h1->role == H1_CLIENT)
         return;
     h1->user = NULL;
+    if (h1->link.state >= LINK_ABORTED) /* no memory; on_closed follows */
+        h1_end(h1);
     if (early_reply(h1))
         return;
     server_next(h1);

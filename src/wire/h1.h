@@ -61,7 +61,8 @@ struct h1_up {
     /* Server: the client has half-closed or is gone: the two look the same until it answers what is sent to
      * it (on_broken). A reply in progress goes on. Idle connections close themselves. */
     void (*on_peer_end)(struct h1 *h1);
-    /* The connection broke (reset, failed or stalled send); on_closed follows. */
+    /* The connection broke (reset, failed or stalled send); on_closed follows. One that found no memory for
+     * what was sent on it comes straight to on_closed. */
     void (*on_broken)(struct h1 *h1, enum close_reason reason);
     void (*on_closed)(struct h1 *h1, enum close_reason reason);
     /* Server: the reply is queued and the request was read whole; the connection reads on or is closing.
