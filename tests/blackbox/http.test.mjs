@@ -547,10 +547,11 @@ promise('a stopped upstream stops the client, and a stopped client the upstream'
   // towards the upstream
   await client.send(`POST /plain/up HTTP/1.1\r\nHost: x\r\nContent-Length: ${SIZE}\r\n\r\n`);
   const all = client.send(Buffer.alloc(SIZE, 'q'));
+  await gateway.untilMetric('pauses', (n) => n >= 1);
   await standsStill(() => client.socket.bytesWritten - client.socket.writableLength);
   assert.ok(client.socket.writableLength > SIZE / 2, 'most of it never left the client');
-  assert.ok((await gateway.metric('pauses')) >= 1);
-  assert.ok((await gateway.metric('queued_bytes')) <= 1 << 20);
+  const queued = await gateway.metric('queued_bytes');
+  assert.ok(queued <= 1 << 20, `${queued} bytes queued above a high mark of 64 KiB`);
   reading();
   await all;
   assert.equal(JSON.parse((await client.response()).body).size, SIZE);
