@@ -158,6 +158,13 @@ add_limit(struct limit *limits, unsigned n, uint64_t limit_ms, uint64_t since_ns
     return n + 1;
 }
 
+/* In the queue: not for a connection of a full pool, but for the name to be resolved. */
+static bool
+waits_for_address(const struct exchange *ex)
+{
+    return ex->server && !((const struct endpoint *)ex->server->owner)->address_count;
+}
+
 static uint64_t
 phase_limit_ms(const struct exchange *ex)
 {
@@ -165,6 +172,8 @@ phase_limit_ms(const struct exchange *ex)
 
     switch ((enum phase)ex->phase) {
     case PHASE_QUEUED:
+        if (waits_for_address(ex))
+            return c->connect_timeout;
         return c->upstream_wait ? c->upstream_wait : 1;
     case PHASE_CONNECT:
         return c->connect_timeout;
@@ -191,7 +200,8 @@ current_limits(const struct exchange *ex, struct limit *limits)
         n = add_limit(limits, n, c->body_timeout, ex->client_ns, CLOSE_BODY_TIMEOUT);
     switch ((enum phase)ex->phase) {
     case PHASE_QUEUED:
-        n = add_limit(limits, n, phase_limit_ms(ex), ex->phase_ns, CLOSE_POOL_FULL);
+        n = add_limit(limits, n, phase_limit_ms(ex), ex->phase_ns,
+                      waits_for_address(ex) ? CLOSE_NO_ENDPOINT : CLOSE_POOL_FULL);
         break;
     case PHASE_CONNECT:
         n = add_limit(limits, n, phase_limit_ms(ex), ex->phase_ns, CLOSE_CONNECT_TIMEOUT);
@@ -248,6 +258,31 @@ exchange_watch_limits(struct exchange *ex)
     }
 }
 
+void
+exchange_open_stream(struct exchange *ex)
+{
+    struct worker *w = ex->worker;
+
+    ex->is_stream = true;
+    stats_add(w->stats, STAT_streams_opened, 1);
+    stats_add(w->stats, STAT_streams_open, 1);
+    stats_up_add(w->stats, ex->upstream->index, UPSTAT_up_streams, 1);
+    ex->stream_row = (int16_t)stats_stream_open(w->stats, ex->upstream->index, (enum mcp_method)ex->mcp,
+                                                ring_now(w->ring));
+    exchange_watch_limits(ex);
+    if (w->config->heartbeat)
+        exchange_wake_in(ex, w->config->heartbeat);
+    if (w->draining) /* it came too late to stand for long */
+        exchange_wake_in(ex, 1);
+}
+
+static bool
+has_other_address(const struct exchange *ex)
+{
+    return ex->upstream->endpoint_count > 1 ||
+           ((const struct endpoint *)ex->server->owner)->address_count > 1;
+}
+
 bool
 exchange_check_limits(struct exchange *ex)
 {
@@ -258,6 +293,8 @@ exchange_check_limits(struct exchange *ex)
         uint64_t age = exchange_age_ms(ex, limits[i].since_ns);
 
         if (age >= limits[i].limit_ms) {
+            if (limits[i].reason == CLOSE_CONNECT_TIMEOUT && has_other_address(ex) && upstream_retry(ex))
+                return exchange_check_limits(ex);
             if (limits[i].reason == CLOSE_POOL_FULL)
                 stats_up_add(ex->worker->stats, ex->upstream->index, UPSTAT_up_exhausted, 1);
             exchange_fail(ex, limits[i].reason);

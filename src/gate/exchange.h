@@ -70,12 +70,14 @@ struct exchange {
     uint64_t body_bytes;        /* of the request's content */
     uint32_t gap_us;            /* between the last two events */
     uint32_t events;
+    uint16_t interims; /* 1xx replies passed on */
     struct sse_scan scan;
     uint16_t status; /* of the reply; 0: none yet */
     uint16_t tries;
     int16_t stream_row;                   /* in the statistics; -1: none */
     uint8_t phase, method, mcp, revision; /* enums */
     uint8_t id_len;
+    uint8_t failed;  /* enum close_reason: no connection is to be had; the error waits for the request's id */
     bool is_mcp : 1; /* an MCP front: errors are JSON-RPC */
     bool has_gap : 1;
     bool accepts_sse : 1, is_stream : 1, is_tunnel : 1;
@@ -116,6 +118,9 @@ bool exchange_check_limits(struct exchange *ex);
 /* Only sets the timer: for the start, and when what is limited has changed (a stream has limits of its own).
  */
 void exchange_watch_limits(struct exchange *ex);
+
+/* From now on the reply is a stream of events: counted, listed, given heartbeats. */
+void exchange_open_stream(struct exchange *ex);
 
 /* Makes the timer run in at most `ms`. */
 void exchange_wake_in(struct exchange *ex, uint64_t ms);

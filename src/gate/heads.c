@@ -340,6 +340,36 @@ heads_request(struct exchange *ex, const struct http1_head *head, const struct e
     return writer_close(&w);
 }
 
+struct span
+heads_readdress(struct exchange *ex, struct span request, const struct endpoint *from,
+                const struct endpoint *to)
+{
+    static const struct text host = {"\r\nHost: ", 8};
+    const char *at = (const char *)span_data(request), *end = at + request.len;
+    const char *target = (const char *)memchr(at, ' ', request.len) + 1;
+    const char *host_at = memmem(target, (size_t)(end - target), host.at, host.len);
+    struct text prefix = to->path;
+    uint32_t skip = from->path.len;
+    struct writer w;
+
+    ASSERT(host_at && host_at + host.len + from->authority.len <= end);
+    /* heads_target() may have dropped the slash between prefix and rest; what it left begins with one */
+    if (ex->upstream->cfg->is_route && from->path.at[skip - 1] == '/')
+        skip--;
+    if (ex->upstream->cfg->is_route && prefix.at[prefix.len - 1] == '/' && target[skip] == '/')
+        prefix.len--;
+    if (!writer_open(&w, &ex->worker->slab, request.len + prefix.len + to->authority.len))
+        return (struct span){0};
+    put(&w, at, (size_t)(target - at));
+    put_text(&w, prefix);
+    put(&w, target + skip, (size_t)(host_at - target) - skip);
+    put_text(&w, host);
+    put_text(&w, to->authority);
+    at = host_at + host.len + from->authority.len;
+    put(&w, at, (size_t)(end - at));
+    return span_of(w.buf, 0, (uint32_t)(w.at - (char *)w.buf->data));
+}
+
 /* --- towards the client --- */
 
 static void

@@ -15,6 +15,11 @@ uint32_t heads_format_ip(const struct ring_peer *peer, char out[HEADS_IP_MAX]);
  * set. The span holds one reference, which is the caller's. buf NULL: no memory. */
 struct span heads_request(struct exchange *ex, const struct http1_head *head, const struct endpoint *ep);
 
+/* The bytes of a request that was built for `from` (they begin with its head), as they are for `to`. Same
+ * ownership. */
+struct span heads_readdress(struct exchange *ex, struct span request, const struct endpoint *from,
+                            const struct endpoint *to);
+
 /* The reply head for the client; *ret_framing is how its body is to be framed. */
 struct span heads_reply(struct exchange *ex, const struct http1_head *head, enum http1_framing *ret_framing);
 

@@ -12,16 +12,12 @@ static void
 set_result(struct endpoint *ep, bool failed)
 {
     struct upstream *up = ep->upstream;
-    struct worker *w = up->worker;
-    unsigned healthy = 0;
 
     if (ep->check_failed != failed)
         log_warning("upstream %.*s: endpoint %.*s %s its health check", (int)up->name.len, up->name.at,
                     (int)ep->authority.len, ep->authority.at, failed ? "failed" : "passed");
     ep->check_failed = failed;
-    for (unsigned i = 0; i < up->endpoint_count; i++)
-        healthy += !up->endpoints[i].check_failed;
-    stats_up_set(w->stats, up->index, UPSTAT_up_endpoints_healthy, healthy);
+    upstream_count_healthy(up);
 }
 
 static void

@@ -145,7 +145,8 @@ on_answers(struct op *op, int result, struct buf *buf, bool more)
     }
     if (ups->resolve_fd < 0)
         return;
-    while ((n = channel_receive(ups->resolve_fd, &answer, sizeof answer, NULL, &no_fds)) == (int)sizeof answer)
+    while ((n = channel_receive(ups->resolve_fd, &answer, sizeof answer, NULL, &no_fds)) ==
+           (int)sizeof answer)
         take_answer(w, &answer);
     if (n == 0) /* the process died; the supervisor sends a fresh channel */
         upstreams_set_resolver(w, -1);

@@ -19,6 +19,8 @@ BUF_STATIC_TEXT(event_head_text, "event: message\ndata: ");
 BUF_STATIC_TEXT(event_line_text, "\ndata: ");
 BUF_STATIC_TEXT(event_end_text, "\n\n");
 
+enum { INTERIMS_MAX = 16 };
+
 /* --- the request --- */
 
 /* What is worth knowing of a body that is here whole: the id for errors, the method and revision. */
@@ -26,16 +28,18 @@ static void
 scan_body(struct exchange *ex, const struct h1_body *body)
 {
     struct jsonrpc_envelope env;
+    enum jsonrpc_fault fault;
     struct text json;
+    bool is_request;
 
-    if (body->count != 1)
-        return;
     json = (struct text){(const char *)span_data(body->data[0]), body->data[0].len};
-    if (jsonrpc_scan(json, JSON_SCAN_FAST, &env) != JSONRPC_FAULT_FINE)
-        return;
-    if (env.method.len)
+    fault = jsonrpc_scan(json, JSON_SCAN_FAST, &env);
+    if (fault == JSONRPC_FAULT_FINE && env.method.len)
         ex->mcp = (uint8_t)mcp_method_of(env.method);
-    if (env.id.len && env.id.len <= EXCHANGE_ID_MAX && env.kind == JSONRPC_REQUEST) {
+    is_request = fault == JSONRPC_FAULT_FINE ? env.kind == JSONRPC_REQUEST : fault == JSONRPC_FAULT_TRUNCATED;
+    /* Of a piece the id counts only when it does not end with the piece. */
+    if (is_request && env.id.len && env.id.len <= EXCHANGE_ID_MAX &&
+        env.id.at + env.id.len < json.at + json.len) {
         memcpy(ex->id, env.id.at, env.id.len);
         ex->id_len = (uint8_t)env.id.len;
     }
@@ -53,10 +57,14 @@ splice_body(struct exchange *ex, const struct h1_body *body)
         exchange_fail(ex, CLOSE_BODY_TOO_LARGE);
         return;
     }
-    if (!ex->server)
-        return;
     if (first && ex->is_mcp)
         scan_body(ex, body);
+    if (ex->failed) {
+        exchange_fail(ex, (enum close_reason)ex->failed);
+        return;
+    }
+    if (!ex->server)
+        return;
     h1_send_body(ex->server, body);
     if (link_congested(&ex->server->link) && !ex->client_paused) {
         ex->client_paused = true;
@@ -101,6 +109,10 @@ splice_end(struct exchange *ex)
 {
     ex->request_whole = true;
     ex->client_ns = ring_now(ex->worker->ring);
+    if (ex->failed) {
+        exchange_fail(ex, (enum close_reason)ex->failed);
+        return;
+    }
     if (ex->server && !ex->server->tx_done && !ex->is_tunnel)
         h1_send_end(ex->server, NULL);
 }
@@ -164,15 +176,32 @@ commit_early(struct exchange *ex)
 
     if (!head.buf)
         return;
-    ex->early = ex->reply_begun = ex->is_stream = true;
+    ex->early = ex->reply_begun = true;
     ex->status = 200;
     h1_send_head(ex->client, head, framing, 0, METHOD_GET);
     span_unref(head);
-    stats_add(ex->worker->stats, STAT_streams_opened, 1);
-    stats_add(ex->worker->stats, STAT_streams_open, 1);
-    stats_up_add(ex->worker->stats, ex->upstream->index, UPSTAT_up_streams, 1);
-    ex->stream_row = (int16_t)stats_stream_open(ex->worker->stats, ex->upstream->index,
-                                                (enum mcp_method)ex->mcp, ring_now(ex->worker->ring));
+    exchange_open_stream(ex);
+}
+
+static void
+list_stream(struct exchange *ex)
+{
+    if (ex->stream_row >= 0 && ex->client)
+        stats_stream_update(ex->worker->stats, ex->stream_row, ex->events, ex->reply_bytes,
+                            link_queued(&ex->client->link), ring_now(ex->worker->ring));
+}
+
+/* A GET stream stands until one side ends it: in order, between two events. Finishes when it can. */
+static bool
+end_standing_stream(struct exchange *ex)
+{
+    if (!ex->client || !ex->is_stream || ex->method != METHOD_GET || !sse_scan_at_boundary(&ex->scan) ||
+        ex->client->tx != FRAMING_CHUNKED)
+        return false;
+    ex->client->keep_alive = false;
+    h1_send_end(ex->client, NULL);
+    exchange_finish(ex, CLOSE_DRAIN);
+    return true;
 }
 
 static void
@@ -181,7 +210,7 @@ splice_tick(struct exchange *ex)
     const struct config *c = ex->worker->config;
     uint64_t quiet_ms;
 
-    if (exchange_check_limits(ex))
+    if (exchange_check_limits(ex) || (ex->worker->draining && end_standing_stream(ex)))
         return;
     if (c->early_stream && !ex->reply_begun && ex->is_mcp && ex->accepts_sse && ex->client &&
         !ex->client_minor_0) {
@@ -200,22 +229,14 @@ splice_tick(struct exchange *ex)
         quiet_ms = 0;
     }
     exchange_wake_in(ex, quiet_ms < c->heartbeat ? c->heartbeat - quiet_ms : c->heartbeat);
-    if (ex->stream_row >= 0)
-        stats_stream_update(ex->worker->stats, ex->stream_row, ex->events, ex->reply_bytes,
-                            link_queued(&ex->client->link), ring_now(ex->worker->ring));
+    list_stream(ex);
 }
 
 static void
 splice_stop(struct exchange *ex, bool at_once)
 {
-    if (at_once) {
+    if (!end_standing_stream(ex) && at_once)
         exchange_fail(ex, CLOSE_DRAIN);
-    } else if (ex->client && ex->is_stream && ex->method == METHOD_GET && sse_scan_at_boundary(&ex->scan) &&
-               ex->client->tx == FRAMING_CHUNKED) {
-        ex->client->keep_alive = false;
-        h1_send_end(ex->client, NULL);
-        exchange_finish(ex, CLOSE_DRAIN);
-    }
 }
 
 static const struct plan splice_plan = {
@@ -246,6 +267,19 @@ splice_start(struct exchange *ex, const struct http1_head *head)
     splice_start_at(ex, head, upstream_choose(ex->upstream));
 }
 
+/* No connection is to be had. An MCP client wants the error with its id, so the body's first bytes are
+ * awaited; they are most likely here already. */
+static void
+refuse(struct exchange *ex, const struct http1_head *head, enum close_reason reason)
+{
+    if (!ex->is_mcp || head->framing == FRAMING_NONE || head->expect_continue) {
+        exchange_fail(ex, reason);
+        return;
+    }
+    ex->failed = (uint8_t)reason;
+    exchange_watch_limits(ex);
+}
+
 void
 splice_start_at(struct exchange *ex, const struct http1_head *head, struct endpoint *ep)
 {
@@ -257,7 +291,7 @@ splice_start_at(struct exchange *ex, const struct http1_head *head, struct endpo
     ex->timer.fire = on_timer;
     reason = ep ? upstream_take(ex, ep) : CLOSE_NO_ENDPOINT;
     if (reason != CLOSE_NONE) {
-        exchange_fail(ex, reason);
+        refuse(ex, head, reason);
         return;
     }
     out = heads_request(ex, head, ep);
@@ -315,24 +349,9 @@ note_first_byte(struct exchange *ex)
     stats_up_observe(w->stats, ex->upstream->index, UPHIST_up_first_byte, ex->first_ns - ex->phase_ns);
 }
 
-static void
-open_stream(struct exchange *ex)
-{
-    struct worker *w = ex->worker;
-
-    ex->is_stream = true;
-    stats_add(w->stats, STAT_streams_opened, 1);
-    stats_add(w->stats, STAT_streams_open, 1);
-    stats_up_add(w->stats, ex->upstream->index, UPSTAT_up_streams, 1);
-    ex->stream_row = (int16_t)stats_stream_open(w->stats, ex->upstream->index, (enum mcp_method)ex->mcp,
-                                                ring_now(w->ring));
-    exchange_watch_limits(ex);
-    if (w->config->heartbeat)
-        exchange_wake_in(ex, w->config->heartbeat);
-}
-
+/* `any_framing`: the head that went to the client promised no length (--early-stream). */
 static bool
-is_event_stream(const struct http1_head *head)
+is_event_stream(const struct http1_head *head, bool any_framing)
 {
     struct text type = http1_value(head, HTTP_CONTENT_TYPE), plain = TEXT("text/event-stream");
 
@@ -340,7 +359,7 @@ is_event_stream(const struct http1_head *head)
         type.len = plain.len;
     /* No heartbeat goes into a reply with an encoding or a length, so that is no stream of ours. */
     return text_eq_nocase(type, plain) && head->status == 200 && !http1_find(head, HTTP_CONTENT_ENCODING) &&
-           (head->framing == FRAMING_CHUNKED || head->framing == FRAMING_CLOSE);
+           (any_framing || head->framing == FRAMING_CHUNKED || head->framing == FRAMING_CLOSE);
 }
 
 static void
@@ -351,7 +370,8 @@ pass_interim(struct exchange *ex, const struct http1_head *head)
 
     if (head->status == 100 || !ex->client || ex->client_minor_0 || ex->reply_begun)
         return;
-    if (link_congested(&ex->client->link)) /* nothing would stop a flood of them */
+    if (link_congested(&ex->client->link) ||
+        ex->interims++ == INTERIMS_MAX) /* nothing would stop a flood of them */
         return;
     out = heads_reply(ex, head, &framing);
     if (!out.buf)
@@ -367,7 +387,7 @@ pass_head_early(struct exchange *ex, const struct http1_head *head)
     bool is_empty = head->framing == FRAMING_NONE || (head->framing == FRAMING_LENGTH && !head->length);
     struct text type = http1_value(head, HTTP_CONTENT_TYPE), json = TEXT("application/json");
 
-    if (is_event_stream(head)) {
+    if (is_event_stream(head, true)) {
         ex->early = false;
     } else if (type.len >= json.len && text_eq_nocase((struct text){type.at, json.len}, json) &&
                !http1_find(head, HTTP_CONTENT_ENCODING)) {
@@ -406,8 +426,8 @@ on_reply_head(struct h1 *server, const struct http1_head *head)
         return;
     }
     ex->status = head->status;
-    if (is_event_stream(head))
-        open_stream(ex);
+    if (is_event_stream(head, false))
+        exchange_open_stream(ex);
     out = heads_reply(ex, head, &framing);
     if (!out.buf) {
         exchange_fail(ex, CLOSE_NO_MEMORY);
@@ -457,6 +477,7 @@ on_reply_body(struct h1 *server, const struct h1_body *body)
     if (!client)
         return;
     ex->client_ns = ex->active_ns;
+    list_stream(ex);
     if (ex->early)
         pass_early_body(ex, body);
     else
@@ -503,6 +524,12 @@ on_server_idle(struct h1 *server, bool reusable)
 
 /* --- the upstream's connection --- */
 
+static enum close_reason
+reason_here(const struct exchange *ex, enum close_reason reason)
+{
+    return ex->upstream->is_home ? CLOSE_HOME_GONE : reason;
+}
+
 static void
 on_server_connected(struct h1 *server, int error)
 {
@@ -522,7 +549,7 @@ on_server_connected(struct h1 *server, int error)
     if (upstream_retry(ex))
         return;
     upstream_give(ex, false, true);
-    exchange_fail(ex, CLOSE_CONNECT_FAILED);
+    exchange_fail(ex, reason_here(ex, CLOSE_CONNECT_FAILED));
 }
 
 static void
@@ -537,7 +564,7 @@ server_failed(struct exchange *ex, enum close_reason reason)
     if (ex->phase == PHASE_REPLY && upstream_retry(ex))
         return;
     upstream_give(ex, false, ex->phase != PHASE_BODY);
-    exchange_fail(ex, reason);
+    exchange_fail(ex, reason_here(ex, reason));
 }
 
 static void
@@ -571,12 +598,29 @@ on_server_writable(struct h1 *server)
     }
 }
 
-/* Only a tunnel comes here: one end is through. */
+/* One end of a tunnel is through: the other hears of it when all that came before has left, and may go on. */
+static void
+end_tunnel_side(struct exchange *ex, struct h1 *other)
+{
+    if (!ex->client->peer_ended || !ex->server->peer_ended) {
+        link_end_sending(&other->link);
+        return;
+    }
+    h1_close(ex->client, CLOSE_DONE);
+    h1_close(ex->server, CLOSE_DONE);
+    exchange_finish(ex, CLOSE_DONE);
+}
+
+/* Only a tunnel comes here. */
 static void
 on_server_peer_end(struct h1 *server)
 {
-    if (server->user)
-        server_failed(server->user, CLOSE_UPSTREAM_GONE);
+    struct exchange *ex = server->user;
+
+    if (ex && ex->is_tunnel && ex->client)
+        end_tunnel_side(ex, ex->client);
+    else if (ex)
+        server_failed(ex, CLOSE_UPSTREAM_GONE);
 }
 
 static void
@@ -605,8 +649,7 @@ void
 splice_probe_client(struct exchange *ex)
 {
     if (ex->is_tunnel) {
-        h1_close(ex->client, CLOSE_DONE);
-        exchange_finish(ex, CLOSE_DONE);
+        end_tunnel_side(ex, ex->server);
     } else if (heartbeat_allowed(ex)) {
         send_heartbeat(ex);
     } else if (!ex->reply_begun && !ex->client_minor_0) {

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "gate/exchange.h"
+#include "gate/heads.h"
 #include "gate/health.h"
 #include "gate/resolver.h"
 
@@ -113,6 +114,16 @@ is_healthy(const struct endpoint *ep)
     return !ep->check_failed && ep->ejected_until_ms <= now_ms(ep->upstream->worker);
 }
 
+/* Endpoints whose time out is over count as healthy again. */
+static void
+readmit(struct upstream *up)
+{
+    up->ejected = false;
+    for (unsigned i = 0; i < up->endpoint_count; i++)
+        up->ejected |= up->endpoints[i].ejected_until_ms > now_ms(up->worker);
+    upstream_count_healthy(up);
+}
+
 /* Ejection and health only rank: when no endpoint is healthy, the least loaded is tried all the same. */
 struct endpoint *
 upstream_choose(struct upstream *up)
@@ -120,6 +131,8 @@ upstream_choose(struct upstream *up)
     struct endpoint *best = NULL;
     bool all_failed = true;
 
+    if (up->ejected)
+        readmit(up);
     if (up->endpoint_count == 1)
         return up->endpoints[0].address_count || !up->endpoints[0].resolve_error ? up->endpoints : NULL;
     for (unsigned i = 0; i < up->endpoint_count; i++) {
@@ -136,8 +149,8 @@ upstream_choose(struct upstream *up)
     return all_failed ? NULL : best;
 }
 
-static void
-count_healthy(struct upstream *up)
+void
+upstream_count_healthy(struct upstream *up)
 {
     unsigned n = 0;
 
@@ -154,11 +167,12 @@ note_failure(struct endpoint *ep)
     if (++ep->failures < w->config->eject_after || !is_healthy(ep))
         return;
     ep->ejected_until_ms = now_ms(w) + w->config->eject_time;
+    ep->upstream->ejected = true;
     stats_up_add(w->stats, ep->upstream->index, UPSTAT_up_ejections, 1);
     log_warning("upstream %.*s: endpoint %.*s left out for %llu ms after %u failures in a row",
                 (int)ep->upstream->name.len, ep->upstream->name.at, (int)ep->authority.len, ep->authority.at,
                 (unsigned long long)w->config->eject_time, ep->failures);
-    count_healthy(ep->upstream);
+    upstream_count_healthy(ep->upstream);
 }
 
 static void
@@ -172,7 +186,7 @@ note_success(struct endpoint *ep)
     ep->ejected_until_ms = 0;
     log_info("upstream %.*s: endpoint %.*s is back", (int)ep->upstream->name.len, ep->upstream->name.at,
              (int)ep->authority.len, ep->authority.at);
-    count_healthy(ep->upstream);
+    upstream_count_healthy(ep->upstream);
 }
 
 void
@@ -227,7 +241,7 @@ conn_open(struct h1 *h1)
 {
     struct endpoint *ep = h1->owner;
     struct worker *w = ep->upstream->worker;
-    struct address *a = &ep->addresses[ep->next_address++ % ep->address_count];
+    struct address *a = &ep->addresses[ep->next_address % ep->address_count];
     int err = link_connect(&h1->link, (struct sockaddr *)&a->ss, a->len);
 
     if (err < 0) {
@@ -262,6 +276,7 @@ leave_pool(struct endpoint *ep, struct h1 *h1)
     list_del(&h1->node);
     list_add_tail(&ep->open, &h1->node);
     ep->idle_count--;
+    ep->upstream->idle_count--;
     count_connections(ep->upstream, 0, -1);
 }
 
@@ -351,51 +366,52 @@ upstream_take(struct exchange *ex, struct endpoint *ep)
     return CLOSE_NONE;
 }
 
-/* The first exchange in the queue gets `h1` (idle) or leave to open its own connection. */
+/* An exchange of the queue, whose server side is a placeholder so far, gets an idle connection or opens its
+ * own. */
+static void
+serve(struct exchange *ex)
+{
+    struct h1 *placeholder = ex->server;
+    struct endpoint *ep = placeholder->owner;
+    struct h1 *h1 = take_idle(ep);
+
+    upstream_leave_queue(ex);
+    if (!h1) {
+        exchange_set_phase(ex, PHASE_CONNECT);
+        if (conn_open(placeholder) < 0)
+            exchange_fail(ex, CLOSE_CONNECT_FAILED);
+        return;
+    }
+    stats_up_add(ex->worker->stats, ep->upstream->index, UPSTAT_up_reused, 1);
+    ep->in_use--;
+    placeholder->user = NULL;
+    h1_move_request(placeholder, h1);
+    attach(ex, h1);
+    exchange_set_phase(ex, PHASE_REPLY);
+    h1_abort(placeholder, CLOSE_DONE);
+}
+
+/* First come first served, but one whose endpoint has no address yet does not hold up the others. */
 static void
 serve_waiting(struct upstream *up)
 {
     struct worker *w = up->worker;
 
-    while (up->waiting_count) {
-        struct exchange *ex = container_of(list_first(&up->waiting), struct exchange, waiting);
-        struct h1 *placeholder = ex->server, *h1 = NULL;
-        struct endpoint *ep = placeholder->owner;
+    list_for_each_safe(node, &up->waiting) {
+        struct exchange *ex = container_of(node, struct exchange, waiting);
+        struct endpoint *ep = ex->server->owner;
+        bool has_room = up->connections < w->config->upstream_max;
 
-        if (placeholder->link.state != LINK_NEW) { /* it found no memory: a part of the request is lost */
-            exchange_fail(ex, CLOSE_NO_MEMORY);
-            continue;
-        }
-        if (!ep->address_count) {
-            if (!ep->resolve_error)
-                return;
-            exchange_fail(ex, CLOSE_NO_ENDPOINT);
-            continue;
-        }
-        h1 = take_idle(ep);
-        if (!h1 && up->connections >= w->config->upstream_max) {
-            make_room(up);
+        if (!has_room && !up->idle_count)
             return;
-        }
-        upstream_leave_queue(ex);
-        if (h1) {
-            ep->in_use--;
-            placeholder->user = NULL;
-            h1->head_sent = placeholder->head_sent;
-            h1->tx = placeholder->tx;
-            h1->tx_left = placeholder->tx_left;
-            h1->tx_done = placeholder->tx_done;
-            h1->request_method = placeholder->request_method;
-            stats_up_add(w->stats, up->index, UPSTAT_up_reused, 1);
-            link_move_queue(&placeholder->link, &h1->link);
-            attach(ex, h1);
-            exchange_set_phase(ex, PHASE_REPLY);
-            h1_abort(placeholder, CLOSE_DONE);
-        } else {
-            exchange_set_phase(ex, PHASE_CONNECT);
-            if (conn_open(placeholder) < 0)
-                exchange_fail(ex, CLOSE_CONNECT_FAILED);
-        }
+        if (ex->server->link.state != LINK_NEW) /* it found no memory: a part of the request is lost */
+            exchange_fail(ex, CLOSE_NO_MEMORY);
+        else if (!ep->address_count && ep->resolve_error)
+            exchange_fail(ex, CLOSE_NO_ENDPOINT);
+        else if (ep->address_count && (has_room || ep->idle_count))
+            serve(ex);
+        else if (ep->address_count)
+            make_room(up);
     }
 }
 
@@ -422,6 +438,7 @@ put_idle(struct h1 *h1)
     list_del(&h1->node);
     list_add_head(&ep->idle, &h1->node);
     ep->idle_count++;
+    ep->upstream->idle_count++;
     count_connections(ep->upstream, 0, 1);
     if (ep->keep_alive_ms && ep->keep_alive_ms < keep_ms)
         keep_ms = ep->keep_alive_ms;
@@ -442,14 +459,15 @@ upstream_give(struct exchange *ex, bool reusable, bool failed)
     upstream_leave_queue(ex);
     if (failed)
         note_failure(ep);
-    if (reusable && h1->state == H1_IDLE && !w->draining && ep->idle_count < w->config->upstream_idle_max) {
+    if (reusable && h1->state == H1_IDLE && !w->draining && up->idle_count < w->config->upstream_idle_max) {
         if (h1->held)
             h1_resume(h1);
         put_idle(h1);
         serve_waiting(up);
         return;
     }
-    h1_abort(h1, CLOSE_DONE);
+    if (h1->link.state < LINK_FINISHING) /* else it ends in order already */
+        h1_abort(h1, CLOSE_DONE);
 }
 
 /* Called by h1 when a connection of this side is gone for good (splice.c routes it here). */
@@ -473,32 +491,43 @@ upstream_closed(struct h1 *h1)
         serve_waiting(up);
 }
 
+/* Whether nothing of the request has been given to the kernel for good. */
+static bool
+is_unsent(const struct exchange *ex)
+{
+    const struct link *link = &ex->server->link;
+
+    return link->out && link->sent_bytes == ex->sent_bytes_before &&
+           (!op_busy(&link->tx) || link->state == LINK_CONNECTING);
+}
+
 bool
 upstream_retry(struct exchange *ex)
 {
     struct h1 *old = ex->server, *h1;
+    struct endpoint *from = old->owner, *to;
     struct upstream *up = ex->upstream;
-    struct endpoint *ep;
 
-    if (ex->tries >= (up->is_home ? TRIES_MAX : TRIES_MAX + up->endpoint_count - 1) || ex->worker->draining)
+    from->next_address++; /* whatever comes next shall not meet the same address */
+    if (ex->tries >= TRIES_MAX || ex->worker->draining || !is_unsent(ex))
         return false;
-    if (old->link.out == NULL || old->link.sent_bytes != ex->sent_bytes_before || op_busy(&old->link.tx))
+    note_failure(from);
+    to = up->is_home ? from : upstream_choose(up);
+    if (!to || !to->address_count)
         return false;
-    note_failure(old->owner);
-    ep = up->is_home ? old->owner : upstream_choose(up);
-    if (!ep || !ep->address_count)
-        return false;
-    h1 = conn_new(ep);
-    h1->head_sent = true;
-    h1->tx = old->tx;
-    h1->tx_left = old->tx_left;
-    h1->tx_done = old->tx_done;
-    h1->request_method = old->request_method;
+    h1 = conn_new(to);
     ex->tries++;
     stats_up_add(ex->worker->stats, up->index, UPSTAT_up_retries, 1);
-    link_move_queue(&old->link, &h1->link);
+    h1_move_request(old, h1);
     upstream_give(ex, false, false);
     attach(ex, h1);
+    if (to != from) {
+        struct span request = heads_readdress(ex, link_first(&h1->link), from, to);
+
+        if (!request.buf)
+            return false;
+        link_replace_first(&h1->link, request);
+    }
     exchange_set_phase(ex, PHASE_CONNECT);
     return h1->link.state == LINK_NEW && conn_open(h1) >= 0; /* else the caller gives up, and h1 back */
 }

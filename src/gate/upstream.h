@@ -56,8 +56,10 @@ struct upstream {
     struct endpoint *endpoints;
     unsigned endpoint_count, next_endpoint;
     uint32_t connections;     /* open and opening, idle ones too */
+    uint32_t idle_count;      /* of all endpoints */
     struct list_node waiting; /* struct exchange, by waiting */
     uint32_t waiting_count;
+    bool ejected; /* an endpoint was left out, and its time may not be over */
     bool is_home; /* the sibling workers (home.c): an endpoint per slot, chosen by the session */
 };
 
@@ -87,8 +89,11 @@ enum close_reason upstream_take(struct exchange *ex, struct endpoint *ep);
  * is closed. `failed`: counts against the endpoint's health. */
 void upstream_give(struct exchange *ex, bool reusable, bool failed);
 
-/* Another try for an exchange whose connection failed before a byte of its request was sent; false when there
- * was one already or there is nowhere to go. Either way there is an ex->server afterwards. */
+/* How many endpoints are neither ejected nor failed in their check, for the statistics. */
+void upstream_count_healthy(struct upstream *up);
+
+/* The one other try for an exchange whose connection failed before a byte of its request was sent; false when
+ * there was one already or there is nowhere to go. Either way there is an ex->server afterwards. */
 bool upstream_retry(struct exchange *ex);
 
 /* The exchange no longer waits for a connection (its client left, it timed out). */

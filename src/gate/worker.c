@@ -17,7 +17,13 @@
 #include <unistd.h>
 
 /* The longest sleep: the watchdog wants a sign of life (stats_turn). */
-enum { TURN_MAX_MS = 500, CLOSE_TURNS_MAX = 100, SPIN_AUTO_US = 100, SPIN_ON_US = 1000000, LAST_WORDS_MS = 250 };
+enum {
+    TURN_MAX_MS = 500,
+    CLOSE_TURNS_MAX = 100,
+    SPIN_AUTO_US = 100,
+    SPIN_ON_US = 1000000,
+    LAST_WORDS_MS = 250
+};
 
 struct text
 worker_date(struct worker *w)

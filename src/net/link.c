@@ -186,6 +186,7 @@ net_init(struct net *net, struct ring *ring, struct slab *slab, uint32_t high_ma
                         .linger_ms = 2000};
     list_init(&net->dirty);
     list_init(&net->closing);
+    list_init(&net->wakes);
     list_init(&net->blocked);
     pool_init(&net->outbounds, sizeof(struct outbound));
     pool_init(&net->chunks, sizeof(struct chunk));
@@ -309,11 +310,18 @@ net_flush(struct net *net)
     struct list_node *node;
 
     do {
+        while ((node = list_pop(&net->wakes))) {
+            struct link *link = container_of(node, struct link, woken);
+
+            link->up->on_woken(link);
+        }
         while ((node = list_pop(&net->dirty)))
             link_flush(container_of(node, struct link, node));
         while ((node = list_pop(&net->closing)))
             report_closed(container_of(node, struct link, node));
-    } while (!list_empty(&net->dirty)); /* what the owners of closed links have sent to others */
+        /* What the owners of closed links have sent to others; who has woken himself may wait for the next
+         * turn. */
+    } while (!list_empty(&net->dirty));
 }
 
 /* --- the link --- */
@@ -526,7 +534,7 @@ block(struct link *link)
 {
     struct outbound *out = link->out;
     struct net *net = link->net;
-    struct iovec *iov = ring_arena(net->ring, sizeof *iov * (SEND_SPANS_MAX + 1));
+    struct iovec *iov;
     bool ok = spill(net, &out->flight);
     unsigned n = 0;
 
@@ -539,9 +547,12 @@ block(struct link *link)
     net->stats.spills++;
     out->blocked = true;
     for (struct chunk *c = out->flight.head; c; c = c->next)
+        n += c->end - c->first;
+    iov = ring_arena(net->ring, sizeof *iov * n);
+    n = 0;
+    for (struct chunk *c = out->flight.head; c; c = c->next)
         for (uint32_t i = c->first; i < c->end; i++)
             iov[n++] = (struct iovec){span_data(c->spans[i]), c->spans[i].len};
-    ASSERT(n <= SEND_SPANS_MAX + 1);
     send_flight(link, iov, n);
     watch_stall(link);
 }
@@ -573,6 +584,10 @@ after_send(struct link *link)
 {
     if (link->state == LINK_FINISHING && !link->out)
         start_lingering(link);
+    if (link->end_due && !link->out && link->state == LINK_OPEN) {
+        link->end_due = false;
+        ring_shutdown(link->net->ring, link->fd, SHUT_WR);
+    }
     if (link->congested && link->state == LINK_OPEN && link_queued(link) <= link->net->low_mark) {
         link->congested = false;
         link->net->stats.resumes++;
@@ -784,6 +799,7 @@ link_abort(struct link *link, enum close_reason reason, bool reset)
     link_set_state(link, LINK_ABORTED);
     timer_stop(&link->timer);
     list_del(&link->node);
+    list_del(&link->woken);
     ring_cancel(link->net->ring, &link->rx);
     ring_cancel(link->net->ring, &link->tx);
     check_closed(link);
@@ -815,13 +831,51 @@ unsend(struct outbound *out)
     out->flight_bytes = 0;
 }
 
+struct span
+link_first(const struct link *link)
+{
+    const struct chunk *head = link->out ? link->out->lanes[LANE_NORMAL].head : NULL;
+
+    return head ? head->spans[head->first] : (struct span){0};
+}
+
+void
+link_replace_first(struct link *link, struct span bytes)
+{
+    struct chunk *head = link->out->lanes[LANE_NORMAL].head;
+    struct span *first = &head->spans[head->first];
+
+    link->out->queued_bytes += bytes.len - first->len;
+    link->net->stats.queued_bytes += bytes.len - first->len;
+    span_unref(*first);
+    *first = bytes;
+}
+
+void
+link_wake(struct link *link)
+{
+    if (link->state < LINK_FINISHING && !list_linked(&link->woken))
+        list_add_tail(&link->net->wakes, &link->woken);
+}
+
+void
+link_end_sending(struct link *link)
+{
+    if (link->state != LINK_OPEN)
+        return;
+    if (link->out)
+        link->end_due = true;
+    else
+        ring_shutdown(link->net->ring, link->fd, SHUT_WR);
+}
+
 void
 link_move_queue(struct link *from, struct link *to)
 {
     struct outbound *out = from->out;
     bool ok = true;
 
-    ASSERT(!op_busy(&from->tx));
+    ASSERT(!op_busy(&from->tx) || from->state == LINK_CONNECTING);
     if (!out)
         return;
     unsend(out);

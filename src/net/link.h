@@ -21,6 +21,10 @@
  * Receiving. A link that fills the ring's small buffers several times in a row is received in bulk from then
  * on, and goes back to the small ones when it no longer does.
  *
+ * Calls go down, events come up: the callbacks of struct link_up are called from ring_reap() and net_flush()
+ * only, never from within a call that the owner makes. So whoever pushes, pauses or ends need not fear for
+ * what he holds.
+ *
  * A link is embedded in its wire (container_of); the worker owns both.
  */
 #ifndef NET_LINK_H
@@ -55,6 +59,7 @@ struct net {
     struct slab *slab;
     struct list_node dirty;   /* links with something to send */
     struct list_node closing; /* links whose on_closed() is due */
+    struct list_node wakes;   /* links whose on_woken() is due */
     struct list_node blocked; /* links that wait for room in the kernel, the longest first */
     struct timer stall_timer; /* when the first of them has waited for send_timeout_ms */
     struct pool outbounds, chunks;
@@ -80,6 +85,8 @@ struct link_up {
     void (*on_connected)(struct link *link, int error);
     /* The queue was congested and has fallen to the low mark. */
     void (*on_writable)(struct link *link);
+    /* link_wake() was called. NULL for who never does. */
+    void (*on_woken)(struct link *link);
     /* The connection broke (reset, send failed): the link has aborted itself; on_closed follows. May be NULL.
      */
     void (*on_broken)(struct link *link, enum close_reason reason);
@@ -116,9 +123,10 @@ struct link {
     struct net *net;
     const struct link_up *up;
     struct filter *filter;
-    struct outbound *out;  /* NULL while nothing is queued */
-    struct list_node node; /* on net's dirty, blocked or closing list */
-    struct timer timer;    /* the owner's until link_finish(); then the link's own */
+    struct outbound *out;   /* NULL while nothing is queued */
+    struct list_node woken; /* on net's woken list */
+    struct list_node node;  /* on net's dirty, blocked or closing list */
+    struct timer timer;     /* the owner's until link_finish(); then the link's own */
     uint64_t received_bytes, sent_bytes;
     uint32_t blocked_ms; /* when it became blocked; milliseconds, wraps */
     int fd;
@@ -126,7 +134,7 @@ struct link {
     uint8_t reason; /* enum close_reason */
     uint8_t side;   /* enum link_side */
     uint8_t run;    /* receives in a row that speak for the other buffer group */
-    bool paused : 1, bulk : 1, ended : 1, congested : 1, reset : 1, stalled : 1;
+    bool paused : 1, bulk : 1, ended : 1, congested : 1, reset : 1, stalled : 1, end_due : 1;
 };
 
 _Static_assert(sizeof(struct link) <= 192, "an idle stream has two links");
@@ -169,6 +177,16 @@ void link_set_bulk(struct link *link, bool bulk);
 void link_finish(struct link *link, enum close_reason reason);
 /* `reset`: the peer shall see a reset instead of an orderly end (a truncated close-delimited reply). */
 void link_abort(struct link *link, enum close_reason reason, bool reset);
+
+/* The first bytes queued, of which nothing was sent yet (buf NULL: there are none), and other ones in their
+ * place (takes over the reference). */
+struct span link_first(const struct link *link);
+void link_replace_first(struct link *link, struct span bytes);
+
+/* Asks for on_woken() from the next net_flush(): for what must not happen within the caller's own caller. */
+void link_wake(struct link *link);
+/* Half-closes: FIN when the queue has left; the other direction goes on. For tunnels. */
+void link_end_sending(struct link *link);
 
 /* Hands what is queued on `from`, of which nothing was sent, to `to`, behind what is queued there. `from` may
  * be broken (from within on_broken). Without memory for a copy `to` is aborted. */

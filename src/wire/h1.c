@@ -97,6 +97,18 @@ server_next(struct h1 *h1)
     h1->up->on_idle(h1, true);
 }
 
+static void
+input_tunnel(struct h1 *h1, struct span bytes)
+{
+    struct h1_body *body = &h1->shared->body;
+
+    body->raw = span_head(bytes, 0);
+    body->data[0] = bytes;
+    body->bytes = bytes.len;
+    body->count = 1;
+    h1->up->on_body(h1, body);
+}
+
 /* Goes on with bytes of the next request that came early. */
 static void
 read_on(struct h1 *h1)
@@ -104,6 +116,16 @@ read_on(struct h1 *h1)
     struct buf *stash = h1->stash;
     struct span bytes;
 
+    if (h1->state == H1_TUNNEL && stash) { /* what the client sent before the tunnel stood */
+        bytes = span_of(stash, 0, h1->stash_len);
+        h1->stash = NULL;
+        h1->stash_len = 0;
+        input_tunnel(h1, bytes);
+        buf_unref(stash);
+        if (!h1->held)
+            link_resume(&h1->link);
+        return;
+    }
     if (h1->state != H1_IDLE || h1->in_input || h1->link.state != LINK_OPEN)
         return;
     if (link_blocked(&h1->link)) { /* the last reply is stuck: do not start another */
@@ -300,7 +322,9 @@ input_body(struct h1 *h1, struct span bytes)
     uint32_t first = chunked && http1_body_at_boundary(&h1->rx) ? 0 : UINT32_MAX, last = first;
     enum http1_body_event event = BODY_DATA;
 
-    *body = (struct h1_body){.raw = span_head(bytes, 0)};
+    body->raw = span_head(bytes, 0); /* data[] is left as it is: this is done for every receive */
+    body->raw_first = body->raw_end = body->bytes = body->count = 0;
+    body->raw_last = false;
     while (event != BODY_MORE && event != BODY_END && body->count < H1_PIECES_MAX) {
         struct http1_piece piece = {0};
         uint32_t end;
@@ -335,15 +359,6 @@ input_body(struct h1 *h1, struct span bytes)
         message_read(h1);
     }
     return rest;
-}
-
-static void
-input_tunnel(struct h1 *h1, struct span bytes)
-{
-    struct h1_body *body = &h1->shared->body;
-
-    *body = (struct h1_body){.bytes = bytes.len, .count = 1, .data = {bytes}};
-    h1->up->on_body(h1, body);
 }
 
 /* Bytes of the next request, whose time has not come. More than fit may be on their way before the pause
@@ -472,6 +487,12 @@ on_writable(struct link *link)
 }
 
 static void
+on_woken(struct link *link)
+{
+    read_on(h1_of(link));
+}
+
+static void
 on_broken(struct link *link, enum close_reason reason)
 {
     struct h1 *h1 = h1_of(link);
@@ -497,6 +518,7 @@ static const struct link_up link_up = {
     .on_end = on_end,
     .on_connected = on_connected,
     .on_writable = on_writable,
+    .on_woken = on_woken,
     .on_broken = on_broken,
     .on_closed = on_closed,
 };
@@ -526,23 +548,11 @@ push(struct h1 *h1, struct span bytes)
 static void
 open_tunnel(struct h1 *h1)
 {
-    struct buf *stash = h1->stash;
-    struct span bytes;
-
     h1_set_state(h1, H1_TUNNEL);
-    if (!stash)
-        return;
-    if (!h1->keep_alive) { /* some of the early bytes are lost */
+    if (h1->stash && !h1->keep_alive) /* some of the early bytes are lost */
         h1_abort(h1, CLOSE_BAD_REQUEST);
-        return;
-    }
-    bytes = span_of(stash, 0, h1->stash_len);
-    h1->stash = NULL;
-    h1->stash_len = 0;
-    input_tunnel(h1, bytes);
-    buf_unref(stash);
-    if (!h1->held)
-        link_resume(&h1->link);
+    else if (h1->stash)
+        link_wake(&h1->link);
 }
 
 void
@@ -679,8 +689,8 @@ h1_send_end(struct h1 *h1, struct span *trailers)
     if (early_reply(h1))
         return;
     server_next(h1);
-    if (!h1->in_input)
-        read_on(h1);
+    if (!h1->in_input) /* not here: the caller has an exchange to finish first */
+        link_wake(&h1->link);
 }
 
 void
@@ -696,6 +706,17 @@ h1_resume(struct h1 *h1)
     h1->held = false;
     if (h1->state != H1_WAIT || !h1->stash)
         link_resume(&h1->link);
+}
+
+void
+h1_move_request(struct h1 *from, struct h1 *to)
+{
+    to->head_sent = from->head_sent;
+    to->tx = from->tx;
+    to->tx_left = from->tx_left;
+    to->tx_done = from->tx_done;
+    to->request_method = from->request_method;
+    link_move_queue(&from->link, &to->link);
 }
 
 void

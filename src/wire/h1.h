@@ -144,6 +144,10 @@ void h1_send_end(struct h1 *h1, struct span *trailers);
 void h1_pause(struct h1 *h1);
 void h1_resume(struct h1 *h1);
 
+/* Makes `to`, a fresh or idle client connection, carry the request that was written to `from`, of which
+ * nothing was sent. */
+void h1_move_request(struct h1 *from, struct h1 *to);
+
 /* Ends the connection in order once the queue is empty; nothing more is read from it. */
 void h1_close(struct h1 *h1, enum close_reason reason);
 /* Ends it at once. A reply that the peer would take for whole (close-delimited) ends with a reset. */

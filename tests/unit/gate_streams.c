@@ -277,12 +277,17 @@ Test(tunnel, passes_a_tunnel_both_ways_and_bytes_that_came_early)
     sim_peer_half_close(server);
     settle();
     cr_assert(sim_peer_ended(client));
+    cr_assert_eq(counter(STAT_tunnels_open), 1, "the other direction goes on");
+    say(client, " and more");
+    cr_assert_str_eq(sim_peer_peek(server, NULL), "early bytes and more");
+    sim_peer_half_close(client);
+    settle();
     cr_assert_eq(counter(STAT_tunnels_open), 0);
     cr_assert_eq(closed_by(CLOSE_DONE), 1);
     world_close();
 }
 
-Test(tunnel, ends_a_tunnel_with_its_client)
+Test(tunnel, passes_the_last_bytes_and_the_end_of_its_client)
 {
     world_open(1, "--route", "/ws=http://10.0.0.2:80/ws", NULL);
     open_tunnel("");
@@ -291,6 +296,11 @@ Test(tunnel, ends_a_tunnel_with_its_client)
     settle();
     cr_assert_str_eq(sim_peer_peek(server, NULL), "last");
     cr_assert(sim_peer_ended(server));
+    say(server, "words");
+    cr_assert_str_eq(sim_peer_peek(client, NULL), "words");
+    sim_peer_half_close(server);
+    settle();
+    cr_assert(sim_peer_ended(client));
     cr_assert_eq(counter(STAT_tunnels_open), 0);
     world_close();
 }
