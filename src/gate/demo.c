@@ -14,10 +14,11 @@ BUF_STATIC_TEXT(heartbeat_text, SSE_HEARTBEAT);
 BUF_STATIC_TEXT(event_head_text, "event: message\ndata: ");
 BUF_STATIC_TEXT(event_end_text, "\n\n");
 
-enum { DEMO_BODY_MAX = 4 << 20, DEMO_PIECE = 16 << 10 };
+enum { DEMO_BODY_MAX = 256 << 10, DEMO_PIECE = 16 << 10 };
 
 /* What the plan keeps per request: ex->state. */
 struct demo {
+    struct worker *worker;
     struct demo_call call;
     struct session session; /* of the Mcp-Session-Id; revision MCP_NO_REVISION: none */
     char *fields;           /* copies of what version, method and name point at */
@@ -36,17 +37,21 @@ now_ms(const struct exchange *ex)
 }
 
 static void
-demo_free(struct exchange *ex)
+drop(struct demo *d)
 {
-    struct demo *d = ex->state;
-
-    if (!d)
-        return;
     if (d->open)
         demo_cancel(&d->call);
+    d->worker->held_bytes -= d->body_size;
     free(d->fields);
     free(d->body);
     free(d);
+}
+
+static void
+demo_free(struct exchange *ex)
+{
+    if (ex->state)
+        drop(ex->state);
     ex->state = NULL;
 }
 
@@ -78,16 +83,12 @@ open_stream(struct exchange *ex, struct text extra)
         return false;
     ex->status = 200;
     ex->first_ns = ex->client_ns = ring_now(w->ring);
-    ex->reply_begun = ex->is_stream = true;
+    ex->reply_begun = true;
     exchange_set_phase(ex, PHASE_LOCAL);
     h1_send_head(ex->client, head, framing, 0, METHOD_GET);
     span_unref(head);
     stats_add(w->stats, STAT_local_replies, 1);
-    stats_add(w->stats, STAT_streams_opened, 1);
-    stats_add(w->stats, STAT_streams_open, 1);
-    stats_up_add(w->stats, ex->upstream->index, UPSTAT_up_streams, 1);
-    ex->stream_row = (int16_t)stats_stream_open(w->stats, ex->upstream->index, (enum mcp_method)ex->mcp,
-                                                ring_now(w->ring));
+    exchange_open_stream(ex);
     return true;
 }
 
@@ -153,9 +154,7 @@ static void
 after_step(struct exchange *ex, struct demo *d, const struct demo_effects *effects)
 {
     if (d->replied) { /* local_reply has finished the exchange; its state is ours still */
-        free(d->fields);
-        free(d->body);
-        free(d);
+        drop(d);
         return;
     }
     if (d->open) {
@@ -192,6 +191,30 @@ effects_for(struct reply *reply, struct exchange *ex)
 
 /* --- the plan --- */
 
+/* Bodies are held whole, and count towards --max-memory. */
+static bool
+make_room(struct exchange *ex, uint32_t need)
+{
+    struct demo *d = ex->state;
+    struct worker *w = ex->worker;
+    uint32_t size = d->body_size ? d->body_size : 4096;
+    char *larger;
+
+    if (need <= d->body_size)
+        return true;
+    while (size < need)
+        size *= 2;
+    if (w->slab.used_bytes + w->held_bytes + size - d->body_size > w->config->max_memory)
+        return false;
+    larger = realloc(d->body, size);
+    if (!larger)
+        return false;
+    w->held_bytes += size - d->body_size;
+    d->body = larger;
+    d->body_size = size;
+    return true;
+}
+
 static void
 demo_body(struct exchange *ex, const struct h1_body *body)
 {
@@ -205,16 +228,9 @@ demo_body(struct exchange *ex, const struct h1_body *body)
         refuse(ex, CLOSE_BODY_TOO_LARGE, (struct text){0});
         return;
     }
-    if (d->body_len + body->bytes > d->body_size) {
-        uint32_t size = (d->body_len + body->bytes) * 2;
-        char *larger = realloc(d->body, size);
-
-        if (!larger) {
-            refuse(ex, CLOSE_NO_MEMORY, (struct text){0});
-            return;
-        }
-        d->body = larger;
-        d->body_size = size;
+    if (!make_room(ex, d->body_len + body->bytes)) {
+        refuse(ex, CLOSE_NO_MEMORY, (struct text){0});
+        return;
     }
     for (uint32_t i = 0; i < body->count; i++) {
         memcpy(d->body + d->body_len, span_data(body->data[i]), body->data[i].len);
@@ -329,6 +345,8 @@ demo_client_gone(struct exchange *ex, enum close_reason reason)
     exchange_finish(ex, reason);
 }
 
+static void demo_stop(struct exchange *ex, bool at_once);
+
 static void
 demo_tick(struct exchange *ex)
 {
@@ -339,8 +357,10 @@ demo_tick(struct exchange *ex)
         go_on(ex);
         return;
     }
-    if (!ex->request_whole && !ex->reply_begun && quiet_ms >= ex->worker->config->body_timeout) {
-        refuse(ex, CLOSE_BODY_TIMEOUT, (struct text){0});
+    if (exchange_check_limits(ex))
+        return;
+    if (ex->worker->draining && ex->is_stream && !d->wake_ms) { /* it came too late to stand for long */
+        demo_stop(ex, true);
         return;
     }
     if (ex->is_stream && beat_ms) {
@@ -354,8 +374,6 @@ demo_tick(struct exchange *ex)
     }
     if (d->open && d->wake_ms)
         exchange_wake_in(ex, d->wake_ms > now_ms(ex) ? d->wake_ms - now_ms(ex) : 1);
-    if (!ex->request_whole && !ex->reply_begun)
-        exchange_wake_in(ex, ex->worker->config->body_timeout);
 }
 
 /* The machine's last word, and the end. Calls that come to their end by themselves may do so until the time
@@ -481,6 +499,8 @@ demo_start(struct exchange *ex, const struct http1_head *head)
     ex->state = d;
     ex->plan = &demo_plan;
     ex->timer.fire = on_timer;
+    if (d)
+        d->worker = w;
     if (!d || !keep_fields(d, head)) {
         if (d)
             demo_free(ex);

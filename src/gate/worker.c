@@ -330,6 +330,7 @@ worker_open(struct worker *w, struct child *child, bool is_admin, char *why, siz
     }
     if (child->control_fd >= 0)
         ring_poll(w->ring, &w->control, child->control_fd, POLLIN, on_control);
+    w->admin_origin = text_of(child->h.admin_origin);
     open_listeners(w);
     if (!is_admin) {
         upstreams_set_resolver(w, child->fds[FD_RESOLVE]);

@@ -58,7 +58,8 @@ struct worker {
     struct seal_keys keys;
     uint8_t (*tombstones)[16]; /* ids of deleted sessions, the latest TOMBSTONES_MAX */
     uint64_t tombstone_count;
-    struct text admin_origin; /* "http://ADDR:PORT" of the admin listener, as far as it is known */
+    struct text admin_origin; /* "http://ADDR:PORT" of the admin listener; empty: none */
+    uint64_t held_bytes;      /* of request bodies that are held whole beside the slab */
     uint64_t request_count;
     uint64_t date_s; /* what date[] says */
     char date[32];   /* IMF-fixdate (RFC 9110 5.6.7) */

@@ -42,6 +42,7 @@ struct handover {
     int32_t supervisor_pid;
     uint32_t change_user; /* 1: the child becomes uid and gid before it does anything else */
     uint32_t uid, gid;
+    char admin_origin[64]; /* "http://ADDR:PORT" of the admin listener; empty: off, or a unix socket */
     char run_dir[256];   /* where home_path() finds the other slots' listeners */
 };
 

@@ -118,6 +118,8 @@ send_handover(struct seat *seat, uint64_t now_ms)
         h.listeners = listeners_of_worker(&gateway->listeners, g->config, seat->index, fds + count);
     else if (seat->role == ROLE_ADMIN)
         h.listeners = listeners_of_admin(&gateway->listeners, g->config, fds + count);
+    if (!g->config->admin_off && !g->config->admin.is_unix)
+        snprintf(h.admin_origin, sizeof h.admin_origin, "%s", listeners_admin_url(&gateway->listeners, g->config));
     memcpy(h.run_dir, gateway->dir.path, sizeof h.run_dir);
     int r = channel_send(seat->child.control_fd, &h, sizeof h, fds, count + h.listeners);
     if (resolve_fd >= 0)
