@@ -26,6 +26,10 @@ check_at_most(struct draft *d, const char *low, const char *high, bool equal_is_
 
     if (a->number < b->number || (equal_is_fine && a->number == b->number))
         return 0;
+    if (a->layer == 0) { /* only the other was chosen: this one follows */
+        draft_setting(d, low)->number = equal_is_fine ? b->number : b->number / 4;
+        return 0;
+    }
     cfg_value_print(cfg_option_find(low, strlen(low)), a->number, text_a);
     cfg_value_print(cfg_option_find(high, strlen(high)), b->number, text_b);
     return draft_fail(d, later_of(a, b), "--%s %s is not %s --%s %s: change one of them", low, text_a,

@@ -496,6 +496,7 @@ demo_start(struct exchange *ex, const struct http1_head *head)
     bool modern = mcp_revision_is_modern((enum mcp_revision)ex->revision);
     struct demo *d = calloc(1, sizeof *d);
 
+    stats_up_add(w->stats, ex->upstream->index, UPSTAT_up_requests, 1);
     ex->state = d;
     ex->plan = &demo_plan;
     ex->timer.fire = on_timer;

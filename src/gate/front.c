@@ -43,7 +43,7 @@ wait_for_request(struct client *client)
 
     set_idle(client, true);
     /* Who came before a drain but has not asked yet gets his one answer, if he asks soon. */
-    timer_set(w->ring, &client->h1.link.timer, w->draining ? w->config->head_timeout : w->config->client_idle,
+    timer_set(w->ring, &client->h1.link.timer, w->draining ? FRESH_IN_DRAIN_MS : w->config->client_idle,
               on_client_timer);
 }
 

@@ -158,7 +158,7 @@ worker_drain(struct worker *w, uint32_t ms)
             if (client_of(h1)->has_asked)
                 h1_close(h1, CLOSE_DRAIN);
             else
-                timer_set(w->ring, &h1->link.timer, w->config->head_timeout, h1->link.timer.fire);
+                timer_set(w->ring, &h1->link.timer, FRESH_IN_DRAIN_MS, h1->link.timer.fire);
         }
         stop_exchanges(w, false);
     }

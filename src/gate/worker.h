@@ -15,7 +15,10 @@
 #include "stats/stats.h"
 #include "wire/h1.h"
 
-enum { WORKER_LISTENERS_MAX = 2 * HANDOVER_LISTENERS_MAX + 1 };
+enum {
+    WORKER_LISTENERS_MAX = 2 * HANDOVER_LISTENERS_MAX + 1,
+    FRESH_IN_DRAIN_MS = 1000, /* who came just before a drain and has not asked yet has so long to ask */
+};
 
 /* Where a client connection came in. */
 enum client_via { VIA_TCP, VIA_UNIX, VIA_HOME, VIA_ADMIN };

@@ -162,19 +162,29 @@ Test(load, takes_one_upstream_and_routes_in_mode_auto)
     cr_assert_eq(r.config->upstreams.count, 3);
 }
 
+Test(load, lets_a_default_follow_the_value_that_bounds_it)
+{
+    struct cfg_result r;
+
+    MUST_LOAD(&r, "--upstream-max=4", "--high-mark=8k");
+    cr_assert_eq(r.config->upstream_idle_max, 4);
+    cr_assert_eq(r.config->low_mark, 2048);
+}
+
 Test(load, refuses_what_contradicts_itself)
 {
     MUST_FAIL("mcpgate: --low-mark: --low-mark 64k is not below --high-mark 64k: change one of them",
               "--low-mark=64k");
-    MUST_FAIL("mcpgate: --high-mark: --low-mark 16k is not below --high-mark 8k: change one of them",
-              "--high-mark=8k");
+    MUST_FAIL("mcpgate: --low-mark: --low-mark 16k is not below --high-mark 8k: change one of them",
+              "--low-mark=16k", "--high-mark=8k");
     MUST_FAIL("mcpgate: --high-mark: --high-mark 2m is not at most --max-memory 1m: change one of them",
               "--max-memory=1m", "--high-mark=2m");
     MUST_FAIL("mcpgate: --max-line: --max-line 33k is not at most --max-head 32k: change one of them",
               "--max-line=33k");
-    MUST_FAIL("mcpgate: --upstream-max: --upstream-idle-max 512 is not at most --upstream-max 4: change one "
-              "of them",
-              "--upstream-max=4");
+    MUST_FAIL(
+        "mcpgate: --upstream-idle-max: --upstream-idle-max 5 is not at most --upstream-max 4: change one "
+        "of them",
+        "--upstream-idle-max=5", "--upstream-max=4");
     MUST_FAIL(
         "mcpgate: --listen: '127.0.0.1:8081' is the clients' and the admin listener: use another --admin, or "
         "--admin off",
