@@ -359,8 +359,8 @@ upstream_take(struct exchange *ex, struct endpoint *ep)
         return CLOSE_NONE;
     }
     exchange_set_phase(ex, PHASE_CONNECT);
-    if (conn_open(h1) < 0) {
-        upstream_give(ex, false, true);
+    if (conn_open(h1) < 0) { /* no descriptor: nothing is said about the endpoint */
+        upstream_give(ex, false, false);
         return CLOSE_CONNECT_FAILED;
     }
     return CLOSE_NONE;
