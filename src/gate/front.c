@@ -29,9 +29,11 @@ on_client_timer(struct ring *ring, struct timer *timer)
     if (h1->state == H1_HEAD) {
         client_up.on_bad(h1, CLOSE_HEAD_TIMEOUT);
     } else {
-        enum close_reason reason = h1->state == H1_BODY ? CLOSE_BODY_TIMEOUT : CLOSE_CLIENT_IDLE;
+        struct worker *w = client_of(h1)->worker;
+        enum close_reason idle = w->draining ? CLOSE_DRAIN : CLOSE_CLIENT_IDLE,
+                          reason = h1->state == H1_BODY ? CLOSE_BODY_TIMEOUT : idle;
 
-        stats_close(client_of(h1)->worker->stats, reason);
+        stats_close(w->stats, reason);
         h1_close(h1, reason);
     }
 }
@@ -42,8 +44,8 @@ wait_for_request(struct client *client)
     struct worker *w = client->worker;
 
     set_idle(client, true);
-    /* Who came before a drain but has not asked yet gets his one answer, if he asks soon. */
-    timer_set(w->ring, &client->h1.link.timer, w->draining ? FRESH_IN_DRAIN_MS : w->config->client_idle,
+    /* In a drain a request may be on its way: it gets its answer, which says that it is the last. */
+    timer_set(w->ring, &client->h1.link.timer, w->draining ? DRAIN_IDLE_MS : w->config->client_idle,
               on_client_timer);
 }
 
@@ -62,6 +64,15 @@ is_trusted(const struct worker *w, const struct ring_peer *peer)
     return false;
 }
 
+static void
+turn_away(struct worker *w, int fd, enum close_reason reason)
+{
+    stats_add(w->stats, STAT_connections_closed, 1);
+    stats_close(w->stats, reason);
+    ring_reset_on_close(w->ring, fd);
+    ring_close(w->ring, fd);
+}
+
 void
 front_accepted(struct listener *listener, int fd)
 {
@@ -70,13 +81,14 @@ front_accepted(struct listener *listener, int fd)
     struct ring_peer peer;
 
     stats_add(w->stats, STAT_connections_accepted, 1);
-    if (w->client_count >= w->config->max_connections || ring_peer(w->ring, fd, &peer) < 0 ||
+    if (ring_peer(w->ring, fd, &peer) < 0) { /* gone while it waited in the backlog */
+        turn_away(w, fd, CLOSE_CLIENT_GONE);
+        return;
+    }
+    if (w->client_count >= w->config->max_connections ||
         (listener->via == VIA_HOME && !home_peer_allowed(&peer))) {
         stats_add(w->stats, STAT_connections_refused, 1);
-        stats_add(w->stats, STAT_connections_closed, 1);
-        stats_close(w->stats, CLOSE_TOO_MANY_CLIENTS);
-        ring_reset_on_close(w->ring, fd);
-        ring_close(w->ring, fd);
+        turn_away(w, fd, CLOSE_TOO_MANY_CLIENTS);
         return;
     }
     client = pool_get(&w->client_pool);
@@ -235,11 +247,7 @@ on_idle(struct h1 *h1, bool reusable)
 {
     struct client *client = client_of(h1);
 
-    if (!reusable)
-        return;
-    if (client->worker->draining)
-        h1_close(h1, CLOSE_DRAIN);
-    else
+    if (reusable)
         wait_for_request(client);
 }
 

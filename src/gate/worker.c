@@ -93,12 +93,6 @@ open_listeners(struct worker *w)
 
 /* --- drain --- */
 
-static bool
-is_idle(struct h1 *h1)
-{
-    return !h1->user && (h1->state == H1_IDLE || h1->state == H1_HEAD);
-}
-
 static void
 stop_exchanges(struct worker *w, bool at_once)
 {
@@ -150,15 +144,12 @@ worker_drain(struct worker *w, uint32_t ms)
         stats_slot_set_state(w->stats, SLOT_DRAINING);
         close_listeners(w, false);
         upstreams_close_idle(w);
-        list_for_each_safe(node, &w->clients) {
+        list_for_each(node, &w->clients) {
             struct h1 *h1 = container_of(node, struct h1, node);
 
-            if (!is_idle(h1))
-                continue;
-            if (client_of(h1)->has_asked)
-                h1_close(h1, CLOSE_DRAIN);
-            else
-                timer_set(w->ring, &h1->link.timer, FRESH_IN_DRAIN_MS, h1->link.timer.fire);
+            /* Closed at once it might cost the request that is on its way. */
+            if (!h1->user && h1->state == H1_IDLE)
+                timer_set(w->ring, &h1->link.timer, DRAIN_IDLE_MS, h1->link.timer.fire);
         }
         stop_exchanges(w, false);
     }

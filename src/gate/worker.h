@@ -17,7 +17,7 @@
 
 enum {
     WORKER_LISTENERS_MAX = 2 * HANDOVER_LISTENERS_MAX + 1,
-    FRESH_IN_DRAIN_MS = 1000, /* who came just before a drain and has not asked yet has so long to ask */
+    DRAIN_IDLE_MS = 1000, /* in a drain, how long a connection waits for a request that may be on its way */
 };
 
 /* Where a client connection came in. */

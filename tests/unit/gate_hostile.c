@@ -259,6 +259,33 @@ Test(hostile, answers_502_when_there_is_no_descriptor_for_another_try)
     world_close();
 }
 
+/* --- drains --- */
+
+Test(hostile, answers_the_request_that_was_on_its_way_when_a_drain_began)
+{
+    struct sim_peer *idle;
+
+    world_open(1, UPSTREAM, NULL);
+    idle = client_new();
+    get(idle, "/nowhere", "");
+    cr_assert_eq(reply_of(idle)->status, 404);
+    client = client_new();
+    post(client, "", CALL(1));
+    server = server_next();
+    answer(server, "", RESULT(1));
+    cr_assert_null(field(reply_of(client), "Connection"));
+    worker_drain(world.worker, 30000);
+    advance(500);
+    cr_assert_not(sim_peer_ended(client));
+    get(client, "/nowhere", "");
+    cr_assert_str_eq(field(reply_of(client), "Connection"), "close");
+    cr_assert(sim_peer_ended(client));
+    cr_assert_not(sim_peer_ended(idle));
+    advance(600);
+    cr_assert(sim_peer_ended(idle), "who does not ask is not waited for");
+    world_close();
+}
+
 /* --- memory --- */
 
 Test(hostile, keeps_no_flood_of_interim_replies_for_a_client_that_does_not_read)
