@@ -1,41 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "net/link.h"
+#include "net/outbound.h"
 
 #include <errno.h>
 #include <poll.h>
 
-enum {
-    CHUNK_SPANS = 14,
-    SEND_SPANS_MAX = 64,
-    SPILL_BYTES = 16 << 10,
-    MERGE_BYTES = 1024,
-    SMALL_BYTES = 2048,
-    GROUP_RUN = 4
-};
-
-/* A lane is a list of these. */
-struct chunk {
-    struct chunk *next;
-    uint32_t first, end; /* spans [first, end) are queued */
-    struct span spans[CHUNK_SPANS];
-};
-
-struct lane_queue {
-    struct chunk *head, *tail;
-};
-
-/*
- * What waits on one link.
- *
- *      lanes[c]  ->  chunk -> chunk          queued_bytes
- *      flight    ->  chunk -> chunk          flight_bytes: given to the kernel, kept until it answers
- */
-struct outbound {
-    struct lane_queue lanes[LANES];
-    struct lane_queue flight;
-    uint32_t queued_bytes, flight_bytes;
-    bool blocked; /* the kernel's buffer is full: what is pushed is copied */
-};
+enum { SMALL_BYTES = 2048, GROUP_RUN = 4 };
 
 static void on_sent(struct op *op, int result, struct buf *buf, bool more);
 static void on_received(struct op *op, int result, struct buf *buf, bool more);
@@ -57,120 +26,6 @@ link_set_state(struct link *link, enum link_state state)
 
     ASSERT(allowed[link->state] & (1u << state));
     link->state = (uint8_t)state;
-}
-
-/* --- lanes --- */
-
-static void
-queue_append(struct net *net, struct lane_queue *q, struct span bytes)
-{
-    struct chunk *chunk = q->tail;
-
-    if (!chunk || chunk->end == CHUNK_SPANS) {
-        chunk = pool_get(&net->chunks);
-        if (q->tail)
-            q->tail->next = chunk;
-        else
-            q->head = chunk;
-        q->tail = chunk;
-    }
-    chunk->spans[chunk->end++] = bytes;
-}
-
-static void
-queue_drop_head(struct net *net, struct lane_queue *q)
-{
-    struct chunk *chunk = q->head;
-
-    q->head = chunk->next;
-    if (!q->head)
-        q->tail = NULL;
-    pool_put(&net->chunks, chunk);
-}
-
-static void
-queue_clear(struct net *net, struct lane_queue *q)
-{
-    while (q->head) {
-        for (uint32_t i = q->head->first; i < q->head->end; i++)
-            span_unref(q->head->spans[i]);
-        queue_drop_head(net, q);
-    }
-}
-
-static struct outbound *
-link_outbound(struct link *link)
-{
-    if (!link->out)
-        link->out = pool_get(&link->net->outbounds);
-    return link->out;
-}
-
-static void
-outbound_free(struct link *link)
-{
-    struct outbound *out = link->out;
-
-    if (!out)
-        return;
-    link->net->stats.queued_bytes -= out->queued_bytes + out->flight_bytes;
-    for (unsigned i = 0; i < LANES; i++)
-        queue_clear(link->net, &out->lanes[i]);
-    queue_clear(link->net, &out->flight);
-    pool_put(&link->net->outbounds, out);
-    link->out = NULL;
-}
-
-/* Copies as much of `bytes` as fits behind the queue's last span, when that buffer is ours alone. Returns how
- * much. */
-static uint32_t
-queue_fill_last(struct lane_queue *q, struct span bytes)
-{
-    struct chunk *tail = q->tail;
-    struct span *last;
-    uint32_t room, n;
-
-    if (!tail || tail->end == tail->first)
-        return 0;
-    last = &tail->spans[tail->end - 1];
-    if (last->buf->kind != BUF_SLAB || last->buf->refs != 1)
-        return 0;
-    room = last->buf->size - last->off - last->len;
-    n = room < bytes.len ? room : bytes.len;
-    memcpy(span_data(*last) + last->len, span_data(bytes), n);
-    last->len += n;
-    return n;
-}
-
-static bool
-queue_has_room(const struct lane_queue *q, uint32_t n)
-{
-    const struct chunk *tail = q->tail;
-    const struct span *last;
-
-    if (!tail || tail->end == tail->first)
-        return false;
-    last = &tail->spans[tail->end - 1];
-    return last->buf->kind == BUF_SLAB && last->buf->refs == 1 &&
-           last->buf->size - last->off - last->len >= n;
-}
-
-/* Appends a copy of `bytes` in slab memory. */
-static bool
-queue_append_copy(struct net *net, struct lane_queue *q, struct span bytes)
-{
-    bytes = span_skip(bytes, queue_fill_last(q, bytes));
-    while (bytes.len) {
-        uint32_t n = bytes.len < SPILL_BYTES ? bytes.len : SPILL_BYTES;
-        struct buf *copy = slab_get(net->slab, n < 2048 ? 2048 : n);
-
-        if (!copy)
-            return false;
-        memcpy(copy->data, span_data(bytes), n);
-        queue_append(net, q, span_of(copy, 0, n));
-        bytes = span_skip(bytes, n);
-    }
-    return true;
 }
 
 /* --- net --- */
@@ -199,41 +54,6 @@ net_done(struct net *net)
     timer_stop(&net->stall_timer);
     pool_done(&net->outbounds);
     pool_done(&net->chunks);
-}
-
-/* Moves spans from the lanes, in order, into flight, up to one send's worth. Whole chunks move without a
- * copy. */
-static unsigned
-gather(struct link *link, struct iovec *iov)
-{
-    struct outbound *out = link->out;
-    unsigned n = 0;
-
-    for (unsigned i = 0; i < LANES; i++) {
-        struct lane_queue *q = &out->lanes[i];
-
-        while (q->head && n + (q->head->end - q->head->first) <= SEND_SPANS_MAX) {
-            struct chunk *chunk = q->head;
-
-            q->head = chunk->next;
-            if (!q->head)
-                q->tail = NULL;
-            chunk->next = NULL;
-            if (out->flight.tail)
-                out->flight.tail->next = chunk;
-            else
-                out->flight.head = chunk;
-            out->flight.tail = chunk;
-            for (uint32_t k = chunk->first; k < chunk->end; k++, n++) {
-                iov[n] = (struct iovec){span_data(chunk->spans[k]), chunk->spans[k].len};
-                out->flight_bytes += chunk->spans[k].len;
-            }
-        }
-        if (q->head)
-            break;
-    }
-    out->queued_bytes -= out->flight_bytes;
-    return n;
 }
 
 /* Asks the sends that have waited too long how far they came: cancelling one yields the bytes that the peer
@@ -288,8 +108,8 @@ link_flush(struct link *link)
     if (!out || op_busy(&link->tx) || (link->state != LINK_OPEN && link->state != LINK_FINISHING))
         return;
     ASSERT(out->flight_bytes == 0);
-    iov = ring_arena(link->net->ring, sizeof *iov * SEND_SPANS_MAX);
-    n = gather(link, iov);
+    iov = ring_arena(link->net->ring, sizeof *iov * OUTBOUND_SEND_MAX);
+    n = outbound_gather(out, iov);
     ASSERT(n > 0);
     send_flight(link, iov, n);
 }
@@ -297,7 +117,7 @@ link_flush(struct link *link)
 static void
 report_closed(struct link *link)
 {
-    outbound_free(link);
+    outbound_free(link->net, &link->out);
     if (link->filter)
         link->filter->ops->free(link->filter);
     link->filter = NULL;
@@ -415,24 +235,17 @@ void
 link_enqueue(struct link *link, enum lane lane, struct span bytes)
 {
     struct net *net = link->net;
-    struct outbound *out;
     bool copy;
 
     if (link->state >= LINK_FINISHING || bytes.len == 0)
         return;
-    out = link_outbound(link);
-    copy = bytes.buf->kind == BUF_PROVIDED && (out->blocked || link->state != LINK_OPEN);
-    if (!copy && bytes.len <= MERGE_BYTES && queue_has_room(&out->lanes[lane], bytes.len)) {
-        queue_fill_last(&out->lanes[lane],
-                        bytes); /* cheaper than one more element for the kernel to import */
-    } else if (!copy) {
-        queue_append(net, &out->lanes[lane], span_ref(bytes));
-    } else if (!queue_append_copy(net, &out->lanes[lane], bytes)) {
+    if (!link->out)
+        link->out = outbound_new(net);
+    copy = bytes.buf->kind == BUF_PROVIDED && (link->out->blocked || link->state != LINK_OPEN);
+    if (!outbound_push(net, link->out, lane, bytes, copy)) {
         link_abort(link, CLOSE_NO_MEMORY, false);
         return;
     }
-    out->queued_bytes += bytes.len;
-    net->stats.queued_bytes += bytes.len;
     net->stats.messages++;
     mark_dirty(link);
 }
@@ -470,89 +283,33 @@ link_congested(struct link *link)
 
 /* --- sending --- */
 
+/* All that was in flight has left. */
 static void
 sent_all(struct link *link)
 {
-    struct outbound *out = link->out;
-
-    link->net->stats.queued_bytes -= out->flight_bytes;
-    out->flight_bytes = 0;
-    queue_clear(link->net, &out->flight);
-    if (out->queued_bytes) {
-        out->blocked = false;
+    if (link->out->queued_bytes) {
+        link->out->blocked = false;
         mark_dirty(link);
-        return;
+    } else {
+        outbound_free(link->net, &link->out);
     }
-    outbound_free(link);
-}
-
-/* Drops the first n bytes of flight. */
-static void
-flight_skip(struct link *link, uint32_t n)
-{
-    struct outbound *out = link->out;
-
-    out->flight_bytes -= n;
-    link->net->stats.queued_bytes -= n;
-    while (n) {
-        struct chunk *chunk = out->flight.head;
-        struct span *span = &chunk->spans[chunk->first];
-        uint32_t step = n < span->len ? n : span->len;
-
-        *span = span_skip(*span, step);
-        n -= step;
-        if (span->len == 0) {
-            span_unref(*span);
-            if (++chunk->first == chunk->end)
-                queue_drop_head(link->net, &out->flight);
-        }
-    }
-}
-
-/* Copies what of `q` lies in the receive pool into slab memory. */
-static bool
-spill(struct net *net, struct lane_queue *q)
-{
-    struct lane_queue copied = {0};
-    bool ok = true;
-
-    for (struct chunk *c = q->head; c && ok; c = c->next)
-        for (uint32_t i = c->first; i < c->end && ok; i++) {
-            if (c->spans[i].buf->kind == BUF_PROVIDED)
-                ok = queue_append_copy(net, &copied, c->spans[i]);
-            else
-                queue_append(net, &copied, span_ref(c->spans[i]));
-        }
-    queue_clear(net, q);
-    *q = copied;
-    return ok;
 }
 
 /* The kernel took only a part: free the receive pool of what is left, then wait for room. */
 static void
 block(struct link *link)
 {
-    struct outbound *out = link->out;
     struct net *net = link->net;
     struct iovec *iov;
-    bool ok = spill(net, &out->flight);
-    unsigned n = 0;
+    unsigned n;
 
-    for (unsigned i = 0; i < LANES && ok; i++)
-        ok = spill(net, &out->lanes[i]);
-    if (!ok) { /* on_closed() tells: what is queued is no longer whole and must not go to another link */
+    if (!outbound_spill(net, link->out)) { /* on_closed() tells: what is left must not go to another link */
         link_abort(link, CLOSE_NO_MEMORY, false);
         return;
     }
     net->stats.spills++;
-    out->blocked = true;
-    for (struct chunk *c = out->flight.head; c; c = c->next)
-        n += c->end - c->first;
-    iov = ring_arena(net->ring, sizeof *iov * n);
-    n = 0;
-    for (struct chunk *c = out->flight.head; c; c = c->next)
-        for (uint32_t i = c->first; i < c->end; i++)
-            iov[n++] = (struct iovec){span_data(c->spans[i]), c->spans[i].len};
+    link->out->blocked = true;
+    iov = outbound_flight(net, link->out, &n);
     send_flight(link, iov, n);
     watch_stall(link);
 }
@@ -622,12 +379,11 @@ on_sent(struct op *op, int result, struct buf *buf, bool more)
         fail(link, CLOSE_SEND_FAILED);
         return;
     }
-    if ((uint32_t)result == link->out->flight_bytes) {
-        sent_all(link);
-    } else {
-        flight_skip(link, (uint32_t)result);
+    outbound_sent(link->net, link->out, (uint32_t)result);
+    if (link->out->flight_bytes)
         block(link);
-    }
+    else
+        sent_all(link);
     after_send(link);
 }
 
@@ -805,45 +561,18 @@ link_abort(struct link *link, enum close_reason reason, bool reset)
     check_closed(link);
 }
 
-static void
-lane_append(struct lane_queue *to, struct lane_queue *from)
-{
-    if (!from->head)
-        return;
-    if (to->tail)
-        to->tail->next = from->head;
-    else
-        to->head = from->head;
-    to->tail = from->tail;
-    *from = (struct lane_queue){0};
-}
-
-/* Nothing of the flight was sent: it goes back to the front of the lanes. */
-static void
-unsend(struct outbound *out)
-{
-    struct lane_queue *lane = &out->lanes[LANE_NORMAL];
-
-    lane_append(&out->flight, lane);
-    *lane = out->flight;
-    out->flight = (struct lane_queue){0};
-    out->queued_bytes += out->flight_bytes;
-    out->flight_bytes = 0;
-}
-
 struct span
 link_first(const struct link *link)
 {
-    const struct chunk *head = link->out ? link->out->lanes[LANE_NORMAL].head : NULL;
+    const struct span *first = link->out ? outbound_first(link->out) : NULL;
 
-    return head ? head->spans[head->first] : (struct span){0};
+    return first ? *first : (struct span){0};
 }
 
 void
 link_replace_first(struct link *link, struct span bytes)
 {
-    struct chunk *head = link->out->lanes[LANE_NORMAL].head;
-    struct span *first = &head->spans[head->first];
+    struct span *first = outbound_first(link->out);
 
     link->out->queued_bytes += bytes.len - first->len;
     link->net->stats.queued_bytes += bytes.len - first->len;
@@ -872,25 +601,19 @@ link_end_sending(struct link *link)
 void
 link_move_queue(struct link *from, struct link *to)
 {
-    struct outbound *out = from->out;
-    bool ok = true;
+    bool ok;
 
     ASSERT(!op_busy(&from->tx) || from->state == LINK_CONNECTING);
-    if (!out)
+    if (!from->out)
         return;
-    unsend(out);
-    for (unsigned i = 0; i < LANES && ok; i++) {
-        if (to->state != LINK_OPEN || link_blocked(to))
-            ok = spill(to->net, &out->lanes[i]);
-        lane_append(&link_outbound(to)->lanes[i], &out->lanes[i]);
-    }
-    to->out->queued_bytes += out->queued_bytes;
-    out->queued_bytes = 0;
+    if (!to->out)
+        to->out = outbound_new(to->net);
+    ok = outbound_move(to->net, from->out, to->out, to->state != LINK_OPEN || link_blocked(to));
+    outbound_free(from->net, &from->out);
     to->congested |= from->congested; /* whoever was told to wait hears from `to` */
     from->congested = false;
     if (from->state != LINK_CLOSED)
         list_del(&from->node);
-    outbound_free(from);
     if (!ok)
         link_abort(to, CLOSE_NO_MEMORY, false);
     else if (to->state == LINK_OPEN)

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "net/outbound.h"
+
+enum { COPY_BYTES = 16 << 10, COPY_BYTES_MIN = 2048, MERGE_BYTES = 1024 };
+
+/* --- one queue --- */
+
+static void
+queue_append(struct net *net, struct lane_queue *q, struct span bytes)
+{
+    struct chunk *chunk = q->tail;
+
+    if (!chunk || chunk->end == OUTBOUND_CHUNK_SPANS) {
+        chunk = pool_get(&net->chunks);
+        if (q->tail)
+            q->tail->next = chunk;
+        else
+            q->head = chunk;
+        q->tail = chunk;
+    }
+    chunk->spans[chunk->end++] = bytes;
+}
+
+static struct chunk *
+queue_take_head(struct lane_queue *q)
+{
+    struct chunk *chunk = q->head;
+
+    q->head = chunk->next;
+    if (!q->head)
+        q->tail = NULL;
+    chunk->next = NULL;
+    return chunk;
+}
+
+static void
+queue_clear(struct net *net, struct lane_queue *q)
+{
+    while (q->head) {
+        struct chunk *chunk = queue_take_head(q);
+
+        for (uint32_t i = chunk->first; i < chunk->end; i++)
+            span_unref(chunk->spans[i]);
+        pool_put(&net->chunks, chunk);
+    }
+}
+
+/* Hangs all of `from` behind `to`. */
+static void
+queue_join(struct lane_queue *to, struct lane_queue *from)
+{
+    if (!from->head)
+        return;
+    if (to->tail)
+        to->tail->next = from->head;
+    else
+        to->head = from->head;
+    to->tail = from->tail;
+    *from = (struct lane_queue){0};
+}
+
+/* Bytes that can be written behind the queue's last span: its buffer is of the slab and ours alone. */
+static uint32_t
+queue_room(const struct lane_queue *q)
+{
+    const struct chunk *tail = q->tail;
+    const struct span *last;
+
+    if (!tail || tail->end == tail->first)
+        return 0;
+    last = &tail->spans[tail->end - 1];
+    if (last->buf->kind != BUF_SLAB || last->buf->refs != 1)
+        return 0;
+    return last->buf->size - last->off - last->len;
+}
+
+/* `n` is at most queue_room(). */
+static void
+queue_fill(struct lane_queue *q, struct span bytes, uint32_t n)
+{
+    struct span *last = &q->tail->spans[q->tail->end - 1];
+
+    memcpy(span_data(*last) + last->len, span_data(bytes), n);
+    last->len += n;
+}
+
+static bool
+queue_copy(struct net *net, struct lane_queue *q, struct span bytes)
+{
+    uint32_t room = queue_room(q), n = room < bytes.len ? room : bytes.len;
+
+    if (n)
+        queue_fill(q, bytes, n);
+    for (bytes = span_skip(bytes, n); bytes.len; bytes = span_skip(bytes, n)) {
+        struct buf *copy;
+
+        n = bytes.len < COPY_BYTES ? bytes.len : COPY_BYTES;
+        copy = slab_get(net->slab, n < COPY_BYTES_MIN ? COPY_BYTES_MIN : n);
+        if (!copy)
+            return false;
+        memcpy(copy->data, span_data(bytes), n);
+        queue_append(net, q, span_of(copy, 0, n));
+    }
+    return true;
+}
+
+static bool
+queue_spill(struct net *net, struct lane_queue *q)
+{
+    struct lane_queue copied = {0};
+    bool ok = true;
+
+    for (struct chunk *c = q->head; c && ok; c = c->next)
+        for (uint32_t i = c->first; i < c->end && ok; i++) {
+            if (c->spans[i].buf->kind == BUF_PROVIDED)
+                ok = queue_copy(net, &copied, c->spans[i]);
+            else
+                queue_append(net, &copied, span_ref(c->spans[i]));
+        }
+    queue_clear(net, q);
+    *q = copied;
+    return ok;
+}
+
+/* --- the outbound --- */
+
+struct outbound *
+outbound_new(struct net *net)
+{
+    return pool_get(&net->outbounds);
+}
+
+void
+outbound_free(struct net *net, struct outbound **out_at)
+{
+    struct outbound *out = *out_at;
+
+    *out_at = NULL;
+    if (!out)
+        return;
+    net->stats.queued_bytes -= out->queued_bytes + out->flight_bytes;
+    for (unsigned i = 0; i < LANES; i++)
+        queue_clear(net, &out->lanes[i]);
+    queue_clear(net, &out->flight);
+    pool_put(&net->outbounds, out);
+}
+
+bool
+outbound_push(struct net *net, struct outbound *out, enum lane lane, struct span bytes, bool copy)
+{
+    struct lane_queue *q = &out->lanes[lane];
+
+    if (bytes.len <= MERGE_BYTES && queue_room(q) >= bytes.len)
+        queue_fill(q, bytes, bytes.len);
+    else if (!copy)
+        queue_append(net, q, span_ref(bytes));
+    else if (!queue_copy(net, q, bytes))
+        return false;
+    out->queued_bytes += bytes.len;
+    net->stats.queued_bytes += bytes.len;
+    return true;
+}
+
+unsigned
+outbound_gather(struct outbound *out, struct iovec *iov)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < LANES; i++) {
+        struct lane_queue *q = &out->lanes[i];
+
+        while (q->head && n + (q->head->end - q->head->first) <= OUTBOUND_SEND_MAX) {
+            struct chunk *chunk = queue_take_head(q); /* whole: no span is copied */
+
+            queue_join(&out->flight, &(struct lane_queue){chunk, chunk});
+            for (uint32_t k = chunk->first; k < chunk->end; k++, n++) {
+                iov[n] = (struct iovec){span_data(chunk->spans[k]), chunk->spans[k].len};
+                out->flight_bytes += chunk->spans[k].len;
+            }
+        }
+        if (q->head)
+            break;
+    }
+    out->queued_bytes -= out->flight_bytes;
+    return n;
+}
+
+struct iovec *
+outbound_flight(struct net *net, const struct outbound *out, unsigned *ret_count)
+{
+    struct iovec *iov;
+    unsigned n = 0;
+
+    for (const struct chunk *c = out->flight.head; c; c = c->next)
+        n += c->end - c->first;
+    iov = ring_arena(net->ring, sizeof *iov * n);
+    n = 0;
+    for (const struct chunk *c = out->flight.head; c; c = c->next)
+        for (uint32_t i = c->first; i < c->end; i++)
+            iov[n++] = (struct iovec){span_data(c->spans[i]), c->spans[i].len};
+    *ret_count = n;
+    return iov;
+}
+
+void
+outbound_sent(struct net *net, struct outbound *out, uint32_t n)
+{
+    net->stats.queued_bytes -= n;
+    if (n == out->flight_bytes) {
+        out->flight_bytes = 0;
+        queue_clear(net, &out->flight);
+        return;
+    }
+    out->flight_bytes -= n;
+    while (n) {
+        struct chunk *chunk = out->flight.head;
+        struct span *span = &chunk->spans[chunk->first];
+        uint32_t step = n < span->len ? n : span->len;
+
+        *span = span_skip(*span, step);
+        n -= step;
+        if (span->len)
+            continue;
+        span_unref(*span);
+        if (++chunk->first == chunk->end)
+            pool_put(&net->chunks, queue_take_head(&out->flight));
+    }
+}
+
+bool
+outbound_spill(struct net *net, struct outbound *out)
+{
+    bool ok = queue_spill(net, &out->flight);
+
+    for (unsigned i = 0; i < LANES && ok; i++)
+        ok = queue_spill(net, &out->lanes[i]);
+    return ok;
+}
+
+bool
+outbound_move(struct net *net, struct outbound *from, struct outbound *to, bool copy)
+{
+    struct lane_queue *first = &from->lanes[LANE_NORMAL];
+    bool ok = true;
+
+    queue_join(&from->flight, first);
+    *first = from->flight;
+    from->flight = (struct lane_queue){0};
+    for (unsigned i = 0; i < LANES && ok; i++) {
+        if (copy)
+            ok = queue_spill(net, &from->lanes[i]);
+        queue_join(&to->lanes[i], &from->lanes[i]);
+    }
+    to->queued_bytes += from->queued_bytes + from->flight_bytes;
+    from->queued_bytes = from->flight_bytes = 0;
+    return ok;
+}
+
+struct span *
+outbound_first(struct outbound *out)
+{
+    struct chunk *head = out->lanes[LANE_NORMAL].head;
+
+    return head ? &head->spans[head->first] : NULL;
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What waits on one link: its lanes, and what of them the kernel has been given. Memory only; link.c sends.
+ * Private to this layer.
+ *
+ *      lanes[c]  ->  chunk -> chunk          queued_bytes
+ *      flight    ->  chunk -> chunk          flight_bytes: given to the kernel, kept until it answers
+ *
+ * The functions keep net->stats.queued_bytes right. Those that copy return false when the worker's memory is
+ * used up; what is queued is then no longer whole.
+ */
+#ifndef NET_OUTBOUND_H
+#define NET_OUTBOUND_H
+
+#include "net/link.h"
+
+enum { OUTBOUND_CHUNK_SPANS = 14, OUTBOUND_SEND_MAX = 64 };
+
+struct chunk {
+    struct chunk *next;
+    uint32_t first, end; /* spans [first, end) are queued */
+    struct span spans[OUTBOUND_CHUNK_SPANS];
+};
+
+struct lane_queue {
+    struct chunk *head, *tail;
+};
+
+struct outbound {
+    struct lane_queue lanes[LANES];
+    struct lane_queue flight;
+    uint32_t queued_bytes, flight_bytes;
+    bool blocked; /* the kernel's buffer is full: what is pushed is copied */
+};
+
+struct outbound *outbound_new(struct net *net);
+/* Gives back all that is queued. Takes NULL and leaves it. */
+void outbound_free(struct net *net, struct outbound **out);
+
+/* Queues `bytes` with a reference of its own; or as a copy in slab memory (`copy`, and always when they are
+ * few and fit behind the span before them: cheaper than one more element for the kernel to import). */
+bool outbound_push(struct net *net, struct outbound *out, enum lane lane, struct span bytes, bool copy);
+
+/* Moves spans from the lanes, in order, into flight, up to one send's worth, and writes them to
+ * iov[OUTBOUND_SEND_MAX]; returns how many. */
+unsigned outbound_gather(struct outbound *out, struct iovec *iov);
+/* What is in flight, once more; *ret_count elements in the ring's arena. */
+struct iovec *outbound_flight(struct net *net, const struct outbound *out, unsigned *ret_count);
+/* The kernel took the first n bytes of the flight. */
+void outbound_sent(struct net *net, struct outbound *out, uint32_t n);
+/* Copies what lies in the receive pool, everywhere, into slab memory. */
+bool outbound_spill(struct net *net, struct outbound *out);
+
+/* Nothing of the flight was sent: all that `from` holds goes behind what `to` has queued; `copy` as in push.
+ */
+bool outbound_move(struct net *net, struct outbound *from, struct outbound *to, bool copy);
+/* The first span of the lane that requests leave on; NULL: there is none. */
+struct span *outbound_first(struct outbound *out);
+
+#endif
