@@ -451,24 +451,45 @@ on_timer(struct ring *ring, struct timer *timer)
     ex->plan->tick(ex);
 }
 
-/* GET of a session: the stream for what the server says unasked. At most one per session. */
+/* The stream of the session for what the server says unasked; NULL: it has none open. */
+static struct exchange *
+find_listening(struct exchange *by)
+{
+    const struct demo *asking = by->state;
+
+    list_for_each(node, &by->worker->exchanges) {
+        struct exchange *ex = container_of(node, struct exchange, node);
+        const struct demo *d = ex->state;
+
+        if (ex != by && ex->plan == &demo_plan && ex->method == METHOD_GET &&
+            session_equal(&d->session, &asking->session))
+            return ex;
+    }
+    return NULL;
+}
+
+/* The session is over, and with it its stream. */
+static void
+end_listening(struct exchange *by)
+{
+    struct exchange *ex = find_listening(by);
+
+    if (!ex)
+        return;
+    h1_send_end(ex->client, NULL);
+    exchange_finish(ex, CLOSE_DONE);
+}
+
+/* GET of a session: at most one stream. */
 static void
 start_listening(struct exchange *ex)
 {
-    const struct demo *d = ex->state;
-
-    list_for_each(node, &ex->worker->exchanges) {
-        struct exchange *other = container_of(node, struct exchange, node);
-        const struct demo *o = other->state;
-
-        if (other != ex && other->plan == &demo_plan && other->method == METHOD_GET &&
-            session_equal(&o->session, &d->session)) {
-            refuse_status(
-                ex, 409,
-                "{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32000,\"message\":\"Conflict: the session "
-                "has a stream already\"}}");
-            return;
-        }
+    if (find_listening(ex)) {
+        refuse_status(
+            ex, 409,
+            "{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32000,\"message\":\"Conflict: the session has a "
+            "stream already\"}}");
+        return;
     }
     if (!open_stream(ex, (struct text){0})) {
         refuse(ex, CLOSE_NO_MEMORY, (struct text){0});
@@ -542,6 +563,7 @@ demo_start(struct exchange *ex, const struct http1_head *head)
     }
     if (head->method == METHOD_DELETE) {
         session_delete(w, &d->session);
+        end_listening(ex);
         demo_free(ex);
         local_reply(ex, 200, (struct text){0}, (struct text){0}, "", 0, CLOSE_DONE);
         return;
