@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+// Clients and upstreams that mean harm, many at a time and at random: no worker dies of it, and after each of them the
+// counters add up (world.mjs checks both). What is random is repeatable: MCPGATE_TEST_SEED.
+
+import assert from 'node:assert/strict';
+import { CRLF, call, get, ping, post, request } from './lib/mcp.mjs';
+import { run } from './lib/process.mjs';
+import { program } from './lib/gateway.mjs';
+import { json, reply } from './lib/raw.mjs';
+import { long, sleep, until } from './lib/wait.mjs';
+import { promise } from './lib/world.mjs';
+
+const seed = Number(process.env.MCPGATE_TEST_SEED ?? 1);
+
+/** Small numbers that look random (mulberry32). */
+function dice(start) {
+  let state = start >>> 0;
+  const next = () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return (t ^ (t >>> 14)) >>> 0;
+  };
+  const below = (n) => next() % n;
+  return { below, pick: (list) => list[below(list.length)] };
+}
+
+/** The same bytes with none to three small damages. */
+function damaged(bytes, { below, pick }) {
+  let all = Buffer.from(bytes, 'latin1');
+  for (let n = pick([0, 0, 1, 1, 3]); n > 0 && all.length > 0; n--) {
+    const at = below(all.length);
+    const to = Math.min(all.length, at + 1 + below(20));
+    const kind = below(5);
+    if (kind === 0) all[at] ^= 1 << below(8);
+    else if (kind === 1) all = Buffer.concat([all.subarray(0, at), all.subarray(to)]);
+    else if (kind === 2) all = Buffer.concat([all.subarray(0, to), all.subarray(at)]);
+    else if (kind === 3) all[at] = pick([13, 10, 32, 58, 48, 59, 0]);
+    else all = all.subarray(0, at);
+  }
+  return all;
+}
+
+const chunked = (...texts) => texts.map((s) => `${s.length.toString(16)}${CRLF}${s}${CRLF}`).join('') + `0${CRLF}${CRLF}`;
+
+const requests = [
+  post('/mcp', ping),
+  post('/mcp', call('a', 'echo', { text: 'hi' }), 'MCP-Protocol-Version: 2026-07-28', 'Mcp-Method: tools/call', 'Mcp-Name: echo'),
+  post('/plain/x', 'b'.repeat(100_000)),
+  post('/mcp', 'x'.repeat(3000), 'Expect: 100-continue'),
+  `POST /mcp HTTP/1.1\r\nHost: g\r\nTransfer-Encoding: chunked\r\n\r\n${chunked('one', 'x'.repeat(5000), ping)}`,
+  `POST /plain HTTP/1.1\r\nHost: g\r\nTransfer-Encoding: chunked\r\n\r\n3;a="b"\r\nabc\r\n0\r\nX-Trailer: 1\r\n\r\n`,
+  `GET /plain HTTP/1.1\r\nHost: g\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nearly bytes`,
+  get('/mcp', 'Accept: text/event-stream'),
+  'GET /plain HTTP/1.0\r\n\r\n',
+  get('/nowhere').repeat(20),
+];
+
+const replies = [
+  json({ jsonrpc: '2.0', id: 7, result: {} }),
+  `HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n${chunked('data: 1\n', '\n', 'data: 2\n\n')}`,
+  'HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\nto the end',
+  'HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n'.repeat(50) + 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok',
+  'HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nhello',
+  'HTTP/1.1 204 No Content\r\n\r\n',
+  'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n0\r\nX-Trailer: 1\r\n\r\n',
+  `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;${'x'.repeat(4000)}\r\nhello\r\n0\r\n\r\n`,
+  'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello, and more than was promised',
+  `HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n${'z'.repeat(200_000)}`,
+  `HTTP/1.1 200 OK\r\nX-Fill: ${'y'.repeat(40_000)}\r\nContent-Length: 0\r\n\r\n`,
+  'nothing like HTTP\r\n\r\n',
+];
+
+/** An upstream that answers whatever comes with something damaged, in pieces, early, or not at all. */
+async function hostile(world, random) {
+  return world.upstream(
+    async (connection) => {
+      while (!connection.gone && (await connection.queue.more(3_600_000))) {
+        connection.queue.take(1 << 20);
+        const bytes = damaged(random.pick(replies), random);
+        if (random.below(4) === 0) for (let at = 0; at < bytes.length && !connection.gone; at += 4000) await connection.send(bytes.subarray(at, at + 4000));
+        else if (!connection.gone) await connection.send(bytes);
+        const end = random.below(8);
+        if (end === 0) return connection.reset();
+        if (end === 1) return connection.close();
+        if (end === 2) connection.finish();
+      }
+    },
+    { parse: false },
+  );
+}
+
+const impatient = ['--client-idle', '2s', '--head-timeout', '1s', '--body-timeout', '1s', '--first-byte-timeout', '1s', '--reply-idle', '1s', '--send-timeout', '2s', '--upstream-wait', '200ms', '--orphan-timeout', '2s', '--stream-idle', '3s'];
+
+async function attack(world, gateway, random, conversations) {
+  let left = conversations;
+  const attacker = async () => {
+    while (left-- > 0) {
+      const client = await gateway.connect();
+      const parts = Array.from({ length: random.pick([1, 1, 2, 8]) }, () => damaged(random.pick(requests), random));
+      const bytes = Buffer.concat(parts);
+      const size = random.pick([bytes.length, 1 + random.below(30), 3000]);
+      const torn = random.below(6) === 0 ? random.below(bytes.length + 1) : bytes.length;
+      for (let at = 0, n = 0; at < torn && !client.gone && n < 300; at += size, n++) await client.send(bytes.subarray(at, Math.min(at + size, torn)));
+      const end = random.below(5);
+      if (end === 0) client.finish();
+      if (end < 3) await sleep(random.pick([0, 5, 50]));
+      if (end === 4) client.reset();
+      else client.close();
+    }
+  };
+  await Promise.all(Array.from({ length: 20 }, attacker));
+}
+
+const rounds = long ? 20_000 : 1_500;
+
+for (const [what, args] of Object.entries({
+  'as configured by default': [],
+  'with early streams and heartbeats': ['--early-stream', '3ms', '--heartbeat', '4ms'],
+  'with little memory and few connections': ['--max-memory', '1m', '--upstream-max', '2', '--upstream-idle-max', '2', '--max-exchanges', '15'],
+})) {
+  promise(`${rounds} random conversations between clients and upstreams that lie, ${what}`, async (world) => {
+    const random = dice(seed);
+    const upstream = await hostile(world, random);
+    const gateway = await world.gateway({ upstreams: { up: `${upstream.url}/mcp` }, routes: { '/plain': upstream.url }, args: [...impatient, ...args] });
+    const workers = gateway.children('worker').map(({ pid }) => pid);
+    await attack(world, gateway, random, rounds);
+    await gateway.untilQuiet(30_000);
+    assert.deepEqual(gateway.children('worker').map(({ pid }) => pid), workers, 'no worker has died');
+  }, { ms: 300_000 });
+}
+
+promise(`${rounds} random conversations with the demo server`, async (world) => {
+  const random = dice(seed + 1);
+  const gateway = await world.gateway({ args: [...impatient, '--heartbeat', '5ms'] });
+  const workers = gateway.children('worker').map(({ pid }) => pid);
+  await attack(world, gateway, random, rounds);
+  await gateway.untilQuiet(30_000);
+  assert.deepEqual(gateway.children('worker').map(({ pid }) => pid), workers, 'no worker has died');
+}, { ms: 300_000 });
+
+promise('a reply that is cut off at any byte is an error or cut off at the client, and the next one is whole', async (world) => {
+  const whole = Buffer.from('HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n6\r\n{"a":1\r\n1\r\n}\r\n0\r\n\r\n');
+  let cut = 0;
+  const upstream = await world.upstream(async (connection, r) => {
+    await connection.reader.body(r.framing);
+    await connection.send(whole.subarray(0, cut));
+    if (cut < whole.length) connection[cut % 2 ? 'reset' : 'finish']();
+  });
+  const gateway = await world.gateway({ workers: 1, upstreams: { up: `${upstream.url}/mcp` } });
+  for (cut = 1; cut < whole.length; cut++) {
+    const client = await world.connect(gateway);
+    const answer = await client.ask(post('/mcp', ping)).catch((error) => error);
+    assert.ok(answer instanceof Error || answer.status === 502, `cut after ${cut} bytes: ${answer.status}`);
+    client.close();
+    const all = cut;
+    cut = whole.length;
+    assert.equal((await gateway.ask(post('/mcp', ping))).body.toString(), '{"a":1}');
+    cut = all;
+  }
+});
+
+promise('reloads under load cost no request and refuse no connection', async (world) => {
+  const upstream = await world.load();
+  const gateway = await world.gateway({ routes: { '/plain': upstream.url } });
+  const load = run(program('mcpload'), ['--url', `${gateway.url}/plain/x`, '--connections', '16', '--duration', '4s', '--warmup', '0', '--quiet']);
+  let reloads = 0;
+  const timer = setInterval(() => (reloads++, gateway.process.kill('SIGHUP')), 400);
+  const { code, stdout, stderr } = await load;
+  clearInterval(timer);
+  assert.ok(reloads > 3);
+  assert.equal(code, 0, stdout + stderr);
+});
+
+promise('clients that reset before they are accepted are not counted as refused', async (world) => {
+  const gateway = await world.gateway({ workers: 1 });
+  await Promise.all(
+    Array.from({ length: 200 }, async () => {
+      const client = await gateway.connect();
+      client.reset();
+    }),
+  );
+  await gateway.untilMetric('connections_accepted', (n) => n >= 200);
+  assert.equal(await gateway.metric('connections_refused'), 0);
+});
+
+promise('a session that is deleted ends its stream', async (world) => {
+  const gateway = await world.gateway();
+  const begun = await gateway.ask(post('/mcp', request(1, 'initialize', { protocolVersion: '2025-06-18', capabilities: {}, clientInfo: { name: 'x', version: '1' } })));
+  const session = `Mcp-Session-Id: ${begun.head.get('mcp-session-id')}`;
+  const client = await world.connect(gateway);
+  await client.send(get('/mcp', 'Accept: text/event-stream', session));
+  const stream = await client.response({ body: false });
+  assert.equal(stream.status, 200);
+  assert.equal((await gateway.ask(`DELETE /mcp HTTP/1.1\r\nHost: g\r\n${session}\r\n\r\n`)).status, 200);
+  await client.reader.body(stream.framing);
+  await until('its session is unknown', async () => (await gateway.ask(post('/mcp', ping, session))).status === 404);
+});
+
+promise('a thousand pipelined requests are answered in order', async (world) => {
+  const upstream = await world.upstream(async (connection, r) => {
+    await connection.reader.body(r.framing);
+    await connection.send(reply(200, {}, r.target));
+  });
+  const gateway = await world.gateway({ workers: 1, routes: { '/plain': upstream.url } });
+  const client = await world.connect(gateway);
+  await client.send(Array.from({ length: 1000 }, (_, i) => get(`/plain/${i}`)).join(''));
+  for (let i = 0; i < 1000; i++) assert.equal((await client.response()).body.toString(), `/${i}`);
+});
