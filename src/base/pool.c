@@ -79,8 +79,8 @@ pool_take(struct pool *pool)
         chunk->free = *(void **)object;
     else
         object = (char *)chunk + HEADER_BYTES + pool->object_size * chunk->fresh++;
-    if (chunk->used++ == 0)
-        pool->empty--;
+    if (chunk->used++ == 0 && --pool->empty < pool->empty_low)
+        pool->empty_low = pool->empty;
     if (chunk->used == pool->per_chunk)
         list_del(&chunk->node);
     if (++pool->used > pool->used_max)
@@ -107,6 +107,17 @@ pool_put(struct pool *pool, void *object)
         list_add_head(&pool->partial, &chunk->node);
     if (--chunk->used > 0)
         return;
-    if (pool->empty++ > 0)
-        chunk_unmap(pool, chunk);
+    pool->empty++;
+    list_del(&chunk->node);
+    list_add_tail(&pool->partial, &chunk->node);
+}
+
+void
+pool_trim(struct pool *pool)
+{
+    while (pool->empty_low > 1) {
+        chunk_unmap(pool, container_of(pool->partial.prev, struct chunk, node));
+        pool->empty_low--;
+    }
+    pool->empty_low = pool->empty;
 }

@@ -20,7 +20,8 @@ enum { POOL_CHUNK_BYTES = 32 << 10, POOL_OBJECT_MAX = 8 << 10 };
 struct pool {
     size_t object_size; /* rounded up to 16 */
     uint32_t per_chunk;
-    uint32_t empty; /* chunks without an object that is out: at most one */
+    uint32_t empty;     /* chunks without an object that is out; they stand last in partial */
+    uint32_t empty_low; /* the fewest since the last pool_trim() */
     struct list_node partial;
     uint64_t used, used_max, chunks;
 };
@@ -33,5 +34,8 @@ void *pool_get(struct pool *pool);
 /* The same without zeroing. */
 void *pool_take(struct pool *pool);
 void pool_put(struct pool *pool, void *object);
+/* Unmaps the chunks, but one, that have been empty ever since the last call: now and then, so that what a
+ * busy pool takes and gives back all the time is not mapped anew each time. */
+void pool_trim(struct pool *pool);
 
 #endif

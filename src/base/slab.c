@@ -47,6 +47,13 @@ slab_init(struct slab *slab, uint64_t limit_bytes)
         pool_init(&slab->pools[c], sizeof(struct buf) + class_bytes(c));
 }
 
+void
+slab_trim(struct slab *slab)
+{
+    for (unsigned c = 0; c < SLAB_POOLED; c++)
+        pool_trim(&slab->pools[c]);
+}
+
 static struct buf *
 take_kept(struct slab *slab, unsigned c)
 {

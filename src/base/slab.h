@@ -32,6 +32,9 @@ void slab_init(struct slab *slab, uint64_t limit_bytes);
 /* Frees what is at hand; asserts that nothing is out. */
 void slab_done(struct slab *slab);
 
+/* Gives memory that was not needed since the last call back to the system. */
+void slab_trim(struct slab *slab);
+
 /* A buffer of at least `size` bytes with one reference, or NULL when the limit is reached or `size` exceeds
  * SLAB_LARGEST. The data is not cleared. */
 struct buf *slab_get(struct slab *slab, size_t size);

@@ -330,6 +330,23 @@ worker_open(struct worker *w, struct child *child, bool is_admin, char *why, siz
     return 0;
 }
 
+/* Four times a second. */
+static void
+trim(struct worker *w)
+{
+    uint64_t period = ring_now(w->ring) / 250000000;
+
+    if (period == w->trim_period)
+        return;
+    w->trim_period = period;
+    slab_trim(&w->slab);
+    pool_trim(&w->net.outbounds);
+    pool_trim(&w->net.chunks);
+    pool_trim(&w->client_pool);
+    pool_trim(&w->conn_pool);
+    pool_trim(&w->exchange_pool);
+}
+
 bool
 worker_turn(struct worker *w, unsigned max_ms)
 {
@@ -338,6 +355,7 @@ worker_turn(struct worker *w, unsigned max_ms)
     ring_reap(w->ring);
     net_flush(&w->net);
     mirror_counters(w);
+    trim(w);
     stats_turn(w->stats, ring_now(w->ring));
     if (is_drained(w) && !w->ended) {
         w->ended = true;
