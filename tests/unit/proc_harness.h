@@ -13,7 +13,7 @@ struct gateway {
     pid_t pid;
     int stderr_fd;
     size_t said_len;
-    char said[64 << 10]; /* all of stderr */
+    char said[256 << 10]; /* all of stderr; more than a pipe holds */
     unsigned port, admin_port;
 };
 
