@@ -6,7 +6,7 @@
  *      client h1  <-- head, body, end -->  exchange + plan  <-- head, body, end -->  server h1
  *
  * A plan says what is done with the request:
- *      splice   one upstream, bytes pass as they are       (splice.c)
+ *      splice   one upstream, bytes pass as they are       (splice.c, splice_reply.c)
  *      local    the gateway answers itself                 (local.c, demo.c, admin.c)
  *      owner    another worker holds the session's state   (home.c; a splice to that worker's unix listener)
  *
@@ -140,7 +140,7 @@ exchange_age_ms(const struct exchange *ex, uint64_t since_ns)
 
 /* The client side's events for h1 (front.c). */
 extern const struct h1_up client_up;
-/* The upstream side's (splice.c). */
+/* The upstream side's (splice_reply.c). */
 extern const struct h1_up server_up;
 
 /* front.c */

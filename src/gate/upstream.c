@@ -470,7 +470,7 @@ upstream_give(struct exchange *ex, bool reusable, bool failed)
         h1_abort(h1, CLOSE_DONE);
 }
 
-/* Called by h1 when a connection of this side is gone for good (splice.c routes it here). */
+/* Called by h1 when a connection of this side is gone for good (splice_reply.c routes it here). */
 void
 upstream_closed(struct h1 *h1)
 {
