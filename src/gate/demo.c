@@ -2,6 +2,7 @@
 #include "gate/demo.h"
 
 #include "gate/heads.h"
+#include "gate/held.h"
 #include "gate/home.h"
 #include "gate/local.h"
 #include "gate/session.h"
@@ -23,8 +24,7 @@ struct demo {
     struct session session; /* of the Mcp-Session-Id; revision MCP_NO_REVISION: none */
     char *fields;           /* copies of what version, method and name point at */
     struct text version, method, name;
-    char *body;
-    uint32_t body_len, body_size;
+    struct held body;
     uint64_t wake_ms; /* when the call wants to go on, by the ring's clock; 0: not by itself */
     bool open;        /* the call is */
     bool replied;     /* the one JSON reply was sent: the exchange is finished */
@@ -41,9 +41,8 @@ drop(struct demo *d)
 {
     if (d->open)
         demo_cancel(&d->call);
-    d->worker->held_bytes -= d->body_size;
+    held_free(d->worker, &d->body);
     free(d->fields);
-    free(d->body);
     free(d);
 }
 
@@ -191,30 +190,6 @@ effects_for(struct reply *reply, struct exchange *ex)
 
 /* --- the plan --- */
 
-/* Bodies are held whole, and count towards --max-memory. */
-static bool
-make_room(struct exchange *ex, uint32_t need)
-{
-    struct demo *d = ex->state;
-    struct worker *w = ex->worker;
-    uint32_t size = d->body_size ? d->body_size : 4096;
-    char *larger;
-
-    if (need <= d->body_size)
-        return true;
-    while (size < need)
-        size *= 2;
-    if (w->slab.used_bytes + w->held_bytes + size - d->body_size > w->config->max_memory)
-        return false;
-    larger = realloc(d->body, size);
-    if (!larger)
-        return false;
-    w->held_bytes += size - d->body_size;
-    d->body = larger;
-    d->body_size = size;
-    return true;
-}
-
 static void
 demo_body(struct exchange *ex, const struct h1_body *body)
 {
@@ -224,18 +199,15 @@ demo_body(struct exchange *ex, const struct h1_body *body)
         return;
     ex->body_bytes += body->bytes;
     ex->client_ns = ring_now(ex->worker->ring);
-    if (d->body_len + body->bytes > DEMO_BODY_MAX) {
+    if (d->body.len + body->bytes > DEMO_BODY_MAX) {
         refuse(ex, CLOSE_BODY_TOO_LARGE, (struct text){0});
         return;
     }
-    if (!make_room(ex, d->body_len + body->bytes)) {
-        refuse(ex, CLOSE_NO_MEMORY, (struct text){0});
-        return;
-    }
-    for (uint32_t i = 0; i < body->count; i++) {
-        memcpy(d->body + d->body_len, span_data(body->data[i]), body->data[i].len);
-        d->body_len += body->data[i].len;
-    }
+    for (uint32_t i = 0; i < body->count; i++)
+        if (!held_append(ex->worker, &d->body, span_data(body->data[i]), body->data[i].len)) {
+            refuse(ex, CLOSE_NO_MEMORY, (struct text){0});
+            return;
+        }
 }
 
 static void
@@ -280,8 +252,7 @@ needs_session(struct exchange *ex, const struct demo *d)
     struct jsonrpc_envelope env;
     bool modern = mcp_revision_is_modern((enum mcp_revision)ex->revision);
 
-    if (jsonrpc_scan((struct text){d->body ? d->body : "", d->body_len}, JSON_SCAN_FAST, &env) !=
-        JSONRPC_FAULT_FINE)
+    if (jsonrpc_scan(held_text(&d->body), JSON_SCAN_FAST, &env) != JSONRPC_FAULT_FINE)
         return false;
     ex->mcp = (uint8_t)mcp_method_of(env.method);
     return !modern && d->session.revision == MCP_NO_REVISION && !env.meta_version.len &&
@@ -294,7 +265,7 @@ demo_end(struct exchange *ex)
     struct demo *d = ex->state;
     struct reply reply = {ex, NULL};
     struct demo_effects effects = effects_for(&reply, ex);
-    struct demo_input in = {.message = {d->body ? d->body : "", d->body_len},
+    struct demo_input in = {.message = held_text(&d->body),
                             .http = true,
                             .version = d->version,
                             .method = d->method,
