@@ -248,14 +248,13 @@ cfg_parse_url(struct text url, struct cfg_url *ret, struct cfg_refusal *refusal)
                       "needs TLS, which mcpgate does not speak to upstreams in this release: use http://, "
                       "or a TLS tunnel on this machine");
     if (text_starts_nocase(url, TEXT("stdio:")))
-        return refuse(refusal,
-                      "names a stdio server, which mcpgate does not start in this release: use a server "
-                      "with an http:// URL");
+        return refuse(refusal, "names a program: it stands alone, as --upstream NAME='stdio:COMMAND ARGS'");
     if (text_starts_nocase(url, TEXT("http+unix:")))
         return parse_unix_url(after(url, 10), ret, refusal);
     if (text_starts_nocase(url, TEXT("http://")))
         return parse_http_url(after(url, 7), ret, refusal);
-    return refuse(refusal, "is not a URL: use http://HOST[:PORT][/PATH] or http+unix:/SOCKET:/PATH");
+    return refuse(refusal,
+                  "is not a URL: use http://HOST[:PORT][/PATH], http+unix:/SOCKET:/PATH or stdio:COMMAND");
 }
 
 int

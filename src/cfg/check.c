@@ -62,6 +62,23 @@ check_servers(struct draft *d)
 }
 
 static int
+check_stdio(struct draft *d)
+{
+    for (uint32_t i = 0; i < d->servers_count; i++) {
+        const struct server *server = &d->servers[i];
+        uint64_t reserve = draft_stdio_value(d, server, STDIO_RESERVE),
+                 most = draft_stdio_value(d, server, STDIO_MAX);
+
+        if (server->args.count && reserve >= most)
+            return draft_fail(d, &server->origin,
+                              "%.64s: a reserve of %u leaves none of its %u processes for sessions: lower "
+                              "--stdio-reserve or raise --stdio-max",
+                              server->name, (unsigned)reserve, (unsigned)most);
+    }
+    return 0;
+}
+
+static int
 check_headers(struct draft *d)
 {
     for (uint32_t i = 0; i < d->headers_count; i++) {
@@ -221,7 +238,7 @@ draft_check(struct draft *d)
         check_at_most(d, "high-mark", "max-memory", true) < 0 ||
         check_at_most(d, "max-line", "max-head", true) < 0 ||
         check_at_most(d, "upstream-idle-max", "upstream-max", true) < 0 || check_servers(d) < 0 ||
-        check_headers(d) < 0 || check_listeners(d) < 0)
+        check_stdio(d) < 0 || check_headers(d) < 0 || check_listeners(d) < 0)
         return -EINVAL;
     return 0;
 }

@@ -20,12 +20,13 @@
 #include <stdint.h>
 
 enum { CFG_MAGIC = 0x67666367, CFG_LISTENERS_MAX = 32, CFG_ENDPOINTS_MAX = 16, CFG_HEADERS_MAX = 32, CFG_LIST_MAX = 64,
-       CFG_UPSTREAMS_MAX = 1024 };
+       CFG_UPSTREAMS_MAX = 1024, CFG_ARGS_MAX = 256, CFG_ENV_MAX = 256 };
 
 enum cfg_mode { MODE_AUTO, MODE_PATH, MODE_MERGED };
 enum cfg_forwarded { FORWARDED_X, FORWARDED_RFC7239, FORWARDED_OFF };
 enum cfg_log_format { LOG_TEXT, LOG_JSON };
 enum cfg_spin { SPIN_OFF, SPIN_AUTO, SPIN_ON };
+enum cfg_share { SHARE_SESSION, SHARE_ALL };
 
 struct cfg_text {
     uint32_t off, len;
@@ -59,13 +60,24 @@ struct cfg_field {
     struct cfg_text name, value;
 };
 
+/* A server that the gateway starts and speaks to over its stdin and stdout. */
+struct cfg_stdio {
+    struct cfg_array args; /* struct cfg_text: the program and its arguments; count 0: no stdio server */
+    struct cfg_array env;  /* struct cfg_text: "NAME=VALUE", on top of what every server gets; secrets */
+    struct cfg_text cwd;   /* empty: the gateway's */
+    uint64_t idle_ms;      /* these four: the upstream's own, or the flags' */
+    uint32_t max, reserve;
+    uint8_t share;         /* enum cfg_share */
+};
+
 /* An MCP upstream or a plain route. */
 struct cfg_upstream {
     struct cfg_text name;       /* upstream: NAME; route: "/PREFIX" */
     bool is_route;
     bool is_demo;               /* the built-in server: no endpoints */
-    struct cfg_array endpoints; /* struct cfg_endpoint */
+    struct cfg_array endpoints; /* struct cfg_endpoint; none for the demo and for stdio servers */
     struct cfg_array headers;   /* struct cfg_field; values are secrets */
+    struct cfg_stdio stdio;
 };
 
 struct config {
@@ -126,7 +138,7 @@ cfg_upstream(const struct config *c, uint32_t index)
     return (const struct cfg_upstream *)cfg_items(c, c->upstreams) + index;
 }
 
-/* u->endpoints.count of them; none for the demo. */
+/* u->endpoints.count of them; none for the demo and for stdio servers. */
 static inline const struct cfg_endpoint *
 cfg_endpoints(const struct config *c, const struct cfg_upstream *u)
 {
@@ -138,6 +150,12 @@ static inline const struct cfg_field *
 cfg_headers(const struct config *c, const struct cfg_upstream *u)
 {
     return (const struct cfg_field *)cfg_items(c, u->headers);
+}
+
+static inline bool
+cfg_is_stdio(const struct cfg_upstream *u)
+{
+    return u->stdio.args.count > 0;
 }
 
 /* The elements of a LIST option: `list.count` of them. */

@@ -103,8 +103,8 @@ grow(struct draft *d, void *array, uint32_t count, uint32_t *room, size_t size)
 }
 
 /* What may be printed as JSON again. */
-static int
-check_utf8(struct draft *d, const char *text, const struct origin *origin)
+int
+draft_check_utf8(struct draft *d, const char *text, const struct origin *origin)
 {
     json_t *probe = json_string(text);
 
@@ -114,8 +114,8 @@ check_utf8(struct draft *d, const char *text, const struct origin *origin)
     return 0;
 }
 
-static void
-items_add(struct draft *d, struct items *items, const char *text, const struct origin *origin)
+void
+draft_add_item(struct draft *d, struct items *items, const char *text, const struct origin *origin)
 {
     items->at = grow(d, items->at, items->count, &items->room, sizeof *items->at);
     items->at[items->count++] = (struct item){arena_copy(&d->arena, text, strlen(text)), *origin};
@@ -177,7 +177,7 @@ add_to_list(struct draft *d, const struct cfg_option *option, const char *text, 
     }
     if (setting->list.count == most)
         return draft_fail(d, origin, "more than %u values: leave some out", most);
-    items_add(d, &setting->list, text, origin);
+    draft_add_item(d, &setting->list, text, origin);
     return 0;
 }
 
@@ -259,7 +259,8 @@ draft_add_server(struct draft *d, const char *name, bool is_route, const struct 
         d->servers = grow(d, d->servers, d->servers_count, &d->servers_room, sizeof *d->servers);
         server = &d->servers[d->servers_count++];
     }
-    *server = (struct server){arena_copy(&d->arena, name, strlen(name)), is_route, {0}, *origin};
+    *server = (struct server){
+        .name = arena_copy(&d->arena, name, strlen(name)), .is_route = is_route, .origin = *origin};
     *ret_server = server;
     return 0;
 }
@@ -271,7 +272,7 @@ add_url(struct draft *d, struct server *server, struct text url, const struct or
     struct cfg_url parsed;
     char *text = arena_copy(&d->arena, url.at, url.len);
 
-    if (check_utf8(d, text, origin) < 0)
+    if (draft_check_utf8(d, text, origin) < 0)
         return -EINVAL;
     if (cfg_parse_url(url, &parsed, &refusal) < 0 && refusal.is_secret)
         return draft_fail(d, origin, "the URL of %.128s %s", server->name, refusal.reason);
@@ -284,7 +285,7 @@ add_url(struct draft *d, struct server *server, struct text url, const struct or
     if (server->urls.count == CFG_ENDPOINTS_MAX)
         return draft_fail(d, origin, "%.128s has more than %d URLs: leave some out", server->name,
                           CFG_ENDPOINTS_MAX);
-    items_add(d, &server->urls, text, origin);
+    draft_add_item(d, &server->urls, text, origin);
     return 0;
 }
 
@@ -293,6 +294,11 @@ draft_add_urls(struct draft *d, struct server *server, const char *urls, const s
 {
     struct text rest = text_of(urls), url;
 
+    if (!server->is_route && strncmp(urls, "stdio:", 6) == 0 && server->urls.count == 0)
+        return draft_add_command(d, server, urls + 6, origin);
+    if (server->args.count)
+        return draft_fail(d, origin, "%.128s is a command already: use one name for each server",
+                          server->name);
     while (text_next_element(&rest, &url)) {
         if (add_url(d, server, url, origin) < 0)
             return -EINVAL;
@@ -379,7 +385,7 @@ draft_set(struct draft *d, const struct cfg_option *option, const char *text, co
     char why[CFG_WHY_MAX];
     uint64_t number;
 
-    if (strcmp(option->flag, "upstream-header") != 0 && check_utf8(d, text, origin) < 0)
+    if (strcmp(option->flag, "upstream-header") != 0 && draft_check_utf8(d, text, origin) < 0)
         return -EINVAL;
     if (strcmp(option->flag, "upstream") == 0 || strcmp(option->flag, "route") == 0)
         return set_server(d, option, text, origin);

@@ -63,12 +63,20 @@ struct setting {
     struct origin origin;
 };
 
+/* What a stdio server may have of its own instead of the flag --stdio-KEY. */
+enum stdio_key { STDIO_SHARE, STDIO_MAX, STDIO_RESERVE, STDIO_IDLE, STDIO_KEYS };
+
 /* An upstream or a route. */
 struct server {
     const char *name;
     bool is_route;
     struct items urls;
     struct origin origin;
+    struct items args; /* a stdio server: the program and its arguments */
+    struct items env;  /* "NAME=VALUE"; secrets: they never get into an error */
+    const char *cwd;   /* NULL: the gateway's */
+    bool has_own[STDIO_KEYS];
+    uint64_t own[STDIO_KEYS];
 };
 
 enum { DRAFT_HEADERS_MAX = 4096 };
@@ -104,12 +112,29 @@ int draft_set(struct draft *d, const struct cfg_option *option, const char *text
 /* An empty list in a file: drops what lower layers gave. */
 void draft_clear_list(struct draft *d, const struct cfg_option *option, const struct origin *origin);
 
+/* One more element, copied; and a value that is not UTF-8 is an error. */
+void draft_add_item(struct draft *d, struct items *items, const char *text, const struct origin *origin);
+int draft_check_utf8(struct draft *d, const char *text, const struct origin *origin);
+
 /* "NAME" and its URLs; the origin is the URL's. A server of the same name in a lower layer is replaced, in
  * the same layer it is an error. */
 int draft_add_server(struct draft *d, const char *name, bool is_route, const struct origin *origin,
                      struct server **ret_server);
 /* One or more URLs, separated by commas. */
 int draft_add_urls(struct draft *d, struct server *server, const char *urls, const struct origin *origin);
+/* stdio.c. One more word of a stdio server's command line; the first is the program. */
+int draft_add_arg(struct draft *d, struct server *server, const char *arg, const struct origin *origin);
+/* A whole command line, split into words as a shell does, quotes and all, but nothing is expanded. */
+int draft_add_command(struct draft *d, struct server *server, const char *line, const struct origin *origin);
+int draft_add_env(struct draft *d, struct server *server, const char *name, const char *value,
+                  const struct origin *origin);
+/* "share", "max", "reserve", "idle"; *ret_known is false for any other key. */
+int draft_set_own(struct draft *d, struct server *server, const char *key, const char *value,
+                  const struct origin *origin, bool *ret_known);
+/* The server's own value or the flag's. */
+uint64_t draft_stdio_value(struct draft *d, const struct server *server, enum stdio_key key);
+extern const char *const stdio_key_names[STDIO_KEYS];
+
 /* The value is not copied into any error. */
 int draft_add_header(struct draft *d, const char *server, const char *field, const char *value,
                      const struct origin *origin);

@@ -3,7 +3,9 @@
  * A configuration file, in the form that MCP clients use for their servers:
  *
  *     {"mcpServers": {"search": {"url": "http://127.0.0.1:3000/mcp",
- *                                "headers": {"Authorization": "Bearer ${SEARCH_TOKEN}"}}},
+ *                                "headers": {"Authorization": "Bearer ${SEARCH_TOKEN}"}},
+ *                     "files": {"command": "npx", "args": ["-y", "server", "/data"],
+ *                               "env": {"TOKEN": "${TOKEN}"}, "cwd": "/srv", "reserve": 2}},
  *      "mcpgate": {"listen": ["0.0.0.0:8080"], "heartbeat": "10s", "access-log": true}}
  *
  * In every string value ${NAME} is the environment's variable and ${NAME:-TEXT} has a default; $${ stands for
@@ -205,7 +207,8 @@ read_urls(struct draft *d, struct server *server, json_t *urls, const struct ori
 static int
 check_transport(struct draft *d, json_t *value, const struct origin *origin)
 {
-    static const char *const http[] = {"http", "streamable-http", "streamableHttp", "streamable_http"};
+    static const char *const http[] = {"http", "streamable-http", "streamableHttp", "streamable_http",
+                                       "stdio"};
     const char *text;
 
     if (expand_string(d, value, origin, &text) < 0)
@@ -216,37 +219,140 @@ check_transport(struct draft *d, json_t *value, const struct origin *origin)
     }
     return draft_fail(d, origin,
                       "'%.64s' is not a transport that mcpgate speaks to upstreams in this release: use "
-                      "\"http\"",
+                      "\"http\" or \"stdio\"",
                       text);
 }
 
+/* A string, or a number where a flag of the same kind takes one. */
 static int
-refuse_server_key(struct draft *d, const char *key, const struct origin *origin)
+scalar_text(struct draft *d, json_t *value, const struct origin *origin, const char **ret)
 {
-    static const char *const stdio[] = {"command", "args", "env", "cwd"};
-    static const char *const known[] = {"url", "headers", "type"};
+    if (!json_is_integer(value))
+        return expand_string(d, value, origin, ret);
+    *ret = arena_print(&d->arena, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+    return 0;
+}
 
-    for (unsigned i = 0; i < sizeof stdio / sizeof *stdio; i++) {
-        if (strcmp(key, stdio[i]) == 0)
-            return draft_fail(d, origin,
-                              "belongs to a stdio server, which mcpgate does not start in this release: "
-                              "use a server with an http:// \"url\"");
+static int
+read_args(struct draft *d, struct server *server, json_t *args, const struct origin *origin)
+{
+    const char *text;
+    json_t *arg;
+    size_t i;
+
+    if (!json_is_array(args))
+        return draft_fail(d, origin, "%s stands where an array of strings is expected", type_name(args));
+    json_array_foreach(args, i, arg)
+    {
+        struct origin here = below(origin, i);
+
+        if (expand_string(d, arg, &here, &text) < 0 || draft_add_arg(d, server, text, &here) < 0)
+            return -EINVAL;
     }
-    return refuse_key(d, origin, key, cfg_nearest(key, strlen(key), known, sizeof known / sizeof *known),
-                      "use \"url\", \"headers\" and \"type\"");
+    return 0;
+}
+
+static int
+read_env(struct draft *d, struct server *server, json_t *env, const struct origin *origin)
+{
+    const char *name, *text;
+    json_t *value;
+    size_t i = 0;
+
+    if (!json_is_object(env))
+        return draft_fail(d, origin, "%s stands where an object is expected: use {\"NAME\": \"value\"}",
+                          type_name(env));
+    json_object_foreach(env, name, value)
+    {
+        struct origin here = below(origin, i++);
+
+        if (expand_string(d, value, &here, &text) < 0 || draft_add_env(d, server, name, text, &here) < 0)
+            return -EINVAL;
+    }
+    return 0;
+}
+
+/* The keys of a stdio server but "command", which was read already. */
+static int
+read_stdio_key(struct draft *d, struct server *server, const char *key, json_t *value,
+               const struct origin *origin, bool *ret_known)
+{
+    const char *text;
+
+    *ret_known = true;
+    if (strcmp(key, "command") == 0)
+        return 0;
+    if (strcmp(key, "args") == 0)
+        return read_args(d, server, value, origin);
+    if (strcmp(key, "env") == 0)
+        return read_env(d, server, value, origin);
+    if (strcmp(key, "cwd") == 0)
+        return expand_string(d, value, origin, &server->cwd);
+    for (unsigned i = 0; i < STDIO_KEYS; i++) {
+        if (strcmp(key, stdio_key_names[i]) != 0)
+            continue;
+        if (scalar_text(d, value, origin, &text) < 0)
+            return -EINVAL;
+        return draft_set_own(d, server, key, text, origin, ret_known);
+    }
+    *ret_known = false;
+    return 0;
+}
+
+static int
+refuse_server_key(struct draft *d, const struct server *server, const char *key, const struct origin *origin)
+{
+    static const char *const http[] = {"url", "headers", "type"};
+    static const char *const stdio[] = {"command", "args", "env",     "cwd", "type",
+                                        "share",   "max",  "reserve", "idle"};
+
+    if (server->args.count)
+        return refuse_key(
+            d, origin, key, cfg_nearest(key, strlen(key), stdio, sizeof stdio / sizeof *stdio),
+            "use \"command\", \"args\", \"env\", \"cwd\", \"share\", \"max\", \"reserve\" and \"idle\"");
+    return refuse_key(d, origin, key, cfg_nearest(key, strlen(key), http, sizeof http / sizeof *http),
+                      "use \"url\", \"headers\" and \"type\", or \"command\" and \"args\"");
 }
 
 static int
 read_server_key(struct draft *d, struct server *server, const char *key, json_t *value,
                 const struct origin *origin)
 {
-    if (strcmp(key, "url") == 0)
-        return read_urls(d, server, value, origin);
-    if (strcmp(key, "headers") == 0)
-        return read_headers(d, server->name, value, origin);
+    bool known = false;
+
     if (strcmp(key, "type") == 0)
         return check_transport(d, value, origin);
-    return refuse_server_key(d, key, origin);
+    if (server->args.count) {
+        if (read_stdio_key(d, server, key, value, origin, &known) < 0)
+            return -EINVAL;
+        if (known)
+            return 0;
+    } else if (strcmp(key, "url") == 0) {
+        return read_urls(d, server, value, origin);
+    } else if (strcmp(key, "headers") == 0) {
+        return read_headers(d, server->name, value, origin);
+    }
+    return refuse_server_key(d, server, key, origin);
+}
+
+/* "command" comes first, wherever it stands: it says what the other keys mean. */
+static int
+read_command(struct draft *d, struct server *server, json_t *body, const struct origin *origin)
+{
+    const char *key, *text;
+    json_t *value;
+    size_t i = 0;
+
+    json_object_foreach(body, key, value)
+    {
+        struct origin here = below(origin, i++);
+
+        if (strcmp(key, "command") != 0)
+            continue;
+        here.label = arena_print(&d->arena, "%.64s.command", server->name);
+        return expand_string(d, value, &here, &text) < 0 ? -EINVAL : draft_add_arg(d, server, text, &here);
+    }
+    return 0;
 }
 
 static int
@@ -260,7 +366,7 @@ read_server(struct draft *d, const char *name, json_t *body, const struct origin
     if (!json_is_object(body))
         return draft_fail(d, origin, "%s stands where an object is expected: use {\"url\": \"http://...\"}",
                           type_name(body));
-    if (draft_add_server(d, name, false, origin, &server) < 0)
+    if (draft_add_server(d, name, false, origin, &server) < 0 || read_command(d, server, body, origin) < 0)
         return -EINVAL;
     json_object_foreach(body, key, value)
     {
@@ -270,8 +376,10 @@ read_server(struct draft *d, const char *name, json_t *body, const struct origin
         if (read_server_key(d, server, key, value, &here) < 0)
             return -EINVAL;
     }
-    if (server->urls.count == 0)
-        return draft_fail(d, origin, "%.64s has no URL: add \"url\": \"http://...\"", name);
+    if (server->urls.count + server->args.count == 0)
+        return draft_fail(
+            d, origin, "%.64s has no URL and no command: add \"url\": \"http://...\" or \"command\": \"...\"",
+            name);
     return 0;
 }
 

@@ -125,9 +125,33 @@ lay_headers(struct blob *b, const struct draft *d, const char *server)
     return blob_array(b, fields, count, sizeof *fields);
 }
 
+static struct cfg_array
+lay_texts(struct blob *b, const struct items *items)
+{
+    struct cfg_text *texts = arena_get(b->arena, (items->count + 1) * sizeof *texts);
+
+    for (uint32_t i = 0; i < items->count; i++)
+        texts[i] = blob_text(b, text_of(items->at[i].text));
+    return blob_array(b, texts, items->count, sizeof *texts);
+}
+
+static struct cfg_stdio
+lay_stdio(struct blob *b, struct draft *d, const struct server *server)
+{
+    return (struct cfg_stdio){
+        .args = lay_texts(b, &server->args),
+        .env = lay_texts(b, &server->env),
+        .cwd = blob_text(b, text_of(server->cwd ? server->cwd : "")),
+        .idle_ms = draft_stdio_value(d, server, STDIO_IDLE),
+        .max = (uint32_t)draft_stdio_value(d, server, STDIO_MAX),
+        .reserve = (uint32_t)draft_stdio_value(d, server, STDIO_RESERVE),
+        .share = (uint8_t)draft_stdio_value(d, server, STDIO_SHARE),
+    };
+}
+
 /* Upstreams first, then routes; the demo server when there is neither. */
 static struct cfg_array
-lay_servers(struct blob *b, const struct draft *d)
+lay_servers(struct blob *b, struct draft *d)
 {
     struct cfg_upstream *all = arena_get(b->arena, (d->servers_count + 1) * sizeof *all);
     uint32_t count = 0;
@@ -141,27 +165,18 @@ lay_servers(struct blob *b, const struct draft *d)
             all[count].name = blob_text(b, text_of(server->name));
             all[count].is_route = server->is_route;
             all[count].endpoints = lay_endpoints(b, server);
-            all[count++].headers = lay_headers(b, d, server->is_route ? "" : server->name);
+            all[count].headers = lay_headers(b, d, server->is_route ? "" : server->name);
+            all[count++].stdio = lay_stdio(b, d, server);
         }
     }
     if (count == 0) {
         all[0].name = blob_text(b, TEXT("demo"));
         all[0].endpoints = blob_array(b, NULL, 0, 1);
         all[0].headers = blob_array(b, NULL, 0, 1);
+        all[0].stdio = lay_stdio(b, d, &(const struct server){0});
         all[count++].is_demo = true;
     }
     return blob_array(b, all, count, sizeof *all);
-}
-
-static struct cfg_array
-lay_list(struct blob *b, const struct items *items)
-{
-    struct cfg_text texts[CFG_LIST_MAX];
-
-    memset(texts, 0, sizeof texts);
-    for (uint32_t i = 0; i < items->count; i++)
-        texts[i] = blob_text(b, text_of(items->at[i].text));
-    return blob_array(b, texts, items->count, sizeof *texts);
 }
 
 static struct cfg_array
@@ -191,7 +206,7 @@ lay_settings(struct blob *b, const struct draft *d, struct config *c)
 
             memcpy(field, &text, sizeof text);
         } else if (option->type == CFG_TYPE_LIST) {
-            struct cfg_array list = lay_list(b, &setting->list);
+            struct cfg_array list = lay_texts(b, &setting->list);
 
             memcpy(field, &list, sizeof list);
         }

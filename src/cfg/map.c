@@ -73,6 +73,13 @@ are_texts_inside(const struct config *c, const struct cfg_text *texts, uint32_t 
 }
 
 static bool
+is_list_inside(const struct config *c, struct cfg_array list, uint32_t most)
+{
+    return is_array_inside(c, list, sizeof(struct cfg_text), most) &&
+           are_texts_inside(c, cfg_items(c, list), list.count);
+}
+
+static bool
 are_rows_inside(const struct config *c)
 {
     for (unsigned i = 0; i < cfg_options_count; i++) {
@@ -81,13 +88,9 @@ are_rows_inside(const struct config *c)
 
         if (option->type == CFG_TYPE_TEXT && !is_text_inside(c, *(const struct cfg_text *)field))
             return false;
-        if (option->type == CFG_TYPE_LIST) {
-            struct cfg_array list = *(const struct cfg_array *)field;
-
-            if (!is_array_inside(c, list, sizeof(struct cfg_text), CFG_LIST_MAX) ||
-                !are_texts_inside(c, cfg_items(c, list), list.count))
-                return false;
-        }
+        if (option->type == CFG_TYPE_LIST &&
+            !is_list_inside(c, *(const struct cfg_array *)field, CFG_LIST_MAX))
+            return false;
     }
     return true;
 }
@@ -129,7 +132,9 @@ is_upstream_inside(const struct config *c, const struct cfg_upstream *u)
 
     if (!is_text_inside(c, u->name) ||
         !is_array_inside(c, u->endpoints, sizeof *endpoints, CFG_ENDPOINTS_MAX) ||
-        !is_array_inside(c, u->headers, sizeof *fields, CFG_HEADERS_MAX))
+        !is_array_inside(c, u->headers, sizeof *fields, CFG_HEADERS_MAX) ||
+        !is_list_inside(c, u->stdio.args, CFG_ARGS_MAX) || !is_list_inside(c, u->stdio.env, CFG_ENV_MAX) ||
+        !is_text_inside(c, u->stdio.cwd))
         return false;
     for (uint32_t i = 0; i < u->endpoints.count; i++) {
         if (!is_endpoint_inside(c, &endpoints[i]))

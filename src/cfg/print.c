@@ -123,6 +123,48 @@ urls_value(const struct config *c, const struct cfg_upstream *u)
     return array;
 }
 
+/* The values of the environment are secrets. */
+static json_t *
+env_value(const struct config *c, struct cfg_array env)
+{
+    json_t *object = json_object();
+
+    for (uint32_t i = 0; i < env.count; i++) {
+        struct text pair = cfg_text(c, cfg_list(c, env)[i]);
+        const char *equals = memchr(pair.at, '=', pair.len);
+
+        ASSERT(equals);
+        json_object_setn_new(object, pair.at, (size_t)(equals - pair.at), json_string("***"));
+    }
+    return object;
+}
+
+static void
+add_command(json_t *server, const struct config *c, const struct cfg_upstream *u)
+{
+    const struct cfg_stdio *stdio = &u->stdio;
+    const struct cfg_text *words = cfg_list(c, stdio->args);
+    const struct cfg_option *share = cfg_option_find("stdio-share", 11),
+                            *idle = cfg_option_find("stdio-idle", 10);
+    json_t *args = json_array();
+    char text[CFG_VALUE_MAX];
+
+    for (uint32_t i = 1; i < stdio->args.count; i++)
+        json_array_append_new(args, file_string(cfg_string(c, words[i])));
+    json_object_set_new(server, "command", file_string(cfg_string(c, words[0])));
+    json_object_set_new(server, "args", args);
+    if (stdio->env.count)
+        json_object_set_new(server, "env", env_value(c, stdio->env));
+    if (stdio->cwd.len)
+        json_object_set_new(server, "cwd", file_string(cfg_string(c, stdio->cwd)));
+    cfg_value_print(share, stdio->share, text);
+    json_object_set_new(server, "share", json_string(text));
+    json_object_set_new(server, "max", json_integer(stdio->max));
+    json_object_set_new(server, "reserve", json_integer(stdio->reserve));
+    cfg_value_print(idle, stdio->idle_ms, text);
+    json_object_set_new(server, "idle", json_string(text));
+}
+
 static json_t *
 server_value(const struct config *c, const struct cfg_upstream *u)
 {
@@ -131,7 +173,10 @@ server_value(const struct config *c, const struct cfg_upstream *u)
 
     for (uint32_t i = 0; i < u->headers.count; i++)
         json_object_set_new(headers, cfg_string(c, fields[i].name), json_string("***"));
-    json_object_set_new(server, "url", urls_value(c, u));
+    if (cfg_is_stdio(u))
+        add_command(server, c, u);
+    else
+        json_object_set_new(server, "url", urls_value(c, u));
     if (u->headers.count)
         json_object_set_new(server, "headers", json_incref(headers));
     json_decref(headers);

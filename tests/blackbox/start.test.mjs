@@ -55,7 +55,7 @@ const wrong = {
   'a missing file': [['--config', '/nonexistent/mcp.json'], /\/nonexistent\/mcp\.json/],
   'an upstream without a URL': [['--upstream', 'x'], /--upstream.*x/],
   'https upstreams, which come later': [['--upstream', 'x=https://127.0.0.1/mcp'], /https/],
-  'stdio upstreams, which come later': [['--upstream', 'x=stdio:cat'], /stdio/],
+  'a stdio upstream without a program': [['--upstream', 'x=stdio:'], /no program/],
   'an upstream name that cannot be in a path': [['--upstream', 'a/b=http://127.0.0.1/mcp'], /a\/b/],
 };
 for (const [name, [args, pattern]] of Object.entries(wrong)) {

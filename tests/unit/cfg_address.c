@@ -120,7 +120,7 @@ Test(url, of_a_bad_form_is_refused_with_the_reason_and_without_secrets)
         {"https://a/", "needs TLS", false},
         {"https://user:secret@a/", "needs TLS", true},
         {"user:secret@a", "is not a URL", true},
-        {"stdio:npx -y server", "names a stdio server", false},
+        {"stdio:npx -y server", "names a program", false},
         {"http+unix:", "does not name a socket", false},
         {"http+unix:relative:/x", "does not name a socket", false},
         {"http+unix://run/s.sock:/x", "does not name a socket", false},

@@ -73,25 +73,36 @@ Test(file, errors_name_the_place)
         {"{\"mcpServers\": {\"a\": {\"uri\": \"http://x\"}}}",
          "mcp.json:1:23: \"uri\" is not a known key: did you mean \"url\"?"},
         {"{\"mcpServers\": {\"a\": {\"url\": \"http://x\", \"timeout\": 1}}}",
-         "mcp.json:1:42: \"timeout\" is not a known key: use \"url\", \"headers\" and \"type\""},
-        {"{\"mcpServers\": {\"a\": {\"command\": \"npx\"}}}",
-         "mcp.json:1:34: a.command: belongs to a stdio server, which mcpgate does not start in this release: "
-         "use a "
-         "server with an http:// \"url\""},
+         "mcp.json:1:42: \"timeout\" is not a known key: use \"url\", \"headers\" and \"type\", or "
+         "\"command\" and \"args\""},
+        {"{\"mcpServers\": {\"a\": {\"command\": \"npx\", \"url\": \"http://x\"}}}",
+         "mcp.json:1:41: \"url\" is not a known key: use \"command\", \"args\", \"env\", \"cwd\", \"share\", "
+         "\"max\", \"reserve\" and \"idle\""},
+        {"{\"mcpServers\": {\"a\": {\"command\": \"\"}}}",
+         "mcp.json:1:34: a.command: a has no program: write one behind stdio:, such as stdio:npx"},
+        {"{\"mcpServers\": {\"a\": {\"command\": \"x\", \"args\": \"y\"}}}",
+         "mcp.json:1:47: a.args: a string stands where an array of strings is expected"},
+        {"{\"mcpServers\": {\"a\": {\"command\": \"x\", \"env\": {\"A=B\": \"y\"}}}}",
+         "mcp.json:1:54: a.env: 'A=B' is not a variable's name: use one without '='"},
+        {"{\"mcpServers\": {\"a\": {\"command\": \"x\", \"max\": 0}}}",
+         "mcp.json:1:46: a.max: '0' is too small: use at least 1"},
+        {"{\"mcpServers\": {\"a\": {\"command\": \"x\", \"share\": \"some\"}}}",
+         "mcp.json:1:48: a.share: 'some' is not one of session|shared"},
         {"{\"mcpServers\": {\"a\": {\"url\": \"https://x\"}}}",
          "mcp.json:1:30: a.url: 'https://x' needs TLS, which mcpgate does not speak to upstreams in this "
          "release: "
          "use http://, or a TLS tunnel on this machine"},
         {"{\"mcpServers\": {\"a\": {\"url\": [\"http://x\",\n\"ftp://y\"]}}}",
-         "mcp.json:2:1: a.url: 'ftp://y' is not a URL: use http://HOST[:PORT][/PATH] or "
-         "http+unix:/SOCKET:/PATH"},
+         "mcp.json:2:1: a.url: 'ftp://y' is not a URL: use http://HOST[:PORT][/PATH], "
+         "http+unix:/SOCKET:/PATH or stdio:COMMAND"},
         {"{\"mcpServers\": {\"a\": {\"type\": \"sse\"}}}",
          "mcp.json:1:31: a.type: 'sse' is not a transport that mcpgate speaks to upstreams in this release: "
          "use "
-         "\"http\""},
-        {"{\"mcpServers\": {\"a\": {}}}", "mcp.json:1:22: a has no URL: add \"url\": \"http://...\""},
+         "\"http\" or \"stdio\""},
+        {"{\"mcpServers\": {\"a\": {}}}",
+         "mcp.json:1:22: a has no URL and no command: add \"url\": \"http://...\" or \"command\": \"...\""},
         {"{\"mcpServers\": {\"a\": {\"url\": []}}}",
-         "mcp.json:1:22: a has no URL: add \"url\": \"http://...\""},
+         "mcp.json:1:22: a has no URL and no command: add \"url\": \"http://...\" or \"command\": \"...\""},
         {"{\"mcpServers\": {\"a/b\": {}}}",
          "mcp.json:1:24: 'a/b' is not an upstream's name: use 1 to 64 letters, digits, '_' and '-'"},
         {"{\"mcpServers\": []}",
@@ -298,4 +309,29 @@ Test(json_where, finds_values_and_keys_at_any_depth_without_reading_past_the_end
             cr_assert(line >= 1 && column >= 1);
         }
     }
+}
+
+Test(file, reads_a_stdio_server_in_the_form_of_clients)
+{
+    struct cfg_result r;
+
+    setenv("STDIO_KEY", "k3y", 1);
+    write_file("mcp.json",
+               "{\"mcpServers\": {\"fs\": {\"args\": [\"-y\", \"a ${STDIO_KEY}\"], \"command\": \"npx\", "
+               "\"type\": \"stdio\", \"env\": {\"KEY\": \"${STDIO_KEY}\", \"B\": \"\"}, \"cwd\": \"/srv\", "
+               "\"share\": \"shared\", \"max\": 7, \"reserve\": 2, \"idle\": \"5s\"}}}");
+    MUST_LOAD(&r, "--config", "mcp.json");
+    const struct cfg_stdio *s = &cfg_upstream(r.config, 0)->stdio;
+    cr_assert_eq(s->args.count, 3);
+    cr_assert_str_eq(cfg_string(r.config, cfg_list(r.config, s->args)[0]), "npx");
+    cr_assert_str_eq(cfg_string(r.config, cfg_list(r.config, s->args)[2]), "a k3y");
+    cr_assert_eq(s->env.count, 2);
+    cr_assert_str_eq(cfg_string(r.config, cfg_list(r.config, s->env)[0]), "KEY=k3y");
+    cr_assert_str_eq(cfg_string(r.config, cfg_list(r.config, s->env)[1]), "B=");
+    cr_assert_str_eq(cfg_string(r.config, s->cwd), "/srv");
+    cr_assert(s->max == 7 && s->reserve == 2 && s->idle_ms == 5000 && s->share == SHARE_ALL);
+    char *shown = printed(cfg_print_config, r.config);
+    cr_assert(!strstr(shown, "\"KEY\": \"k3y\"") && strstr(shown, "\"KEY\": \"***\""), "%s", shown);
+    free(shown);
+    cfg_done(&r);
 }

@@ -136,15 +136,83 @@ Test(load, refuses_flags_that_do_not_exist_and_names_the_nearest)
     MUST_FAIL("mcpgate: --check: takes no value: leave out what follows the '='", "--check=yes");
 }
 
+static const char *
+word(const struct config *c, const struct cfg_upstream *u, uint32_t i)
+{
+    cr_assert_lt(i, u->stdio.args.count);
+    return cfg_string(c, cfg_list(c, u->stdio.args)[i]);
+}
+
+Test(load, splits_a_command_into_words_as_a_shell_does)
+{
+    static const struct {
+        const char *line, *words[6];
+    } rows[] = {
+        {"cat", {"cat"}},
+        {"  npx -y\tpkg  ", {"npx", "-y", "pkg"}},
+        {"a 'b c' \"d e\"", {"a", "b c", "d e"}},
+        {"a '' \"\" x", {"a", "", "", "x"}},
+        {"a b'c'\"d\"e", {"a", "bcde"}},
+        {"a\\ b \\' \\\\", {"a b", "'", "\\"}},
+        {"a '\\' \"\\\"\\x\\$\"", {"a", "\\", "\"\\x$"}},
+        {"a $HOME * `b` c,d=e", {"a", "$HOME", "*", "`b`", "c,d=e"}},
+    };
+
+    for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct cfg_result r;
+        char flag[128];
+        uint32_t n = 0;
+
+        snprintf(flag, sizeof flag, "--upstream=a=stdio:%s", rows[i].line);
+        MUST_LOAD(&r, flag);
+        const struct cfg_upstream *u = cfg_upstream(r.config, 0);
+        cr_assert(cfg_is_stdio(u) && u->endpoints.count == 0);
+        for (; n < 6 && rows[i].words[n]; n++)
+            cr_assert_str_eq(word(r.config, u, n), rows[i].words[n], "%s: word %u", rows[i].line, n);
+        cr_assert_eq(u->stdio.args.count, n, "%s: %u words", rows[i].line, u->stdio.args.count);
+        cfg_done(&r);
+    }
+}
+
+Test(load, refuses_a_command_that_is_none)
+{
+    MUST_FAIL("mcpgate: --upstream: a has no program: write one behind stdio:, such as stdio:npx",
+              "--upstream=a=stdio:  ");
+    MUST_FAIL("mcpgate: --upstream: the command of a has a quote that is not closed: close it",
+              "--upstream=a=stdio:x 'y");
+    MUST_FAIL("mcpgate: --upstream: the command of a has a quote that is not closed: close it",
+              "--upstream=a=stdio:x \"y\\\"");
+    MUST_FAIL("mcpgate: --upstream: 'stdio:x' names a program: it stands alone, as --upstream "
+              "NAME='stdio:COMMAND ARGS'",
+              "--upstream=a=http://b,stdio:x");
+    MUST_FAIL(
+        "mcpgate: --route: 'stdio:x' names a program: it stands alone, as --upstream NAME='stdio:COMMAND "
+        "ARGS'",
+        "--route=/a=stdio:x");
+    MUST_FAIL("mcpgate: --upstream: a: a reserve of 4 leaves none of its 4 processes for sessions: lower "
+              "--stdio-reserve or raise --stdio-max",
+              "--upstream=a=stdio:x", "--stdio-reserve=4", "--stdio-max=4");
+}
+
+Test(load, gives_a_stdio_server_the_values_of_the_flags)
+{
+    struct cfg_result r;
+
+    MUST_LOAD(&r, "--upstream=a=stdio:x", "--stdio-reserve=2", "--stdio-max=9", "--stdio-share=shared",
+              "--stdio-idle=3s");
+    const struct cfg_stdio *s = &cfg_upstream(r.config, 0)->stdio;
+    cr_assert(s->max == 9 && s->reserve == 2 && s->idle_ms == 3000 && s->share == SHARE_ALL);
+    cr_assert_eq(r.config->stdio_line, 10u << 20);
+    cr_assert_eq(r.config->stdio_grace, 2000);
+    cfg_done(&r);
+}
+
 Test(load, refuses_what_is_not_in_this_release_with_the_way_out)
 {
     MUST_FAIL(
         "mcpgate: --upstream: 'https://a/mcp' needs TLS, which mcpgate does not speak to upstreams in this "
         "release: use http://, or a TLS tunnel on this machine",
         "--upstream=a=https://a/mcp");
-    MUST_FAIL("mcpgate: --upstream: 'stdio:npx x' names a stdio server, which mcpgate does not start in this "
-              "release: use a server with an http:// URL",
-              "--upstream=a=stdio:npx x");
     MUST_FAIL(
         "mcpgate: --mode: merged: several upstreams as one server are not in this release: use --mode path",
         "--mode=merged");
