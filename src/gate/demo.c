@@ -55,6 +55,13 @@ demo_free(struct exchange *ex)
 }
 
 static void
+demo_release(struct exchange *ex, enum close_reason reason)
+{
+    (void)reason;
+    demo_free(ex);
+}
+
+static void
 refuse(struct exchange *ex, enum close_reason reason, struct text extra)
 {
     demo_free(ex);
@@ -381,7 +388,7 @@ static const struct plan demo_plan = {
     .client_gone = demo_client_gone,
     .tick = demo_tick,
     .stop = demo_stop,
-    .release = demo_free,
+    .release = demo_release,
 };
 
 /* --- the start --- */

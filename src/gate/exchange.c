@@ -84,7 +84,7 @@ exchange_finish(struct exchange *ex, enum close_reason reason)
 
     timer_stop(&ex->timer);
     if (ex->plan->release)
-        ex->plan->release(ex);
+        ex->plan->release(ex, reason);
     upstream_leave_queue(ex);
     if (ex->server)
         upstream_give(ex, false, false);

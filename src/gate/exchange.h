@@ -33,8 +33,15 @@ struct plan {
     /* The gateway drains: a stream that would stand for good ends in good order now (its client comes back
      * elsewhere). at_once: the time is over, everything ends. */
     void (*stop)(struct exchange *ex, bool at_once);
-    void (*release)(
-        struct exchange *ex); /* frees ex->state at the end of the exchange; NULL: there is none */
+    /* The end: frees ex->state. NULL: there is none. */
+    void (*release)(struct exchange *ex, enum close_reason reason);
+    /* What the upstream's side brings; NULL in plans that ask no upstream. Each may finish. The head of each
+     * 1xx comes too. At the end ex->server is back in its pool. When the connection fails, exchange_fail().
+     */
+    void (*reply_head)(struct exchange *ex, const struct http1_head *head);
+    void (*reply_body)(struct exchange *ex, const struct h1_body *body);
+    void (*reply_trailers)(struct exchange *ex, struct text section);
+    void (*reply_end)(struct exchange *ex);
 };
 
 enum phase {
@@ -140,8 +147,12 @@ exchange_age_ms(const struct exchange *ex, uint64_t since_ns)
 
 /* The client side's events for h1 (front.c). */
 extern const struct h1_up client_up;
-/* The upstream side's (splice_reply.c). */
+/* The upstream side's (server.c). */
 extern const struct h1_up server_up;
+
+/* server.c: one end of a tunnel is through: `other` hears of it when all that came before has left, and may go
+ * on. Finishes when both are. */
+void server_end_tunnel(struct exchange *ex, struct h1 *other);
 
 /* front.c */
 void front_accepted(struct listener *listener, int fd);

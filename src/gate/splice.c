@@ -235,25 +235,11 @@ splice_stop(struct exchange *ex, bool at_once)
         exchange_fail(ex, CLOSE_DRAIN);
 }
 
-/* --- the client half-closes --- */
-
-void
-splice_end_tunnel_side(struct exchange *ex, struct h1 *other)
-{
-    if (!ex->client->peer_ended || !ex->server->peer_ended) {
-        link_end_sending(&other->link);
-        return;
-    }
-    h1_close(ex->client, CLOSE_DONE);
-    h1_close(ex->server, CLOSE_DONE);
-    exchange_finish(ex, CLOSE_DONE);
-}
-
 void
 splice_probe_client(struct exchange *ex)
 {
     if (ex->is_tunnel) {
-        splice_end_tunnel_side(ex, ex->server);
+        server_end_tunnel(ex, ex->server);
     } else if (heartbeat_allowed(ex)) {
         send_heartbeat(ex);
     } else if (!ex->reply_begun && !ex->client_minor_0) {
@@ -270,6 +256,10 @@ static const struct plan splice_plan = {
     .client_gone = splice_client_gone,
     .tick = splice_tick,
     .stop = splice_stop,
+    .reply_head = splice_reply_head,
+    .reply_body = splice_reply_body,
+    .reply_trailers = splice_reply_trailers,
+    .reply_end = splice_reply_end,
 };
 
 /* --- the start --- */

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The splice plan's other half: what comes from the upstream, and what becomes of its connection. The
- * request, the timer and the ends that come from the client are in splice.c.
- */
+/* The splice plan's other half: the reply. The request, the timer and the ends that come from the client are
+ * in splice.c. */
 #include "gate/splice_sides.h"
 
 #include "gate/heads.h"
@@ -40,15 +38,6 @@ note_events(struct exchange *ex, uint32_t events)
         ex->has_gap = true;
     }
     ex->event_ns = now;
-}
-
-static void
-note_first_byte(struct exchange *ex)
-{
-    struct worker *w = ex->worker;
-
-    ex->first_ns = ring_now(w->ring);
-    stats_up_observe(w->stats, ex->upstream->index, UPHIST_up_first_byte, ex->first_ns - ex->phase_ns);
 }
 
 /* `any_framing`: the head that went to the client promised no length (--early-stream). */
@@ -100,21 +89,17 @@ pass_head_early(struct exchange *ex, const struct http1_head *head)
     }
 }
 
-static void
-on_reply_head(struct h1 *server, const struct http1_head *head)
+void
+splice_reply_head(struct exchange *ex, const struct http1_head *head)
 {
-    struct exchange *ex = server->user;
     enum http1_framing framing;
     struct span out;
 
-    ex->active_ns = ring_now(ex->worker->ring);
     if (head->status < 200 && head->status != 101) {
         pass_interim(ex, head);
         return;
     }
-    upstream_note_reply(server->owner, head);
-    note_first_byte(ex);
-    exchange_set_phase(ex, PHASE_BODY);
+    ex->first_ns = ex->active_ns;
     if (!ex->client) {
         ex->status = head->status;
         return;
@@ -138,7 +123,7 @@ on_reply_head(struct h1 *server, const struct http1_head *head)
     ex->reply_begun = true;
     if (framing == FRAMING_TUNNEL) {
         ex->is_tunnel = true;
-        server->tx = FRAMING_TUNNEL; /* whatever framed the request's body */
+        ex->server->tx = FRAMING_TUNNEL; /* whatever framed the request's body */
         stats_add(ex->worker->stats, STAT_tunnels_open, 1);
         exchange_watch_limits(ex);
     }
@@ -165,14 +150,11 @@ pass_early_body(struct exchange *ex, const struct h1_body *body)
     }
 }
 
-static void
-on_reply_body(struct h1 *server, const struct h1_body *body)
+void
+splice_reply_body(struct exchange *ex, const struct h1_body *body)
 {
-    struct exchange *ex = server->user;
     struct h1 *client = ex->client;
 
-    ex->active_ns = ring_now(ex->worker->ring);
-    ex->reply_bytes += body->bytes;
     if (ex->is_stream && !ex->early)
         for (uint32_t i = 0; i < body->count; i++)
             note_events(ex, sse_scan(&ex->scan, (const char *)span_data(body->data[i]), body->data[i].len));
@@ -186,150 +168,24 @@ on_reply_body(struct h1 *server, const struct h1_body *body)
         h1_send_body(client, body);
     if (link_congested(&client->link) && !ex->server_paused) {
         ex->server_paused = true;
-        h1_pause(server);
+        h1_pause(ex->server);
     }
 }
 
-static void
-on_reply_trailers(struct h1 *server, struct text section)
+void
+splice_reply_trailers(struct exchange *ex, struct text section)
 {
-    struct exchange *ex = server->user;
-
     if (ex->client && !ex->early)
         splice_send_trailers(ex->client, section, ex);
 }
 
-/* The reply is whole. h1 tells in on_idle, right after this, whether the connection may be used again. */
-static void
-on_reply_end(struct h1 *server)
+void
+splice_reply_end(struct exchange *ex)
 {
-    struct exchange *ex = server->user;
-
-    if (!ex->client)
-        return;
-    if (ex->early)
-        h1_send_piece(ex->client, span_all(&event_end_text));
-}
-
-static void
-on_server_idle(struct h1 *server, bool reusable)
-{
-    struct exchange *ex = server->user;
-
-    if (!ex)
-        return;
-    upstream_give(ex, reusable, false); /* first: a pipelined request may want it */
-    if (ex->client && ex->client->user == ex && !ex->client->tx_done)
+    if (ex->client && ex->client->user == ex && !ex->client->tx_done) {
+        if (ex->early)
+            h1_send_piece(ex->client, span_all(&event_end_text));
         h1_send_end(ex->client, NULL);
+    }
     exchange_finish(ex, ex->orphan ? CLOSE_CLIENT_GONE : CLOSE_DONE);
 }
-
-/* --- the upstream's connection --- */
-
-static enum close_reason
-reason_here(const struct exchange *ex, enum close_reason reason)
-{
-    return ex->upstream->is_home ? CLOSE_HOME_GONE : reason;
-}
-
-static void
-on_server_connected(struct h1 *server, int error)
-{
-    struct exchange *ex = server->user;
-    struct worker *w;
-
-    if (!ex) {
-        h1_abort(server, CLOSE_DONE);
-        return;
-    }
-    w = ex->worker;
-    if (!error) {
-        exchange_set_phase(ex, PHASE_REPLY);
-        return;
-    }
-    stats_up_add(w->stats, ex->upstream->index, UPSTAT_up_connect_errors, 1);
-    if (upstream_retry(ex))
-        return;
-    upstream_give(ex, false, true);
-    exchange_fail(ex, reason_here(ex, CLOSE_CONNECT_FAILED));
-}
-
-static void
-server_failed(struct exchange *ex, enum close_reason reason)
-{
-    if (ex->is_tunnel) {
-        if (ex->client)
-            h1_close(ex->client, CLOSE_DONE);
-        exchange_finish(ex, CLOSE_DONE);
-        return;
-    }
-    if (ex->phase == PHASE_REPLY && upstream_retry(ex))
-        return;
-    upstream_give(ex, false, ex->phase != PHASE_BODY);
-    exchange_fail(ex, reason_here(ex, reason));
-}
-
-static void
-on_server_bad(struct h1 *server, enum close_reason reason)
-{
-    struct exchange *ex = server->user;
-
-    if (!ex) {
-        h1_abort(server, reason);
-        return;
-    }
-    server_failed(ex, reason == CLOSE_UPSTREAM_GONE ? reason : CLOSE_BAD_REPLY);
-}
-
-static void
-on_server_broken(struct h1 *server, enum close_reason reason)
-{
-    if (server->user)
-        server_failed(server->user, reason);
-}
-
-static void
-on_server_writable(struct h1 *server)
-{
-    struct exchange *ex = server->user;
-
-    if (ex && ex->client_paused && ex->client) {
-        ex->client_paused = false;
-        ex->client_ns = ring_now(ex->worker->ring);
-        h1_resume(ex->client);
-    }
-}
-
-/* Only a tunnel comes here. */
-static void
-on_server_peer_end(struct h1 *server)
-{
-    struct exchange *ex = server->user;
-
-    if (ex && ex->is_tunnel && ex->client)
-        splice_end_tunnel_side(ex, ex->client);
-    else if (ex)
-        server_failed(ex, CLOSE_UPSTREAM_GONE);
-}
-
-static void
-on_server_closed(struct h1 *server, enum close_reason reason)
-{
-    if (server->user) /* aborted for lack of memory, which breaks no connection */
-        server_failed(server->user, reason);
-    upstream_closed(server);
-}
-
-const struct h1_up server_up = {
-    .on_head = on_reply_head,
-    .on_body = on_reply_body,
-    .on_trailers = on_reply_trailers,
-    .on_end = on_reply_end,
-    .on_bad = on_server_bad,
-    .on_writable = on_server_writable,
-    .on_connected = on_server_connected,
-    .on_peer_end = on_server_peer_end,
-    .on_broken = on_server_broken,
-    .on_closed = on_server_closed,
-    .on_idle = on_server_idle,
-};

@@ -11,8 +11,10 @@ void splice_send_trailers(struct h1 *to, struct text section, struct exchange *e
 /* Brings the stream's row in the statistics up to date. */
 void splice_list_stream(struct exchange *ex);
 
-/* One end of a tunnel is through: `other` hears of it when all that came before has left, and may go on.
- * Finishes when both are. */
-void splice_end_tunnel_side(struct exchange *ex, struct h1 *other);
+/* The reply half of the plan. */
+void splice_reply_head(struct exchange *ex, const struct http1_head *head);
+void splice_reply_body(struct exchange *ex, const struct h1_body *body);
+void splice_reply_trailers(struct exchange *ex, struct text section);
+void splice_reply_end(struct exchange *ex);
 
 #endif

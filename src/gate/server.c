@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The upstream's side of an exchange: its connection comes and goes, what it brings is the plan's. It knows
+ * of retries and tunnels, and nothing of what a reply means.
+ */
+#include "gate/exchange.h"
+
+/* --- the reply --- */
+
+static void
+on_head(struct h1 *server, const struct http1_head *head)
+{
+    struct exchange *ex = server->user;
+    struct worker *w = ex->worker;
+
+    ex->active_ns = ring_now(w->ring);
+    if (head->status >= 200 || head->status == 101) {
+        upstream_note_reply(server->owner, head);
+        stats_up_observe(w->stats, ex->upstream->index, UPHIST_up_first_byte, ex->active_ns - ex->phase_ns);
+        exchange_set_phase(ex, PHASE_BODY);
+    }
+    ex->plan->reply_head(ex, head);
+}
+
+static void
+on_body(struct h1 *server, const struct h1_body *body)
+{
+    struct exchange *ex = server->user;
+
+    ex->active_ns = ring_now(ex->worker->ring);
+    ex->reply_bytes += body->bytes;
+    ex->plan->reply_body(ex, body);
+}
+
+static void
+on_trailers(struct h1 *server, struct text section)
+{
+    struct exchange *ex = server->user;
+
+    ex->plan->reply_trailers(ex, section);
+}
+
+/* on_idle follows and tells whether the connection may be used again. */
+static void
+on_end(struct h1 *server)
+{
+    (void)server;
+}
+
+static void
+on_idle(struct h1 *server, bool reusable)
+{
+    struct exchange *ex = server->user;
+
+    if (!ex)
+        return;
+    upstream_give(ex, reusable, false); /* first: a pipelined request may want it */
+    ex->plan->reply_end(ex);
+}
+
+/* --- the connection --- */
+
+static enum close_reason
+reason_here(const struct exchange *ex, enum close_reason reason)
+{
+    return ex->upstream->is_home ? CLOSE_HOME_GONE : reason;
+}
+
+static void
+on_connected(struct h1 *server, int error)
+{
+    struct exchange *ex = server->user;
+    struct worker *w;
+
+    if (!ex) {
+        h1_abort(server, CLOSE_DONE);
+        return;
+    }
+    w = ex->worker;
+    if (!error) {
+        exchange_set_phase(ex, PHASE_REPLY);
+        return;
+    }
+    stats_up_add(w->stats, ex->upstream->index, UPSTAT_up_connect_errors, 1);
+    if (upstream_retry(ex))
+        return;
+    upstream_give(ex, false, true);
+    exchange_fail(ex, reason_here(ex, CLOSE_CONNECT_FAILED));
+}
+
+static void
+server_failed(struct exchange *ex, enum close_reason reason)
+{
+    if (ex->is_tunnel) {
+        if (ex->client)
+            h1_close(ex->client, CLOSE_DONE);
+        exchange_finish(ex, CLOSE_DONE);
+        return;
+    }
+    if (ex->phase == PHASE_REPLY && upstream_retry(ex))
+        return;
+    upstream_give(ex, false, ex->phase != PHASE_BODY);
+    exchange_fail(ex, reason_here(ex, reason));
+}
+
+static void
+on_bad(struct h1 *server, enum close_reason reason)
+{
+    struct exchange *ex = server->user;
+
+    if (!ex) {
+        h1_abort(server, reason);
+        return;
+    }
+    server_failed(ex, reason == CLOSE_UPSTREAM_GONE ? reason : CLOSE_BAD_REPLY);
+}
+
+static void
+on_broken(struct h1 *server, enum close_reason reason)
+{
+    if (server->user)
+        server_failed(server->user, reason);
+}
+
+static void
+on_writable(struct h1 *server)
+{
+    struct exchange *ex = server->user;
+
+    if (ex && ex->client_paused && ex->client) {
+        ex->client_paused = false;
+        ex->client_ns = ring_now(ex->worker->ring);
+        h1_resume(ex->client);
+    }
+}
+
+/* --- tunnels, whose ends are none of the plan's --- */
+
+void
+server_end_tunnel(struct exchange *ex, struct h1 *other)
+{
+    if (!ex->client->peer_ended || !ex->server->peer_ended) {
+        link_end_sending(&other->link);
+        return;
+    }
+    h1_close(ex->client, CLOSE_DONE);
+    h1_close(ex->server, CLOSE_DONE);
+    exchange_finish(ex, CLOSE_DONE);
+}
+
+/* Only a tunnel comes here. */
+static void
+on_peer_end(struct h1 *server)
+{
+    struct exchange *ex = server->user;
+
+    if (ex && ex->is_tunnel && ex->client)
+        server_end_tunnel(ex, ex->client);
+    else if (ex)
+        server_failed(ex, CLOSE_UPSTREAM_GONE);
+}
+
+static void
+on_closed(struct h1 *server, enum close_reason reason)
+{
+    if (server->user) /* aborted for lack of memory, which breaks no connection */
+        server_failed(server->user, reason);
+    upstream_closed(server);
+}
+
+const struct h1_up server_up = {
+    .on_head = on_head,
+    .on_body = on_body,
+    .on_trailers = on_trailers,
+    .on_end = on_end,
+    .on_bad = on_bad,
+    .on_writable = on_writable,
+    .on_connected = on_connected,
+    .on_peer_end = on_peer_end,
+    .on_broken = on_broken,
+    .on_closed = on_closed,
+    .on_idle = on_idle,
+};
