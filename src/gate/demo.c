@@ -21,7 +21,7 @@ enum { DEMO_BODY_MAX = 256 << 10, DEMO_PIECE = 16 << 10 };
 struct demo {
     struct worker *worker;
     struct demo_call call;
-    struct session session; /* of the Mcp-Session-Id; revision MCP_NO_REVISION: none */
+    struct session_claim session; /* of the Mcp-Session-Id; revision MCP_NO_REVISION: none */
     char *fields;           /* copies of what version, method and name point at */
     struct text version, method, name;
     struct held body;
@@ -540,7 +540,7 @@ demo_start(struct exchange *ex, const struct http1_head *head)
         return;
     }
     if (head->method == METHOD_DELETE) {
-        session_delete(w, &d->session);
+        session_forget(w, &d->session);
         end_listening(ex);
         demo_free(ex);
         local_reply(ex, 200, (struct text){0}, (struct text){0}, "", 0, CLOSE_DONE);

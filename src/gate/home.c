@@ -73,7 +73,7 @@ endpoint_of_slot(struct worker *w, uint32_t slot)
 }
 
 bool
-home_is_elsewhere(const struct exchange *ex, const struct session *s)
+home_is_elsewhere(const struct exchange *ex, const struct session_claim *s)
 {
     const struct worker *w = ex->worker;
     const struct slot *home;

@@ -12,7 +12,7 @@
 
 /* The session's home is another slot of this gateway, in the same incarnation, and this request did not come
  * from a sibling already. */
-bool home_is_elsewhere(const struct exchange *ex, const struct session *s);
+bool home_is_elsewhere(const struct exchange *ex, const struct session_claim *s);
 
 /* May finish. */
 void home_forward(struct exchange *ex, const struct http1_head *head, uint32_t slot);

@@ -5,7 +5,7 @@
 #include <time.h>
 
 bool
-session_equal(const struct session *a, const struct session *b)
+session_equal(const struct session_claim *a, const struct session_claim *b)
 {
     return a->revision == b->revision && memcmp(a->id, b->id, sizeof a->id) == 0;
 }
@@ -35,11 +35,11 @@ session_mint_field(struct worker *w, enum mcp_revision revision, uint32_t client
 }
 
 bool
-session_read(struct worker *w, const struct http1_head *head, struct session *ret)
+session_read(struct worker *w, const struct http1_head *head, struct session_claim *ret)
 {
     struct mcp_token token;
 
-    *ret = (struct session){.revision = MCP_NO_REVISION};
+    *ret = (struct session_claim){.revision = MCP_NO_REVISION};
     if (!http1_find(head, HTTP_MCP_SESSION_ID))
         return true;
     if (!mcp_token_open(http1_value(head, HTTP_MCP_SESSION_ID), &w->keys, (uint64_t)time(NULL), &token))
@@ -53,13 +53,13 @@ session_read(struct worker *w, const struct http1_head *head, struct session *re
 }
 
 void
-session_delete(struct worker *w, const struct session *s)
+session_forget(struct worker *w, const struct session_claim *s)
 {
     memcpy(w->tombstones[w->tombstone_count++ % TOMBSTONES_MAX], s->id, sizeof s->id);
 }
 
 bool
-session_is_deleted(const struct worker *w, const struct session *s)
+session_is_deleted(const struct worker *w, const struct session_claim *s)
 {
     uint64_t n = w->tombstone_count < TOMBSTONES_MAX ? w->tombstone_count : TOMBSTONES_MAX;
 

@@ -248,7 +248,7 @@ mirror_counters(struct worker *w)
 
 /* What sealing, and forwarding between workers, need. */
 static int
-sessions_init(struct worker *w)
+keys_init(struct worker *w)
 {
     const struct key_ring *ring = w->child->keys;
     struct seal_key keys[KEYS];
@@ -264,7 +264,7 @@ sessions_init(struct worker *w)
 }
 
 static void
-sessions_done(struct worker *w)
+keys_done(struct worker *w)
 {
     home_done(w);
     seal_keys_done(&w->keys);
@@ -314,7 +314,7 @@ worker_open(struct worker *w, struct child *child, bool is_admin, char *why, siz
     list_init(&w->exchanges);
     err = upstreams_init(w);
     if (err >= 0)
-        err = sessions_init(w);
+        err = keys_init(w);
     if (err < 0) {
         snprintf(why, why_size, "not enough memory for the tables of upstreams and sessions");
         return err;
@@ -395,7 +395,7 @@ worker_close(struct worker *w)
     while (is_busy(w) && turns++ < CLOSE_TURNS_MAX)
         worker_turn(w, 1);
     upstreams_done(w);
-    sessions_done(w);
+    keys_done(w);
     net_done(&w->net);
     pool_done(&w->client_pool);
     pool_done(&w->conn_pool);
