@@ -3,7 +3,7 @@
  * The gateway's program with children that only do what a test tells them: a client connects, sends one line
  * "<command> <slot|*> [argument]" and gets one line back; "other" means that another slot took the
  * connection. With $FAKE_DIR set, a child looks at its start for files there: "crash-<slot>" (exit 9) and
- * "fail-<slot>" (FAILED with the file's text).
+ * "fail-<slot>" (FAILED with the file's text); and as long as "busy-<slot>" is there it has an open request.
  */
 #include "base/check.h"
 #include "base/log.h"
@@ -191,27 +191,6 @@ read_control(struct fake *f)
     }
 }
 
-static void
-loop(struct fake *f)
-{
-    while (!f->ended) {
-        struct pollfd polled[1 + LISTENERS_MAX] = {{f->child->control_fd, POLLIN, 0}};
-
-        for (unsigned i = 0; i < f->listener_count; i++)
-            polled[1 + i] = (struct pollfd){f->listeners[i], POLLIN, 0};
-        poll(polled, 1 + f->listener_count, 50);
-        stats_turn(f->child->slot, now_ms() * 1000000);
-        accept_all(f);
-        read_control(f);
-        if (f->draining && f->child->h.role == ROLE_WORKER && now_ms() >= f->busy_until_ms) {
-            if (f->busy_until_ms)
-                stats_add(f->child->slot, STAT_requests_begun, 1);
-            say(f, CONTROL_DRAINED, 0, NULL);
-            f->ended = true;
-        }
-    }
-}
-
 static bool
 was_told(const struct fake *f, const char *what, char *text, size_t size)
 {
@@ -225,6 +204,30 @@ was_told(const struct fake *f, const char *what, char *text, size_t size)
     text[fread(text, 1, size - 1, file)] = '\0';
     fclose(file);
     return true;
+}
+
+static void
+loop(struct fake *f)
+{
+    char text[200];
+
+    while (!f->ended) {
+        struct pollfd polled[1 + LISTENERS_MAX] = {{f->child->control_fd, POLLIN, 0}};
+
+        for (unsigned i = 0; i < f->listener_count; i++)
+            polled[1 + i] = (struct pollfd){f->listeners[i], POLLIN, 0};
+        poll(polled, 1 + f->listener_count, 50);
+        stats_turn(f->child->slot, now_ms() * 1000000);
+        accept_all(f);
+        read_control(f);
+        if (f->draining && f->child->h.role == ROLE_WORKER && now_ms() >= f->busy_until_ms &&
+            !was_told(f, "busy", text, sizeof text)) {
+            if (f->busy_until_ms)
+                stats_add(f->child->slot, STAT_requests_begun, 1);
+            say(f, CONTROL_DRAINED, 0, NULL);
+            f->ended = true;
+        }
+    }
 }
 
 static int
