@@ -25,10 +25,11 @@ text_of(const char *s)
     return (struct text){s, (uint32_t)strlen(s)};
 }
 
+/* An empty text may be at NULL, which memcmp() must not be given. */
 static inline bool
 text_eq(struct text a, struct text b)
 {
-    return a.len == b.len && memcmp(a.at, b.at, a.len) == 0;
+    return a.len == b.len && (a.len == 0 || memcmp(a.at, b.at, a.len) == 0);
 }
 
 /* ASCII case is ignored. */
