@@ -62,6 +62,16 @@ next_word(struct text *rest)
     return word;
 }
 
+/* A sealed text names its key by the id alone. */
+static bool
+id_is_taken(const struct key_ring *ring, unsigned by)
+{
+    for (unsigned i = 0; i < KEYS; i++)
+        if (i != by && ring->keys[i].id == ring->keys[by].id)
+            return true;
+    return false;
+}
+
 static bool
 parse_line(struct text line, struct key_ring *ring)
 {
@@ -78,7 +88,7 @@ parse_line(struct text line, struct key_ring *ring)
             return false;
         ring->keys[i].id =
             (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
-        return ring->keys[i].id != 0;
+        return ring->keys[i].id != 0 && !id_is_taken(ring, i);
     }
     return false;
 }
@@ -196,7 +206,7 @@ read_file(int fd, const char *path, struct key_ring *ret_ring, char *why, size_t
     else if (r < 0)
         snprintf(why, why_size,
                  "key file %s line %u is not `previous|current|next ID KEY` (8 and 64 hexadecimal "
-                 "digits): correct it, or move the file away to have a new one made",
+                 "digits, each ID once): correct it, or move the file away to have a new one made",
                  path, line);
     explicit_bzero(text, sizeof text);
     return r;

@@ -7,7 +7,7 @@
  *     current  51b2c00d <64 hexadecimal digits>
  *     next     0c44e1aa <64 hexadecimal digits>
  *
- * The second word is the key's id (hexadecimal, not zero), which a sealed token carries. `current` seals and
+ * The second word is the key's id (hexadecimal, not zero, each once), which a sealed token carries. `current` seals and
  * must be there; all of them open. To rotate on every gateway: make `next` known everywhere, then let it
  * become `current` and the old one `previous`, each followed by SIGHUP. A file that is absent is made with a
  * random `current` and `next`. A file that its group or others can read is refused.

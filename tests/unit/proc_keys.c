@@ -56,6 +56,7 @@ Test(keys, names_the_line_that_is_wrong)
         {"current 0000000x " HEX_A "\n", 1},
         {"current 00000001 " HEX_A " more\n", 1},
         {"current 00000001 " HEX_A "\ncurrent 00000002 " HEX_B "\n", 2}, /* twice */
+        {"current 00000001 " HEX_A "\nnext 00000001 " HEX_B "\n", 2},    /* its id twice */
     };
 
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
