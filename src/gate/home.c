@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "gate/home.h"
 
+#include "gate/forward.h"
 #include "gate/local.h"
 #include "gate/splice.h"
-#include "mcp/seal.h"
 #include "stats/segment.h"
 
 #include <errno.h>
@@ -15,18 +15,6 @@
 #include <unistd.h>
 
 enum { FORWARD_LIFE_S = 60 };
-
-static const struct text forward_label = {"forward", 7};
-
-/* What the sealed field says. One layout for all workers of a gateway: they are of one program. */
-struct forward {
-    uint8_t ip[16];
-    uint16_t port;
-    uint8_t is_unix, is_trusted;
-    uint32_t uid;
-    uint32_t from_slot;
-    uint64_t expires_s;
-};
 
 static const struct cfg_upstream home_cfg = {.is_route = true};
 
@@ -101,15 +89,12 @@ uint32_t
 home_seal_peer(struct exchange *ex, char *out, uint32_t size)
 {
     const struct client *client = client_of(ex->client);
-    struct forward f = {.port = client->peer.port,
-                        .is_unix = client->peer.is_unix,
-                        .is_trusted = client->is_trusted,
-                        .uid = client->peer.uid,
-                        .from_slot = ex->worker->child->h.slot,
-                        .expires_s = (uint64_t)time(NULL) + FORWARD_LIFE_S};
+    const struct forward f = {.peer = client->peer,
+                              .is_trusted = client->is_trusted,
+                              .from_slot = ex->worker->child->h.slot,
+                              .expires_s = (uint64_t)time(NULL) + FORWARD_LIFE_S};
 
-    memcpy(f.ip, client->peer.ip, sizeof f.ip);
-    return seal_write(&ex->worker->keys, forward_label, &f, sizeof f, out, size);
+    return forward_seal(&f, &ex->worker->keys, out, size);
 }
 
 bool
@@ -125,14 +110,9 @@ home_open_request(struct exchange *ex, const struct http1_head *head)
     struct worker *w = ex->worker;
     struct forward f;
 
-    if (seal_open(&w->keys, forward_label, http1_value(head, HTTP_MCPGATE_FORWARD), &f, sizeof f) !=
-            (int)sizeof f ||
-        f.expires_s < (uint64_t)time(NULL))
+    if (!forward_open(http1_value(head, HTTP_MCPGATE_FORWARD), &w->keys, (uint64_t)time(NULL), &f))
         return false;
-    memcpy(client->peer.ip, f.ip, sizeof f.ip);
-    client->peer.port = f.port;
-    client->peer.is_unix = f.is_unix;
-    client->peer.uid = f.uid;
+    client->peer = f.peer;
     client->is_trusted = f.is_trusted;
     stats_add(w->stats, STAT_requests_from_siblings, 1);
     return true;
