@@ -304,6 +304,7 @@ worker_open(struct worker *w, struct child *child, bool is_admin, char *why, siz
     slab_init(&w->slab, c->max_memory);
     net_init(&w->net, w->ring, &w->slab, (uint32_t)c->high_mark, (uint32_t)c->low_mark);
     w->net.send_timeout_ms = (uint32_t)c->send_timeout;
+    ring_set_connect_buffers(w->ring, (unsigned)c->upstream_buffer, (unsigned)c->upstream_buffer);
     w->h1.net = &w->net;
     w->h1.limits = (struct http1_limits){
         .line = (uint32_t)c->max_line, .head = (uint32_t)c->max_head, .headers = (uint32_t)c->max_headers};

@@ -91,7 +91,7 @@ promise(`${readers} readers that stop hold the high mark each at most, stop thei
   const gateway = await world.gateway({
     upstreams: { up: `${server.url}/mcp` },
     routes: { '/plain': server.url, '/warm': server.url },
-    args: ['--high-mark', String(HIGH_MARK), '--send-timeout', '1h', '--upstream-max', String(4 * readers), '--upstream-idle-max', String(4 * readers)],
+    args: ['--high-mark', String(HIGH_MARK), '--send-timeout', '1h', '--upstream-buffer', '256k', '--upstream-max', String(4 * readers), '--upstream-idle-max', String(4 * readers)],
     env,
   });
   const others = startLoad(world, '--url', `${gateway.url}/mcp/up`, '--connections', String(readers), '--think', '100ms');

@@ -287,6 +287,40 @@ Test(hostile, answers_the_request_that_was_on_its_way_when_a_drain_began)
 
 /* --- memory --- */
 
+/* How much an upstream gets rid of for a client that does not read. */
+static uint64_t
+taken_for_a_stopped_client(const char *buffer)
+{
+    uint64_t taken;
+
+    world_open(1, UPSTREAM, "--upstream-buffer", buffer, "--send-timeout", "1h", NULL);
+    client = client_new();
+    sim_peer_set_window(client, 4096);
+    post(client, "", CALL(1));
+    server = server_next();
+    request_of(server);
+    answer_stream(server, "");
+    for (size_t n = 1; n;) {
+        n = sim_peer_puts(server, "8\r\ndata: 1\n\r\n");
+        settle();
+    }
+    taken = sim_peer_sent(server);
+    sim_peer_close(client);
+    settle();
+    world_close();
+    return taken;
+}
+
+Test(hostile, an_upstream_of_a_stopped_reader_gets_rid_of_what_its_socket_buffer_holds)
+{
+    uint64_t little = taken_for_a_stopped_client("8k"), much = taken_for_a_stopped_client("80k");
+
+    cr_assert_geq(much - little, 70 << 10, "%llu and %llu", (unsigned long long)little,
+                  (unsigned long long)much);
+    cr_assert_leq(much - little, 74 << 10, "%llu and %llu", (unsigned long long)little,
+                  (unsigned long long)much);
+}
+
 Test(hostile, keeps_no_flood_of_interim_replies_for_a_client_that_does_not_read)
 {
     world_open(1, UPSTREAM, NULL);
