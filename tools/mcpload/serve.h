@@ -52,6 +52,7 @@ struct serve {
     struct list_node open, dead; /* struct serve_conn; dead: freed at the end of the turn */
     struct bytes canned;         /* a plain reply, whole */
     uint64_t accepted, open_count, bad_requests, body_bytes, events, sessions, streams;
+    uint64_t paced; /* streams with a rate whose first event was set */
     struct serve_count counts[SERVE_KINDS];
 };
 

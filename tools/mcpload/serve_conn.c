@@ -129,8 +129,9 @@ pace_stream(struct serve_conn *conn)
         return;
     }
     interval = (uint64_t)(1e9 / conn->how.rate);
-    if (conn->event_number == 0) /* spreads streams that begin together over the interval */
-        due = now + (uint64_t)((double)interval * ((double)(conn->serve->streams * 618 % 1000) / 1000));
+    if (conn->event_number == 0) /* spreads streams that begin together, in one turn too, over the interval */
+        due = now +
+              (uint64_t)((double)interval * ((double)(conn->serve->paced++ * 618034 % 1000000) / 1000000));
     else
         due = conn->pace.due_ns + interval;
     if (due < now)
