@@ -8,14 +8,28 @@ import urllib.request
 from . import proc, servers
 
 STREAMS_IDLE = 4000
+READERS = 1000
+BUFFER = "256k"
 
 
 class Row:
     """`measure(bench, server, seconds)` gives {figure: value}; `main` is the figure that ratios are made of, lower is
-    better. Rows that are `fresh` get a server of their own in each round, because they compare its memory."""
+    better. Rows that are `fresh` get a server of their own in each round, because they compare its memory or leave it in
+    another state; it may have flags for mcpgate and an upstream of its own (`upstream`: the flags of `mcpload serve`).
+    `without`: the servers that cannot do it."""
 
-    def __init__(self, name, title, main, unit, measure, fresh=False):
+    def __init__(self, name, title, main, unit, measure, fresh=False, mcpgate=(), upstream=None, without=()):
         self.name, self.title, self.main, self.unit, self.measure, self.fresh = name, title, main, unit, measure, fresh
+        self.mcpgate, self.upstream, self.without, self._site = mcpgate, upstream, without, None
+
+    def site(self, bench):
+        """Where this row's servers find their upstream."""
+        if self.upstream is None:
+            return bench
+        if self._site is None:
+            self._site = servers.Bench(bench.build, bench.run)
+            servers.start_upstream(self._site, self.upstream)
+        return self._site
 
 
 def _mcpload(bench, server, path, flags, seconds, warmup=0.5):
@@ -112,6 +126,49 @@ def _idle_connections(bench, server, _seconds):
     return _held(bench, server, ["--idle", STREAMS_IDLE], "/plain", ready)
 
 
+def _hold_stopped_readers(bench, server):
+    """READERS connections that have stopped to read streams which bring more than the server may hold for them; returns
+    the process once their sources have stood still for two seconds."""
+    words = [
+        bench.program("mcpload"), "--url", f"http://127.0.0.1:{server.port}/plain", "--connections", 0, "--duration", "1h",
+        "--slow-readers", READERS, "--rcvbuf", "64k", "--slow-path", "/sse?rate=0&event-bytes=16k", "--quiet",
+    ]  # fmt: skip
+    holder = proc.start(words, servers.LOAD_CORE, bench.run / "holder.log")
+    before, since = None, time.monotonic()
+    for _ in range(600):
+        stats = _upstream_stats(bench)
+        now = stats["stopped_connections"], stats["stopped_bytes"]
+        if now != before or now[0] < READERS:
+            before, since = now, time.monotonic()
+        if time.monotonic() - since > 2:
+            return holder
+        time.sleep(0.1)
+    raise SystemExit(f"bench/compare: {server.name} does not stop the sources of {READERS} stopped readers: {now}")
+
+
+def _stalled(bench, server, seconds):
+    """What stopped readers do to those that read: the running ones' p99 with the others beside them by that without."""
+    flags = ["--connections", 0, "--streams", READERS]
+    path = "/sse?rate=4&event-bytes=200"
+    alone = _mcpload(bench, server, path, flags, seconds, warmup=1)
+    holder = _hold_stopped_readers(bench, server)
+    try:
+        beside = _mcpload(bench, server, path, flags, seconds, warmup=1)
+    finally:
+        proc.stop(holder)
+    if "event_delay" not in beside:
+        raise SystemExit(f"bench/compare: {server.name} serves nobody beside {READERS} stopped readers")
+    return {
+        "ratio": beside["event_delay"]["p99_us"] / alone["event_delay"]["p99_us"],
+        "gap_ratio": beside["event_gap"]["p99_us"] / alone["event_gap"]["p99_us"],
+        "per_second": beside["events_per_second"],
+        "p50_us": beside["event_delay"]["p50_us"],
+        "p99_us": beside["event_delay"]["p99_us"],
+        "p99_alone_us": alone["event_delay"]["p99_us"],
+        "failed": alone["failed"] + beside["failed"],
+    }
+
+
 BODY = ("--body-bytes", 200)
 ROWS = [
     Row("post1", "POST 200 B -> 300 B, 1 connection", "cpu_us", "us CPU/request", _requests("/plain", "--connections", 1, *BODY)),
@@ -123,4 +180,8 @@ ROWS = [
     Row("sse-10k", "SSE, 100 streams, 10,000 events/s", "cpu_us", "us CPU/event", _events(100)),
     Row("mem-sse", f"memory of an idle SSE stream ({STREAMS_IDLE})", "bytes", "B Pss", _idle_streams, fresh=True),
     Row("mem-idle", f"memory of an idle connection ({STREAMS_IDLE})", "bytes", "B Pss", _idle_connections, fresh=True),
+    Row(
+        "stalled", f"p99 of {READERS} SSE readers: {READERS} stopped ones beside / none", "ratio", "p99 ratio", _stalled, fresh=True,
+        mcpgate=("--upstream-buffer", BUFFER), upstream=("--sndbuf", BUFFER), without=("floor",),  # its receive pool is used up by the stopped ones
+    ),  # fmt: skip
 ]

@@ -33,9 +33,10 @@ class Bench:
         return path if path.is_file() else None
 
 
-def start_upstream(bench):
+def start_upstream(bench, flags=()):
     port = proc.free_port()
-    process = proc.start([bench.program("mcpload"), "serve", "--listen", f"127.0.0.1:{port}"], LOAD_CORE, bench.run / "upstream.log")
+    words = [bench.program("mcpload"), "serve", "--listen", f"127.0.0.1:{port}", *flags]
+    process = proc.start(words, LOAD_CORE, bench.run / "upstream.log")
     proc.wait_port(port, process, "mcpload serve")
     bench.upstream_port = port
     return Server("direct", process, port)
@@ -98,8 +99,9 @@ def version(bench, name):
     return (result.stdout + result.stderr).strip().splitlines()[0]
 
 
-def start_peer(bench, name):
+def start_peer(bench, name, mcpgate_flags=()):
     port = proc.free_port()
-    process = proc.start(COMMANDS[name](bench, port), SERVER_CORE, bench.run / f"{name}.log")
+    words = COMMANDS[name](bench, port) + (list(mcpgate_flags) if name == "mcpgate" else [])
+    process = proc.start(words, SERVER_CORE, bench.run / f"{name}.log")
     proc.wait_port(port, process, name)
     return Server(name, process, port)
