@@ -293,7 +293,8 @@ exchange_check_limits(struct exchange *ex)
         uint64_t age = exchange_age_ms(ex, limits[i].since_ns);
 
         if (age >= limits[i].limit_ms) {
-            if (limits[i].reason == CLOSE_CONNECT_TIMEOUT && has_other_address(ex) && upstream_retry(ex))
+            if (limits[i].reason == CLOSE_CONNECT_TIMEOUT && has_other_address(ex) &&
+                upstream_retry(ex, true))
                 return exchange_check_limits(ex);
             if (limits[i].reason == CLOSE_POOL_FULL)
                 stats_up_add(ex->worker->stats, ex->upstream->index, UPSTAT_up_exhausted, 1);

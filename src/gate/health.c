@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "gate/worker.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 static const struct h1_up check_up;
@@ -20,8 +21,14 @@ set_result(struct endpoint *ep, bool failed)
     upstream_count_healthy(up);
 }
 
+enum verdict {
+    CHECK_PASSED,
+    CHECK_FAILED,
+    CHECK_VOID, /* the fault was ours: what was known of the endpoint stays */
+};
+
 static void
-end_check(struct h1 *h1, bool failed)
+end_check(struct h1 *h1, enum verdict verdict)
 {
     struct endpoint *ep = h1->owner;
 
@@ -29,11 +36,25 @@ end_check(struct h1 *h1, bool failed)
         return;
     ep->check = NULL;
     h1->user = NULL;
-    set_result(ep, failed);
+    if (verdict != CHECK_VOID)
+        set_result(ep, verdict == CHECK_FAILED);
     h1_abort(h1, CLOSE_DONE);
 }
 
-static void
+static enum verdict
+verdict_on_error(int error)
+{
+    return upstream_error_is_ours(error) ? CHECK_VOID : CHECK_FAILED;
+}
+
+static enum verdict
+verdict_on_close(enum close_reason reason)
+{
+    return reason == CLOSE_NO_MEMORY ? CHECK_VOID : CHECK_FAILED;
+}
+
+/* False: no memory. */
+static bool
 send_check(struct h1 *h1)
 {
     struct endpoint *ep = h1->owner;
@@ -43,12 +64,13 @@ send_check(struct h1 *h1)
     int n;
 
     if (!b)
-        return;
+        return false;
     n = snprintf((char *)b->data, b->size, "GET %.*s HTTP/1.1\r\nHost: %.*s\r\nConnection: close\r\n\r\n",
                  (int)path.len, path.at, (int)ep->authority.len, ep->authority.at);
     h1_send_head(h1, span_of(b, 0, (uint32_t)n), FRAMING_NONE, 0, METHOD_GET);
     h1_send_end(h1, NULL);
     buf_unref(b);
+    return true;
 }
 
 static void
@@ -56,15 +78,17 @@ on_connected(struct h1 *h1, int error)
 {
     struct endpoint *ep = h1->owner;
 
-    if (error || !ep->upstream->worker->config->health_path.len)
-        end_check(h1, error != 0);
+    if (error)
+        end_check(h1, verdict_on_error(error));
+    else if (!ep->upstream->worker->config->health_path.len)
+        end_check(h1, CHECK_PASSED);
 }
 
 static void
 on_head(struct h1 *h1, const struct http1_head *head)
 {
     if (head->status >= 200 || head->status == 101)
-        end_check(h1, head->status / 100 != 2);
+        end_check(h1, head->status / 100 == 2 ? CHECK_PASSED : CHECK_FAILED);
 }
 
 static void
@@ -82,8 +106,7 @@ on_end(struct h1 *h1)
 static void
 on_failed(struct h1 *h1, enum close_reason reason)
 {
-    (void)reason;
-    end_check(h1, true);
+    end_check(h1, verdict_on_close(reason));
 }
 
 static void
@@ -97,10 +120,10 @@ on_closed(struct h1 *h1, enum close_reason reason)
 {
     struct endpoint *ep = h1->owner;
 
-    (void)reason;
     if (ep->check == h1) {
         ep->check = NULL;
-        set_result(ep, true);
+        if (verdict_on_close(reason) == CHECK_FAILED)
+            set_result(ep, true);
     }
     pool_put(&ep->upstream->worker->conn_pool, h1);
 }
@@ -127,7 +150,7 @@ start_check(struct ring *ring, struct timer *timer)
     (void)ring;
     timer_set(w->ring, timer, w->config->health_interval, start_check);
     if (ep->check) { /* not answered within a whole interval */
-        end_check(ep->check, true);
+        end_check(ep->check, CHECK_FAILED);
         return;
     }
     if (!ep->address_count)
@@ -137,10 +160,11 @@ start_check(struct ring *ring, struct timer *timer)
     h1->owner = ep;
     h1->user = ep;
     ep->check = h1;
-    if (w->config->health_path.len)
-        send_check(h1);
-    if (link_connect(&h1->link, (struct sockaddr *)&a->ss, a->len) < 0)
-        end_check(h1, true);
+    int error = w->config->health_path.len && !send_check(h1) ? -ENOMEM : 0;
+    if (error == 0)
+        error = link_connect(&h1->link, (struct sockaddr *)&a->ss, a->len);
+    if (error < 0)
+        end_check(h1, verdict_on_error(error));
 }
 
 void

@@ -82,24 +82,29 @@ on_connected(struct h1 *server, int error)
         return;
     }
     stats_up_add(w->stats, ex->upstream->index, UPSTAT_up_connect_errors, 1);
-    if (upstream_retry(ex))
+    if (upstream_retry(ex, !upstream_error_is_ours(error)))
         return;
-    upstream_give(ex, false, true);
+    upstream_give(ex, false, false);
     exchange_fail(ex, reason_here(ex, CLOSE_CONNECT_FAILED));
 }
 
 static void
 server_failed(struct exchange *ex, enum close_reason reason)
 {
+    bool failed = ex->phase != PHASE_BODY && reason != CLOSE_NO_MEMORY;
+
     if (ex->is_tunnel) {
         if (ex->client)
             h1_close(ex->client, CLOSE_DONE);
         exchange_finish(ex, CLOSE_DONE);
         return;
     }
-    if (ex->phase == PHASE_REPLY && upstream_retry(ex))
-        return;
-    upstream_give(ex, false, ex->phase != PHASE_BODY);
+    if (ex->phase == PHASE_REPLY) {
+        if (upstream_retry(ex, failed))
+            return;
+        failed = false; /* that is noted */
+    }
+    upstream_give(ex, false, failed);
     exchange_fail(ex, reason_here(ex, reason));
 }
 
@@ -112,7 +117,7 @@ on_bad(struct h1 *server, enum close_reason reason)
         h1_abort(server, reason);
         return;
     }
-    server_failed(ex, reason == CLOSE_UPSTREAM_GONE ? reason : CLOSE_BAD_REPLY);
+    server_failed(ex, reason == CLOSE_UPSTREAM_GONE || reason == CLOSE_NO_MEMORY ? reason : CLOSE_BAD_REPLY);
 }
 
 static void

@@ -502,16 +502,24 @@ is_unsent(const struct exchange *ex)
 }
 
 bool
-upstream_retry(struct exchange *ex)
+upstream_error_is_ours(int error)
+{
+    return error == -ENOMEM || error == -ENOBUFS || error == -EMFILE || error == -ENFILE ||
+           error == -EADDRNOTAVAIL;
+}
+
+bool
+upstream_retry(struct exchange *ex, bool failed)
 {
     struct h1 *old = ex->server, *h1;
     struct endpoint *from = old->owner, *to;
     struct upstream *up = ex->upstream;
 
+    if (failed)
+        note_failure(from);
     from->next_address++; /* whatever comes next shall not meet the same address */
     if (ex->tries >= TRIES_MAX || ex->worker->draining || !is_unsent(ex))
         return false;
-    note_failure(from);
     to = up->is_home ? from : upstream_choose(up);
     if (!to || !to->address_count)
         return false;

@@ -93,8 +93,14 @@ void upstream_give(struct exchange *ex, bool reusable, bool failed);
 void upstream_count_healthy(struct upstream *up);
 
 /* The one other try for an exchange whose connection failed before a byte of its request was sent; false when
- * there was one already or there is nowhere to go. Either way there is an ex->server afterwards. */
-bool upstream_retry(struct exchange *ex);
+ * there was one already or there is nowhere to go. Either way there is an ex->server afterwards. `failed`:
+ * counts against the health of the endpoint that was tried so far, whatever comes of it; one whose other try
+ * did not begin is not blamed. */
+bool upstream_retry(struct exchange *ex, bool failed);
+
+/* Whether a connection failed for what this machine lacks, which says nothing about the endpoint: memory,
+ * descriptors, local ports. */
+bool upstream_error_is_ours(int error);
 
 /* The exchange no longer waits for a connection (its client left, it timed out). */
 void upstream_leave_queue(struct exchange *ex);

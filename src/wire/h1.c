@@ -68,6 +68,13 @@ stash_add(struct h1 *h1, struct span bytes, uint32_t max)
     return true;
 }
 
+/* Why stash_add() refused a part of a head. */
+static enum close_reason
+stash_refusal(const struct h1 *h1, struct span bytes)
+{
+    return h1->stash_len + bytes.len > STASH_MAX ? CLOSE_HEAD_TOO_LARGE : CLOSE_NO_MEMORY;
+}
+
 static void
 bad(struct h1 *h1, enum close_reason reason)
 {
@@ -251,13 +258,13 @@ input_head(struct h1 *h1, struct span bytes)
         if (result == PARSE_MORE && h1->role == H1_SERVER)
             h1->up->on_partial(h1);
         if (result == PARSE_MORE && !stash_add(h1, bytes, STASH_MAX))
-            result = PARSE_BAD, why = CLOSE_HEAD_TOO_LARGE;
+            result = PARSE_BAD, why = stash_refusal(h1, bytes);
         h1->stash_scanned = h1->stash_len;
     } else {
         /* The head came in pieces: parse it where it is whole. Only what belongs to it is taken from `bytes`.
          */
         if (!stash_add(h1, bytes, STASH_MAX)) {
-            bad(h1, CLOSE_HEAD_TOO_LARGE);
+            bad(h1, stash_refusal(h1, bytes));
             return none;
         }
         result = parse_head(h1, span_of(h1->stash, 0, h1->stash_len), h1->stash_scanned, &used, &why);

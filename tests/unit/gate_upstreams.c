@@ -450,6 +450,77 @@ Test(upstreams, checks_health_by_a_path)
     world_close();
 }
 
+Test(upstreams, blames_only_the_endpoint_that_was_tried_when_no_descriptor_is_left_for_the_other)
+{
+    struct sim_peer *client;
+
+    world_open(1, "--upstream", "up=http://10.0.0.8:80/mcp,http://10.0.0.2:80/mcp", "--eject-after", "1",
+               NULL);
+    client = client_new();
+    sim_set_fd_limit(world.sim, sim_fd_count(world.sim) + 1);
+    post(client, "", CALL(1));
+    cr_assert_eq(reply_of(client)->status, 502);
+    cr_assert_eq(up_counter(UPSTAT_up_ejections), 1);
+    cr_assert_eq(up_counter(UPSTAT_up_endpoints_healthy), 1);
+    sim_set_fd_limit(world.sim, 0);
+    post(client, "", CALL(2));
+    request_of(server_next());
+    world_close();
+}
+
+Test(upstreams, counts_one_failure_for_one_refused_connection)
+{
+    struct sim_peer *client;
+
+    world_open(1, "--upstream", "up=http://10.0.0.8:80/mcp", "--eject-after", "4", NULL);
+    client = client_new();
+    for (unsigned i = 0; i < 2; i++) { /* each with a second try */
+        cr_assert_eq(up_counter(UPSTAT_up_ejections), 0);
+        post(client, "", CALL(1));
+        cr_assert_eq(reply_of(client)->status, 502);
+    }
+    cr_assert_eq(up_counter(UPSTAT_up_connect_errors), 4);
+    cr_assert_eq(up_counter(UPSTAT_up_ejections), 1);
+    world_close();
+}
+
+Test(upstreams, blames_no_endpoint_for_a_reply_that_finds_no_memory)
+{
+    struct sim_peer *client, *server;
+    struct buf *all[64];
+    unsigned count = 0;
+
+    world_open(1, UPSTREAM, "--eject-after", "1", "--max-memory", "1m", NULL);
+    client = client_new();
+    post(client, "", CALL(1));
+    server = server_next();
+    request_of(server);
+    for (uint32_t size = SLAB_LARGEST; size >= 64; size /= 2)
+        while (count < 64 && (all[count] = slab_get(&world.worker->slab, size)))
+            count++;
+    say(server, "HTTP/1.1 200 OK\r\nContent-"); /* a part of a head has to be kept */
+    cr_assert_eq(closed_by(CLOSE_NO_MEMORY), 1);
+    cr_assert_eq(up_counter(UPSTAT_up_ejections), 0);
+    while (count)
+        buf_unref(all[--count]);
+    sim_peer_discard(client);
+    world_close();
+}
+
+Test(upstreams, keeps_the_health_of_an_endpoint_that_it_has_no_descriptor_to_check)
+{
+    world_open(1, UPSTREAM, "--health-interval", "1s", NULL);
+    advance(100);
+    sim_set_fd_limit(world.sim, sim_fd_count(world.sim));
+    advance(3000);
+    cr_assert_eq(up_counter(UPSTAT_up_endpoints_healthy), 1);
+    sim_set_fd_limit(world.sim, 0);
+    sim_serve(world.sim, "10.0.0.2:80", SIM_REFUSE);
+    advance(1100);
+    cr_assert_eq(up_counter(UPSTAT_up_endpoints_healthy), 0);
+    world_close();
+}
+
 Test(upstreams, fails_a_health_check_that_is_not_answered)
 {
     world_open(1, "--upstream", "up=http://10.0.0.2:80/mcp,http://10.0.0.9:80/mcp", "--health-interval", "1s",
