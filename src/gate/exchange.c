@@ -18,6 +18,41 @@ exchange_keep(struct exchange *ex, struct text bytes)
     return span_of(b, 0, bytes.len);
 }
 
+static void
+put_hex(char *out, uint64_t n, unsigned digits)
+{
+    while (digits--)
+        *out++ = "0123456789abcdef"[n >> 4 * digits & 15];
+}
+
+void
+exchange_request_id(const struct exchange *ex, char out[REQUEST_ID_BYTES])
+{
+    const struct handover *h = &ex->worker->child->h;
+
+    put_hex(out, h->node, 8);
+    put_hex(out + 8, h->slot << 8 ^ h->epoch, 4);
+    put_hex(out + 12, ex->number, 8);
+}
+
+/* What the head says and the line of the access log shows. */
+static void
+keep_for_log(struct exchange *ex, const struct http1_head *head)
+{
+    struct text target = head->target, id = http1_value(head, HTTP_X_REQUEST_ID);
+    struct buf *b;
+
+    id.len = id.len < REQUEST_ID_SHOWN ? id.len : REQUEST_ID_SHOWN;
+    b = slab_get(&ex->worker->slab, target.len + id.len);
+    if (!b)
+        return;
+    memcpy(b->data, target.at, target.len);
+    if (id.len)
+        memcpy(b->data + target.len, id.at, id.len);
+    ex->path = span_of(b, 0, target.len);
+    ex->given_id_len = (uint8_t)id.len;
+}
+
 struct exchange *
 exchange_new(struct worker *w, struct h1 *client, const struct http1_head *head)
 {
@@ -31,12 +66,12 @@ exchange_new(struct worker *w, struct h1 *client, const struct http1_head *head)
     ex->begun_ns = ex->phase_ns = ex->client_ns = ring_now(w->ring);
     ex->stream_row = -1;
     ex->revision = MCP_NO_REVISION;
+    ex->number = (uint32_t)++w->request_count;
     if (w->config->access_log)
-        ex->path = exchange_keep(ex, head->target);
+        keep_for_log(ex, head);
     client->user = ex;
     list_add_tail(&w->exchanges, &ex->node);
     w->exchange_count++;
-    w->request_count++;
     stats_add(w->stats, STAT_requests_begun, 1);
     stats_add(w->stats, STAT_exchanges_open, 1);
     return ex;

@@ -53,7 +53,7 @@ enum phase {
     PHASES
 };
 
-enum { EXCHANGE_ID_MAX = 40 };
+enum { EXCHANGE_ID_MAX = 40, REQUEST_ID_BYTES = 20, REQUEST_ID_SHOWN = 64 };
 
 struct exchange {
     struct list_node node, waiting;
@@ -62,7 +62,8 @@ struct exchange {
     const struct plan *plan;
     struct upstream *upstream; /* NULL: local */
     void *state;               /* the plan's own */
-    struct span path;   /* copies: the request's target, kept with --access-log; the Origin, kept on MCP */
+    struct span path;   /* copies: the request's target, kept with --access-log (behind it lie given_id_len
+                           bytes of its X-Request-Id); the Origin, kept on MCP */
     struct span origin; /* fronts for the fields of CORS; buf NULL: none */
     struct timer timer;
     uint64_t begun_ns;          /* the head was whole */
@@ -77,13 +78,14 @@ struct exchange {
     uint64_t body_bytes;        /* of the request's content */
     uint32_t gap_us;            /* between the last two events */
     uint32_t events;
+    uint32_t number;   /* of the worker's requests: makes its id */
     uint16_t interims; /* 1xx replies passed on */
     struct sse_scan scan;
     uint16_t status; /* of the reply; 0: none yet */
     uint16_t tries;
     int16_t stream_row;                   /* in the statistics; -1: none */
     uint8_t phase, method, mcp, revision; /* enums */
-    uint8_t id_len;
+    uint8_t id_len, given_id_len;
     uint8_t failed;  /* enum close_reason: no connection is to be had; the error waits for the request's id */
     bool is_mcp : 1; /* an MCP front: errors are JSON-RPC */
     bool has_gap : 1;
@@ -104,6 +106,10 @@ _Static_assert(sizeof(struct exchange) <= 320, "an idle stream has one exchange"
 
 /* --max-exchanges is the caller's to hold. */
 struct exchange *exchange_new(struct worker *w, struct h1 *client, const struct http1_head *head);
+
+/* The id that a request without X-Request-Id gets, unique among the gateway's workers and their incarnations.
+ */
+void exchange_request_id(const struct exchange *ex, char out[REQUEST_ID_BYTES]);
 
 /* A copy in slab memory; the span holds its one reference. buf NULL: no memory, or nothing to keep. */
 struct span exchange_keep(struct exchange *ex, struct text bytes);
@@ -150,8 +156,8 @@ extern const struct h1_up client_up;
 /* The upstream side's (server.c). */
 extern const struct h1_up server_up;
 
-/* server.c: one end of a tunnel is through: `other` hears of it when all that came before has left, and may go
- * on. Finishes when both are. */
+/* server.c: one end of a tunnel is through: `other` hears of it when all that came before has left, and may
+ * go on. Finishes when both are. */
 void server_end_tunnel(struct exchange *ex, struct h1 *other);
 
 /* front.c */

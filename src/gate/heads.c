@@ -188,26 +188,13 @@ put_home_forwarding(struct writer *w, struct exchange *ex)
 }
 
 static void
-put_hex(struct writer *w, uint64_t n, unsigned digits)
+put_request_id(struct writer *w, const struct exchange *ex)
 {
-    char text[16];
+    char id[REQUEST_ID_BYTES];
 
-    ASSERT(digits <= sizeof text);
-    for (unsigned i = 0; i < digits; i++)
-        text[i] = "0123456789abcdef"[n >> 4 * (digits - 1 - i) & 15];
-    put(w, text, digits);
-}
-
-/* Unique among the gateway's workers and their incarnations. */
-static void
-put_request_id(struct writer *w, struct exchange *ex)
-{
-    const struct handover *h = &ex->worker->child->h;
-
+    exchange_request_id(ex, id);
     put_literal(w, "X-Request-Id: ");
-    put_hex(w, h->node, 8);
-    put_hex(w, h->slot << 8 ^ h->epoch, 4);
-    put_hex(w, ex->worker->request_count, 8);
+    put(w, id, sizeof id);
     put_literal(w, "\r\n");
 }
 

@@ -146,10 +146,16 @@ promise('the access log has one line per request, as text and as JSON', async (w
   const upstream = await world.upstream();
   for (const format of ['text', 'json']) {
     const gateway = await world.gateway({ upstreams: { up: `${upstream.url}/mcp` }, args: ['--access-log', 'on', '--log-format', format] });
-    for (let i = 0; i < 3; i++) await gateway.ask(post('/mcp/up', call(i, 'echo')));
-    const lines = () => gateway.process.stderr.split('\n').filter((line) => /\baccess\b/.test(line) && (format === 'json' ? /"status":200,"upstream":"up"/ : /"POST \/mcp\/up" 200 upstream=up /).test(line));
+    for (let i = 0; i < 2; i++) await gateway.ask(post('/mcp/up', call(i, 'echo')));
+    await gateway.ask(post('/mcp/up', call(2, 'echo'), 'X-Request-Id: mine "1"'));
+    const lines = () => gateway.process.stderr.split('\n').filter((line) => /\baccess\b/.test(line) && (format === 'json' ? /"status":200,"request_id":"[^"]+","upstream":"up"/ : /"POST \/mcp\/up" 200 id=\S+ upstream=up /).test(line));
     await until('three lines are there', () => lines().length === 3);
     if (format === 'json') for (const line of gateway.process.stderr.trim().split('\n').filter((l) => l.startsWith('{'))) JSON.parse(line);
     assert.ok(lines().every((line) => line.includes('tools/call')), lines()[0]);
+    const ids = lines().map((line) => (format === 'json' ? /"request_id":"([^"]+)"/ : / id=(\S+)/).exec(line)[1]);
+    const told = upstream.requests.slice(-3).map((request) => request.head.get('x-request-id'));
+    assert.equal(told[2], 'mine "1"', 'the client\'s own is passed on');
+    assert.notEqual(told[0], told[1]);
+    assert.deepEqual(ids.sort(), [told[0], told[1], 'mine__1_'].sort(), 'each worker has a log of its own: in any order');
   }
 });
