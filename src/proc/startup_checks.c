@@ -53,14 +53,19 @@ startup_explain_failure(unsigned workers, unsigned rings, uint32_t error, const 
 {
     struct rlimit limit;
     uint64_t need_kib = (uint64_t)rings * RING_KIB;
+    char fewer[48] = "";
 
+    if (workers > 1)
+        snprintf(fewer, sizeof fewer, ", or use fewer --workers than %u", workers);
+    else if (rings > workers)
+        snprintf(fewer, sizeof fewer, ", or use --admin off");
     /* Rings of all processes of a uid count together (kernel 6.14 and later), so one alone cannot name the
      * sum. */
     if (error == ENOMEM && getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
         snprintf(line, size,
                  "%s (%u io_urings lock about %" PRIu64 " KiB together; the limit is %" PRIu64
-                 " KiB: raise `ulimit -l`, or LimitMEMLOCK= in the unit, or use fewer --workers than %u)",
-                 text, rings, need_kib, (uint64_t)limit.rlim_cur / 1024, workers);
+                 " KiB: raise `ulimit -l`, or LimitMEMLOCK= in the unit%s)",
+                 text, rings, need_kib, (uint64_t)limit.rlim_cur / 1024, fewer);
     else
         snprintf(line, size, "%s", text);
 }

@@ -165,6 +165,15 @@ reload(struct supervisor *s)
     }
 }
 
+/* Without a user to become the children keep root's files, whatever rights they drop. */
+static void
+warn_of_root(const struct supervisor *s)
+{
+    if (geteuid() == 0 && !s->gateway.user.change)
+        log_warning("started by root, and there is no user `mcpgate`: the workers stay root; make it with "
+                    "`useradd --system mcpgate`, or start mcpgate as another user");
+}
+
 /* The starting generation serves. What only the old one listened on is closed here before the old one is told
  * to drain: a connection that came later would find nobody. */
 static void
@@ -188,6 +197,7 @@ promote(struct supervisor *s, uint64_t now)
         log_info("reloaded: generation %u: %s", s->serving->number, text);
     } else {
         s->phase = PHASE_SERVING;
+        warn_of_root(s);
         if (s->serving->config->log_format == LOG_JSON)
             log_info("ready: %s", text);
         else

@@ -185,10 +185,8 @@ group_release(struct buf_home *home, struct buf *b)
 static void
 describe_enomem(char *why, size_t why_size)
 {
-    snprintf(
-        why, why_size,
-        "not enough locked memory for the rings: raise `ulimit -l` (LimitMEMLOCK= in systemd) or start fewer "
-        "--workers");
+    snprintf(why, why_size,
+             "not enough locked memory for the rings: raise `ulimit -l` (LimitMEMLOCK= in systemd)");
 }
 
 static int

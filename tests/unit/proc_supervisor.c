@@ -156,6 +156,22 @@ Test(supervisor, gives_its_children_the_user_mcpgate_when_root_starts_it)
     gateway_down(&g);
 }
 
+Test(supervisor, warns_root_that_there_is_no_user_mcpgate)
+{
+    static const char text[] = "warning supervisor: started by root, and there is no user `mcpgate`";
+    const bool is_root = geteuid() == 0;
+
+    gateway_up(&g, NULL);
+    if (is_root)
+        gateway_wait_said(&g, 0, text);
+    gateway_down(&g);
+    cr_assert_eq(strstr(g.said, text) != NULL, is_root, "%s", g.said);
+    setenv("FAKE_UID", "65534", 1);
+    gateway_up(&g, NULL);
+    gateway_down(&g);
+    cr_assert_null(strstr(g.said, text), "%s", g.said);
+}
+
 Test(supervisor, refuses_a_second_gateway_in_the_run_directory)
 {
     char pid[32], run[100];
