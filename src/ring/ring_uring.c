@@ -258,6 +258,10 @@ queue_init(struct ring *ring, const struct ring_config *config)
                 break;
             usleep(NOMEM_WAIT_US);
         }
+        /* Without deferred task work the kernel goes on with a multishot whenever it returns to us: one
+         * connection took all 1024 buffers before its owner could stop it. */
+        if (i > 0)
+            ring->disabled |= 1u << FEATURE_MULTISHOT_RECV;
     }
     return err;
 }

@@ -180,6 +180,53 @@ on_connect(struct op *op, int result, struct buf *buf, bool more)
     connect_result = result;
 }
 
+static void
+on_first_bytes(struct op *op, int result, struct buf *buf, bool more)
+{
+    on_bytes(op, result, buf, more);
+    ring_cancel(ring, op);
+}
+
+/* Whoever stops its receive at the first bytes must not have taken the whole group: the others live on it,
+ * and what is taken is queued above every mark. Without deferred task work a multishot took it all. */
+static void
+stop_a_receive_at_once(const char *disabled)
+{
+    enum { BUFS = 1024, SIZE = 16 };
+    static const char bytes[BUFS * SIZE];
+    const struct ring_config config = {.buf_count = {BUFS, 4}, .buf_size = {SIZE, 256}};
+    struct conn *c = &conns[0];
+
+    setenv("MCPGATE_RING_DISABLE", disabled, 1);
+    world_open(&config);
+    ring = world_ring();
+    ring_accept(ring, &accept_op, world_listener(), on_accept);
+    c->far = far_connect();
+    RUN_UNTIL(accepted == 1);
+    cr_assert_eq(far_send(c->far, bytes, sizeof bytes), sizeof bytes);
+    poll(NULL, 0, 50); /* it has all arrived */
+    ring_recv(ring, &c->recv, c->fd, RING_SMALL, on_first_bytes);
+    RUN_UNTIL(c->ends);
+    cr_assert_gt(c->count, 0);
+    cr_assert_leq(c->count, sizeof bytes / 4, "%u buffers", c->count / SIZE);
+    ring_close(ring, c->fd);
+    far_close(c->far);
+    ring_cancel(ring, &accept_op);
+    RUN_UNTIL(!op_busy(&accept_op));
+    turn();
+    world_close();
+}
+
+Test(uring, a_receive_that_is_stopped_at_once_leaves_most_of_its_group_to_others)
+{
+    stop_a_receive_at_once("");
+}
+
+Test(uring, a_receive_without_deferred_task_work_is_bounded_too)
+{
+    stop_a_receive_at_once("defer_taskrun");
+}
+
 Test(uring, connected_sockets_have_the_options_that_were_set)
 {
     struct sockaddr_storage addr;
