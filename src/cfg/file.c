@@ -162,46 +162,66 @@ expand_string(struct draft *d, const json_t *value, const struct origin *origin,
 
 /* ---- "mcpServers" ---- */
 
+typedef int add_text(struct draft *d, struct server *server, const char *text, const struct origin *origin);
+typedef int add_field(struct draft *d, struct server *server, const char *name, const char *text,
+                      const struct origin *origin);
+
+/* An array of strings. */
 static int
-read_headers(struct draft *d, const char *server, json_t *headers, const struct origin *origin)
+read_texts(struct draft *d, struct server *server, json_t *texts, add_text *add, const struct origin *origin)
 {
-    const char *field, *text;
+    const char *text;
+    json_t *value;
+    size_t i;
+
+    if (!json_is_array(texts))
+        return draft_fail(d, origin, "%s stands where an array of strings is expected", type_name(texts));
+    json_array_foreach(texts, i, value)
+    {
+        struct origin here = below(origin, i);
+
+        if (expand_string(d, value, &here, &text) < 0 || add(d, server, text, &here) < 0)
+            return -EINVAL;
+    }
+    return 0;
+}
+
+/* An object of strings; `use` shows one. */
+static int
+read_fields(struct draft *d, struct server *server, json_t *fields, const char *use, add_field *add,
+            const struct origin *origin)
+{
+    const char *name, *text;
     json_t *value;
     size_t i = 0;
 
-    if (!json_is_object(headers))
-        return draft_fail(d, origin, "%s stands where an object is expected: use {\"Field\": \"value\"}",
-                          type_name(headers));
-    json_object_foreach(headers, field, value)
+    if (!json_is_object(fields))
+        return draft_fail(d, origin, "%s stands where an object is expected: use %s", type_name(fields), use);
+    json_object_foreach(fields, name, value)
     {
         struct origin here = below(origin, i++);
 
-        if (expand_string(d, value, &here, &text) < 0 || draft_add_header(d, server, field, text, &here) < 0)
+        if (expand_string(d, value, &here, &text) < 0 || add(d, server, name, text, &here) < 0)
             return -EINVAL;
     }
     return 0;
 }
 
 static int
+add_header(struct draft *d, struct server *server, const char *name, const char *text,
+           const struct origin *origin)
+{
+    return draft_add_header(d, server->name, name, text, origin);
+}
+
+static int
 read_urls(struct draft *d, struct server *server, json_t *urls, const struct origin *origin)
 {
     const char *text;
-    json_t *url;
-    size_t i;
 
-    if (!json_is_array(urls)) {
-        if (expand_string(d, urls, origin, &text) < 0)
-            return -EINVAL;
-        return draft_add_urls(d, server, text, origin);
-    }
-    json_array_foreach(urls, i, url)
-    {
-        struct origin here = below(origin, i);
-
-        if (expand_string(d, url, &here, &text) < 0 || draft_add_urls(d, server, text, &here) < 0)
-            return -EINVAL;
-    }
-    return 0;
+    if (json_is_array(urls))
+        return read_texts(d, server, urls, draft_add_urls, origin);
+    return expand_string(d, urls, origin, &text) < 0 ? -EINVAL : draft_add_urls(d, server, text, origin);
 }
 
 static int
@@ -233,45 +253,6 @@ scalar_text(struct draft *d, json_t *value, const struct origin *origin, const c
     return 0;
 }
 
-static int
-read_args(struct draft *d, struct server *server, json_t *args, const struct origin *origin)
-{
-    const char *text;
-    json_t *arg;
-    size_t i;
-
-    if (!json_is_array(args))
-        return draft_fail(d, origin, "%s stands where an array of strings is expected", type_name(args));
-    json_array_foreach(args, i, arg)
-    {
-        struct origin here = below(origin, i);
-
-        if (expand_string(d, arg, &here, &text) < 0 || draft_add_arg(d, server, text, &here) < 0)
-            return -EINVAL;
-    }
-    return 0;
-}
-
-static int
-read_env(struct draft *d, struct server *server, json_t *env, const struct origin *origin)
-{
-    const char *name, *text;
-    json_t *value;
-    size_t i = 0;
-
-    if (!json_is_object(env))
-        return draft_fail(d, origin, "%s stands where an object is expected: use {\"NAME\": \"value\"}",
-                          type_name(env));
-    json_object_foreach(env, name, value)
-    {
-        struct origin here = below(origin, i++);
-
-        if (expand_string(d, value, &here, &text) < 0 || draft_add_env(d, server, name, text, &here) < 0)
-            return -EINVAL;
-    }
-    return 0;
-}
-
 /* The keys of a stdio server but "command", which was read already. */
 static int
 read_stdio_key(struct draft *d, struct server *server, const char *key, json_t *value,
@@ -283,9 +264,9 @@ read_stdio_key(struct draft *d, struct server *server, const char *key, json_t *
     if (strcmp(key, "command") == 0)
         return 0;
     if (strcmp(key, "args") == 0)
-        return read_args(d, server, value, origin);
+        return read_texts(d, server, value, draft_add_arg, origin);
     if (strcmp(key, "env") == 0)
-        return read_env(d, server, value, origin);
+        return read_fields(d, server, value, "{\"NAME\": \"value\"}", draft_add_env, origin);
     if (strcmp(key, "cwd") == 0)
         return expand_string(d, value, origin, &server->cwd);
     for (unsigned i = 0; i < STDIO_KEYS; i++) {
@@ -330,7 +311,7 @@ read_server_key(struct draft *d, struct server *server, const char *key, json_t 
     } else if (strcmp(key, "url") == 0) {
         return read_urls(d, server, value, origin);
     } else if (strcmp(key, "headers") == 0) {
-        return read_headers(d, server->name, value, origin);
+        return read_fields(d, server, value, "{\"Field\": \"value\"}", add_header, origin);
     }
     return refuse_server_key(d, server, key, origin);
 }
