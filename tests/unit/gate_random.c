@@ -6,6 +6,8 @@
  * an upstream twice; the books balance. Only where connections are reset may a reply be an error or be cut
  * off.
  *
+ * In the second half the worker is killed at any step, and a fresh one goes on over the same slot.
+ *
  * SIM_SEEDS=n runs n seeds, SIM_SEED=n that one.
  */
 #include "gate_world.h"
@@ -35,8 +37,8 @@ struct actor {
 
 static struct actor clients[CLIENTS], servers[SERVERS_MAX];
 static unsigned server_count;
-static bool lossy; /* connections may be reset */
-static unsigned char arrived[CLIENTS][REQUESTS];
+static bool lossy;                                   /* connections may be reset */
+static unsigned char arrived[2 * CLIENTS][REQUESTS]; /* by the clients of the first and the second worker */
 
 static uint64_t
 any(uint64_t n)
@@ -391,26 +393,49 @@ open_random_world(uint64_t seed)
 }
 
 static void
-run(uint64_t seed)
+open_clients(unsigned first_id)
 {
-    open_random_world(seed);
     for (unsigned i = 0; i < CLIENTS; i++) {
         actor_open(&clients[i], sim_connect_to(world.sim, world.listener, NULL));
-        clients[i].id = i;
+        clients[i].id = first_id + i;
         clients[i].leave_after = any(5) ? REQUESTS : (unsigned)any(REQUESTS);
         clients[i].half_closes = any(4) == 0;
     }
-    sim_after(world.sim, 1, tick, NULL);
-    if (sim_run(world.sim, all_clients_are_done, NULL, LIMIT_MS) != SIM_REACHED)
-        for (unsigned i = 0; i < CLIENTS; i++)
-            cr_assert(clients[i].gone,
-                      "client %u waits for ever: asked %u, answered %u, %zu bytes to send, \"%.300s\"", i,
-                      clients[i].sent, clients[i].answered, clients[i].out.len, clients[i].in.at);
-    world_close();
+}
+
+static void
+free_actors(void)
+{
     for (unsigned i = 0; i < CLIENTS; i++)
         free_actor(&clients[i]);
     for (unsigned i = 0; i < server_count; i++)
         free_actor(&servers[i]);
+    server_count = 0;
+}
+
+/* False: the worker was killed. */
+static bool
+serve_clients(void)
+{
+    enum sim_stop stop = sim_run(world.sim, all_clients_are_done, NULL, LIMIT_MS);
+
+    if (stop == SIM_TIME_UP)
+        for (unsigned i = 0; i < CLIENTS; i++)
+            cr_assert(clients[i].gone,
+                      "client %u waits for ever: asked %u, answered %u, %zu bytes to send, \"%.300s\"", i,
+                      clients[i].sent, clients[i].answered, clients[i].out.len, clients[i].in.at);
+    return stop == SIM_REACHED;
+}
+
+static void
+run(uint64_t seed)
+{
+    open_random_world(seed);
+    open_clients(0);
+    sim_after(world.sim, 1, tick, NULL);
+    serve_clients();
+    world_close();
+    free_actors();
 }
 
 Test(worker, echoes_everything_to_its_own_client_whatever_happens, .timeout = 3000)
@@ -418,4 +443,82 @@ Test(worker, echoes_everything_to_its_own_client_whatever_happens, .timeout = 30
     const char *count = getenv("SIM_SEEDS");
 
     sim_for_seeds(1, count ? (unsigned)strtoul(count, NULL, 10) : 200, run);
+}
+
+/* --- a worker that is killed --- */
+
+/* What only grows: a counter that is set from the ring's or the net's own must go on where the dead one was.
+ */
+static const enum stat_id growing[] = {
+    STAT_requests_begun,    STAT_exchanges_finished, STAT_connections_accepted, STAT_completions,
+    STAT_buffers_taken,     STAT_buffers_returned,   STAT_client_received,      STAT_client_sent,
+    STAT_upstream_received, STAT_upstream_sent};
+
+enum { GROWING = sizeof growing / sizeof *growing };
+
+static void
+read_growing(uint64_t *ret)
+{
+    for (unsigned i = 0; i < GROWING; i++)
+        ret[i] = counter(growing[i]);
+}
+
+/* The clients of the dead worker are gone, and what it asked is not answered any more. */
+static void
+meet_next_worker(uint64_t *ret_before)
+{
+    uint64_t after[GROWING];
+
+    cr_assert_eq(sim_fd_count(world.sim), 1, "the listener is left");
+    read_growing(ret_before);
+    world_next_life();
+    read_growing(after);
+    for (unsigned i = 0; i < GROWING; i++)
+        cr_assert_geq(after[i], ret_before[i], "counter %u", growing[i]);
+    free_actors();
+    open_clients(CLIENTS); /* what the dead one sent may still arrive */
+}
+
+/* Runs until the clients are served, with the worker killed at that step (0: not). Returns the steps there
+ * were. */
+static uint64_t
+run_with_death(uint64_t seed, uint64_t step)
+{
+    uint64_t before[GROWING], after[GROWING], steps;
+
+    open_random_world(seed);
+    lossy = true; /* a dead worker resets connections */
+    open_clients(0);
+    sim_after(world.sim, 1, tick, NULL);
+    sim_kill_at(world.sim, step ? sim_steps(world.sim) + step : 0);
+    steps = sim_steps(world.sim);
+    if (!serve_clients()) {
+        meet_next_worker(before);
+        cr_assert(serve_clients());
+        read_growing(after);
+        for (unsigned i = 0; i < GROWING; i++)
+            cr_assert_gt(after[i], before[i], "counter %u stands still", growing[i]);
+        cr_assert_eq(world.stats->head.deaths, 1);
+    }
+    steps = sim_steps(world.sim) - steps;
+    sim_kill_at(world.sim, 0);
+    world_close();
+    free_actors();
+    return steps;
+}
+
+static void
+kill_somewhere(uint64_t seed)
+{
+    uint64_t steps = run_with_death(seed, 0);
+
+    for (uint64_t i = 0; i < 3; i++)
+        run_with_death(seed, 1 + (seed * 2654435761u + i * steps / 3) % steps);
+}
+
+Test(worker, goes_on_where_the_one_that_was_killed_at_any_step_had_come_to, .timeout = 3000)
+{
+    const char *count = getenv("SIM_SEEDS");
+
+    sim_for_seeds(1, count ? (unsigned)strtoul(count, NULL, 10) : 60, kill_somewhere);
 }

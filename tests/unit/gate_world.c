@@ -14,7 +14,10 @@ enum { ARGS_MAX = 48, UPSTREAM_ROWS = 8 };
 
 struct world world;
 
-static struct worker worker;
+static struct life {
+    struct worker worker;
+    struct life *before; /* one that was killed; what it had stays reachable, as its process would keep it */
+} * life;
 static struct child child;
 static struct cfg_result cfg;
 static const struct key_ring keys = {.keys = {{.id = 1, .key = "thirty-two bytes of no secrecy."}}};
@@ -27,10 +30,10 @@ static void
 turn(void *arg)
 {
     (void)arg;
-    if (!worker_turn(&worker, 500))
+    if (!worker_turn(world.worker, 500))
         world.drained = true;
-    if (worker.net.stats.queued_bytes > world.queued_max)
-        world.queued_max = worker.net.stats.queued_bytes;
+    if (world.worker->net.stats.queued_bytes > world.queued_max)
+        world.queued_max = world.worker->net.stats.queued_bytes;
 }
 
 static void
@@ -77,10 +80,22 @@ serve_addresses(void)
     sim_serve(world.sim, "10.0.0.9:80", SIM_HANG);
 }
 
+static void
+open_worker(void)
+{
+    char why[240] = "";
+    struct life *next = calloc(1, sizeof *next);
+
+    cr_assert_not_null(next);
+    next->before = life;
+    life = next;
+    world.worker = &life->worker;
+    cr_assert_eq(worker_open(world.worker, &child, false, why, sizeof why), 0, "%s", why);
+}
+
 void
 world_open(uint64_t seed, ...)
 {
-    char why[240] = "";
     va_list args;
 
     snprintf(dir, sizeof dir, "/tmp/mcpgate-test-XXXXXX");
@@ -96,11 +111,11 @@ world_open(uint64_t seed, ...)
     for (unsigned i = 0; i < HANDOVER_FDS; i++)
         child.fds[i] = -1;
     open_segment();
-    world = (struct world){.sim = sim_open(seed, NULL), .worker = &worker, .stats = child.slot};
+    world = (struct world){.sim = sim_open(seed, NULL), .stats = child.slot};
     world.listener = child.listeners[0] = sim_listen(world.sim, "10.0.0.1:80");
     serve_addresses();
     sim_on_turn(world.sim, turn, NULL);
-    cr_assert_eq(worker_open(&worker, &child, false, why, sizeof why), 0, "%s", why);
+    open_worker();
 }
 
 /* --- the books --- */
@@ -145,6 +160,7 @@ check_upstream_gauges(void)
             cr_assert_eq(world.stats->rows[u].stats[zero[i]], 0, "upstream %u, gauge %u", u, zero[i]);
 }
 
+/* Of a worker that lives and has nothing to do, and of one that the supervisor has buried. */
 static void
 check_books(void)
 {
@@ -155,12 +171,21 @@ check_books(void)
     for (unsigned i = 0; i < sizeof zero / sizeof *zero; i++)
         cr_assert_eq(counter(zero[i]), 0, "gauge %u is %llu", zero[i], (unsigned long long)counter(zero[i]));
     cr_assert_eq(counter(STAT_requests_begun), counter(STAT_exchanges_finished));
-    cr_assert_eq(counter(STAT_requests_begun), requests_by_status());
+    cr_assert_eq(counter(STAT_requests_begun), requests_by_status() + closed_by(CLOSE_WORKER_DIED));
     cr_assert_eq(counter(STAT_connections_accepted), counter(STAT_connections_closed));
     cr_assert_eq(counter(STAT_buffers_taken), counter(STAT_buffers_returned));
     cr_assert_eq(counter(STAT_slab_taken), counter(STAT_slab_returned));
     cr_assert_eq(world.stats->stream_free_count, STATS_STREAMS);
     check_upstream_gauges();
+}
+
+void
+world_next_life(void)
+{
+    stats_slot_died(child.slot);
+    check_books();
+    stats_slot_begin(child.slot, ++child.h.epoch, getpid());
+    open_worker();
 }
 
 static bool
@@ -173,15 +198,18 @@ is_drained(void *arg)
 void
 world_close_after(unsigned ms)
 {
+    struct life *ended = life;
     char command[100];
 
-    worker_drain(&worker, ms);
+    worker_drain(world.worker, ms);
     cr_assert_eq(sim_run(world.sim, is_drained, NULL, ms + 10000), SIM_REACHED, "the worker does not drain");
     for (unsigned f = 0; f < SIM_FAULTS; f++)
         sim_set_fault(world.sim, f, 0);
     settle();
     check_books();
-    worker_close(&worker);
+    worker_close(world.worker);
+    life = ended->before;
+    free(ended);
     segment_unmap(&child.segment);
     close(segment_fd);
     cfg_done(&cfg);

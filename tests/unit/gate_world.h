@@ -42,6 +42,10 @@ void world_open(uint64_t seed, ...);
 void world_close_after(unsigned ms);
 void world_close(void);
 
+/* After SIM_KILLED: closes the dead worker's books as the supervisor does, checks them, and opens the next
+ * worker on the same slot and listener. */
+void world_next_life(void);
+
 /* Counters of the worker; of its first upstream. */
 uint64_t counter(enum stat_id id);
 uint64_t up_counter(enum upstat id);
@@ -72,8 +76,8 @@ struct message *reply_to_head_of(struct sim_peer *client); /* without a body, wh
 struct message *try_request(struct sim_peer *server);
 struct message *try_reply(struct sim_peer *client);
 
-/* The same on bytes that the test has read itself: NULL, or the message and how many bytes it took. `ended`: no
- * more will come. A malformed one aborts the test. */
+/* The same on bytes that the test has read itself: NULL, or the message and how many bytes it took. `ended`:
+ * no more will come. A malformed one aborts the test. */
 struct message *parse_request(const char *at, size_t len, size_t *ret_used);
 struct message *parse_reply(const char *at, size_t len, bool ended, size_t *ret_used);
 
