@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The envelope of a JSON-RPC 2.0 message as MCP uses it: one pass over the text finds the members that
- * routing, policy and bridging look at, as spans into the caller's bytes. These must be contiguous and whole
- * (an HTTP body, a line, an SSE event's data); there is no tree and no copy.
+ * routing, policy and bridging look at (jsonrpc_place.def), as spans into the caller's bytes. The message
+ * must be here whole (an HTTP body, a line, an SSE event's data), in one piece or in several as they were
+ * received; there is no tree and no copy.
  *
  *      {"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"echo","_meta":{"progressToken":7}}}
  *                            ^id       ^method                 ^name   raw  ^meta  ^progress_token  raw
@@ -53,35 +54,71 @@ enum jsonrpc_fault {
 #undef JSONRPC_FAULT_ENUM
 };
 
+enum jsonrpc_place {
+#define JSONRPC_PLACE(id, level, key, field, child) JSONRPC_AT_##id,
+#include "proto/jsonrpc_place.def"
+#undef JSONRPC_PLACE
+    JSONRPC_PLACES
+};
+
+_Static_assert(JSONRPC_PLACES <= 64, "places are the bits of a word");
+
 /* Raw spans are JSON text, strings with their quotes; an absent member has len 0 and at NULL. */
 struct jsonrpc_envelope {
-    uint8_t kind;       /* enum jsonrpc_kind */
-    uint8_t id_kind;    /* JSON_IS_STRING, JSON_IS_NUMBER (an integer), JSON_IS_NULL or JSON_IS_ABSENT */
-    uint16_t count;     /* JSONRPC_BATCH: elements */
-    int32_t error_code; /* JSONRPC_ERROR; clamped to 32 bits */
-    struct text method; /* without quotes */
-    struct text id;     /* raw */
-    struct text params; /* raw, an object */
-    struct text result; /* raw */
-    struct text error;  /* raw, an object */
-    /* members of params, raw */
-    struct text name, uri, task_id, arguments, protocol_version, request_id, progress_token;
-    struct text meta; /* params._meta: raw, an object */
-    /* members of params._meta, raw */
-    struct text meta_progress_token;
-    struct text meta_version;      /* io.modelcontextprotocol/protocolVersion */
-    struct text meta_capabilities; /* io.modelcontextprotocol/clientCapabilities */
-    struct text meta_log_level;    /* io.modelcontextprotocol/logLevel */
+    uint8_t kind;        /* enum jsonrpc_kind */
+    uint8_t id_kind;     /* JSON_IS_STRING, JSON_IS_NUMBER (an integer), JSON_IS_NULL or JSON_IS_ABSENT */
+    uint16_t count;      /* JSONRPC_BATCH: elements */
+    int32_t error_code;  /* JSONRPC_ERROR; clamped to 32 bits */
+    const char *culprit; /* the key that a fault is about, when it is about one; else NULL */
+    /* Each member of the table by its field: raw; but `method` is without its quotes. */
+#define JSONRPC_PLACE(id, level, key, field, child) struct text field;
+#include "proto/jsonrpc_place.def"
+#undef JSONRPC_PLACE
 };
 
 /* Scans one message. JSON_SCAN_FAST is for messages that are passed on to somebody who parses them,
  * JSON_SCAN_STRICT wherever something is decided or answered by what is found. On a fault *ret has kind
- * JSONRPC_NONE and the id, when one was seen before the fault, so that an error can name it. */
+ * JSONRPC_NONE and the id, when one was seen before the fault, so that an error can name it. Of two faults
+ * the one that makes it no JSON is reported. */
 enum jsonrpc_fault jsonrpc_scan(struct text message, enum json_mode mode, struct jsonrpc_envelope *ret);
+
+/* Where a member lies, in bytes from the message's beginning. */
+struct jsonrpc_spot {
+    uint32_t key;    /* its key's opening quote */
+    uint32_t value;  /* the first byte of its value */
+    uint32_t end;    /* behind its value */
+    uint32_t before; /* the comma before its key, or its object's opening brace */
+    uint32_t next;   /* the next member's key; 0: it is the last one */
+    uint8_t kind;    /* enum json_kind of the value, by its first byte */
+};
+
+/* What edits start from. */
+struct jsonrpc_places {
+    uint64_t found;      /* bit n: at[n] is set; the rest of at[] is not */
+    uint32_t size;       /* of the message */
+    uint16_t members[5]; /* of the objects that were looked into; private to the edits */
+    struct jsonrpc_spot at[JSONRPC_PLACES];
+};
+
+enum { JSONRPC_CARRY = 4096 };
+
+/* The same for a message in `count` pieces, cut anywhere, together less than 2^32 bytes; the result does not
+ * depend on the cuts. A member that lies in one piece is a span of it. Of those that are cut, strings,
+ * numbers and literals are put together in `carry`, which must live as long as *ret and may be NULL for one
+ * piece; objects, arrays and what carry has no room for have at NULL and their length: they are found by
+ * *ret_places. ret_places may be NULL. */
+enum jsonrpc_fault jsonrpc_scan_pieces(const struct text *pieces, unsigned count, enum json_mode mode,
+                                       struct jsonrpc_envelope *ret, struct jsonrpc_places *ret_places,
+                                       char carry[JSONRPC_CARRY]);
 
 /* Takes the next message off a batch; *rest starts as the whole text that jsonrpc_scan() called
  * JSONRPC_BATCH. Each is scanned by itself; a fault is one message's. */
 bool jsonrpc_next_message(struct text *rest, struct text *ret_message);
+
+/* The scan has twins, of which the first one picks the fastest that the processor has. This picks another,
+ * for tests and measurements; false: the processor does not have it. */
+enum jsonrpc_twin { JSONRPC_PORTABLE, JSONRPC_AVX2, JSONRPC_TWINS };
+bool jsonrpc_use_twin(enum jsonrpc_twin twin);
 
 int jsonrpc_fault_code(enum jsonrpc_fault fault);         /* -32700 or -32600 */
 const char *jsonrpc_fault_text(enum jsonrpc_fault fault); /* one line */

@@ -1,70 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The scan of jsonrpc.h. Objects that are looked into (the message, params, _meta, error) are walked member
- * by member against a table of the names that matter; everything else is skipped by json_skip.c. */
-#include "proto/jsonrpc.h"
+/* The scan of jsonrpc.h: picks the twin, and makes the envelope out of the places that it found. What a
+ * member must be is looked at here, when the whole message is known to be JSON. */
+#include "proto/jsonrpc_walk.h"
 
-#include <stddef.h>
-
-/* A name that matters in one object, and where its raw value goes. */
-struct slot {
-    const char *name;
-    uint8_t len;
-    uint16_t offset; /* of a struct text in struct jsonrpc_envelope; 0: handled by the walker's caller */
-};
-
-#define SLOT(name, field)                                                                                    \
-    {                                                                                                        \
-        name, sizeof(name) - 1, offsetof(struct jsonrpc_envelope, field)                                     \
-    }
-
-enum { TOP_JSONRPC, TOP_ID, TOP_METHOD, TOP_PARAMS, TOP_RESULT, TOP_ERROR };
-
-static const struct slot top_slots[] = {
-    [TOP_JSONRPC] = {"jsonrpc", 7, 0},     [TOP_ID] = SLOT("id", id),
-    [TOP_METHOD] = SLOT("method", method), [TOP_PARAMS] = SLOT("params", params),
-    [TOP_RESULT] = SLOT("result", result), [TOP_ERROR] = SLOT("error", error),
-};
-
-enum { PARAMS_META };
-
-static const struct slot params_slots[] = {
-    [PARAMS_META] = SLOT("_meta", meta),
-    SLOT("name", name),
-    SLOT("uri", uri),
-    SLOT("taskId", task_id),
-    SLOT("arguments", arguments),
-    SLOT("protocolVersion", protocol_version),
-    SLOT("requestId", request_id),
-    SLOT("progressToken", progress_token),
-};
-
-static const struct slot meta_slots[] = {
-    SLOT("progressToken", meta_progress_token),
-    SLOT("io.modelcontextprotocol/protocolVersion", meta_version),
-    SLOT("io.modelcontextprotocol/clientCapabilities", meta_capabilities),
-    SLOT("io.modelcontextprotocol/logLevel", meta_log_level),
-};
-
-static const struct slot error_slots[] = {{"code", 4, 0}};
-
-enum level { LEVEL_TOP, LEVEL_PARAMS, LEVEL_META, LEVEL_ERROR };
-
-static const struct {
-    const struct slot *slots;
-    unsigned count;
-} levels[] = {
-    [LEVEL_TOP] = {top_slots, sizeof top_slots / sizeof *top_slots},
-    [LEVEL_PARAMS] = {params_slots, sizeof params_slots / sizeof *params_slots},
-    [LEVEL_META] = {meta_slots, sizeof meta_slots / sizeof *meta_slots},
-    [LEVEL_ERROR] = {error_slots, sizeof error_slots / sizeof *error_slots},
-};
-
-struct scan {
-    const char *at, *end;
-    enum json_mode mode;
-    enum jsonrpc_fault fault;
-    struct jsonrpc_envelope *env;
-};
+#include <stdatomic.h>
 
 static const struct {
     const char *text;
@@ -87,101 +26,47 @@ jsonrpc_fault_text(enum jsonrpc_fault fault)
     return faults[fault].text;
 }
 
+/* --- the twins --- */
+
 static bool
-bad(struct scan *s, enum jsonrpc_fault fault)
+has_avx2(void)
 {
-    s->fault = fault;
+#ifdef __x86_64__
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("pclmul") &&
+           __builtin_cpu_supports("bmi");
+#else
     return false;
+#endif
 }
 
-static bool
-bad_json(struct scan *s, enum json_fault fault)
+static jsonrpc_walk_fn pick_and_walk;
+static _Atomic(jsonrpc_walk_fn *) walk = pick_and_walk;
+
+bool
+jsonrpc_use_twin(enum jsonrpc_twin twin)
 {
-    static const enum jsonrpc_fault map[] = {
-        [JSON_FINE] = JSONRPC_FAULT_SYNTAX,
-        [JSON_SYNTAX] = JSONRPC_FAULT_SYNTAX,
-        [JSON_TRUNCATED] = JSONRPC_FAULT_TRUNCATED,
-        [JSON_DEEP] = JSONRPC_FAULT_DEEP,
-    };
+    jsonrpc_walk_fn *fn = jsonrpc_walk_portable;
 
-    return bad(s, map[fault]);
-}
-
-/* Skips white space; false when nothing follows it. */
-static bool
-to_next(struct scan *s)
-{
-    s->at = json_skip_space(s->at, s->end);
-    return s->at < s->end || bad(s, JSONRPC_FAULT_TRUNCATED);
-}
-
-static bool
-take(struct scan *s, char c)
-{
-    if (!to_next(s))
-        return false;
-    if (*s->at != c)
-        return bad(s, JSONRPC_FAULT_SYNTAX);
-    s->at++;
-    return true;
-}
-
-static bool
-skip_value(struct scan *s, unsigned depth, struct text *ret)
-{
-    enum json_fault why = JSON_FINE;
-    const char *begin;
-
-    if (!to_next(s))
-        return false;
-    begin = s->at;
-    s->at = json_skip_value(begin, s->end, s->mode, depth, &why);
-    if (!s->at)
-        return bad_json(s, why);
-    *ret = (struct text){begin, (uint32_t)(s->at - begin)};
-    return true;
-}
-
-/* Takes a key and its colon. *ret_slot is its index in the level's table, or -1. */
-static bool
-take_key(struct scan *s, enum level level, int *ret_slot)
-{
-    enum json_fault why = JSON_FINE;
-    bool escaped;
-    struct text raw;
-
-    if (!take(s, '"'))
-        return false;
-    raw.at = s->at - 1;
-    s->at = json_skip_string(s->at, s->end, s->mode, &escaped, &why);
-    if (!s->at)
-        return bad_json(s, why);
-    raw.len = (uint32_t)(s->at - raw.at);
-    *ret_slot = -1;
-    for (unsigned i = 0; i < levels[level].count; i++) {
-        const struct slot *slot = &levels[level].slots[i];
-
-        if (!escaped) {
-            if (raw.len != slot->len + 2u || memcmp(raw.at + 1, slot->name, slot->len) != 0)
-                continue;
-            *ret_slot = (int)i;
-            break;
-        }
-        if (json_string_is(raw, (struct text){slot->name, slot->len}))
-            return bad(s, JSONRPC_FAULT_ESCAPED_KEY);
+    if (twin == JSONRPC_AVX2) {
+        if (!has_avx2())
+            return false;
+#ifdef __x86_64__
+        fn = jsonrpc_walk_avx2;
+#endif
     }
-    return take(s, ':');
-}
-
-/* A string's inside, when it has no escapes. */
-static bool
-plain_string(struct text raw, struct text *ret)
-{
-    if (json_kind_of(raw) != JSON_IS_STRING || memchr(raw.at, '\\', raw.len))
-        return false;
-    *ret = (struct text){raw.at + 1, raw.len - 2};
+    atomic_store_explicit(&walk, fn, memory_order_relaxed);
     return true;
 }
+
+static bool
+pick_and_walk(struct jsonrpc_walk *w)
+{
+    if (!jsonrpc_use_twin(JSONRPC_AVX2))
+        jsonrpc_use_twin(JSONRPC_PORTABLE);
+    return atomic_load_explicit(&walk, memory_order_relaxed)(w);
+}
+
+/* --- members --- */
 
 /* An integer as its digits: without fraction and exponent, within 64 bits. *ret is clamped to 32 bits. */
 static bool
@@ -214,7 +99,7 @@ is_id(struct text raw)
 
     switch (json_kind_of(raw)) {
     case JSON_IS_STRING:
-        return json_check(raw, JSON_SCAN_STRICT) == JSON_FINE;
+        return raw.at && json_check(raw, JSON_SCAN_STRICT) == JSON_FINE;
     case JSON_IS_NUMBER:
         return plain_integer(raw, &ignored);
     default:
@@ -223,168 +108,192 @@ is_id(struct text raw)
 }
 
 static bool
-set_id(struct scan *s, struct text raw)
+found(const struct jsonrpc_places *places, enum jsonrpc_place place)
 {
-    if (!is_id(raw)) {
-        s->env->id = (struct text){NULL, 0};
-        return bad(s, JSONRPC_FAULT_ID);
-    }
-    s->env->id_kind = (uint8_t)json_kind_of(raw);
+    return places->found >> place & 1;
+}
+
+static bool
+is_object(const struct jsonrpc_places *places, enum jsonrpc_place place)
+{
+    return !found(places, place) || places->at[place].kind == JSON_IS_OBJECT;
+}
+
+/* A string's inside, when it has no escapes. */
+static bool
+plain_string(struct text *raw)
+{
+    if (!raw->at || json_kind_of(*raw) != JSON_IS_STRING || memchr(raw->at, '\\', raw->len))
+        return false;
+    *raw = (struct text){raw->at + 1, raw->len - 2};
     return true;
 }
 
-static bool walk(struct scan *s, enum level level, unsigned depth);
-
-static bool
-walk_object(struct scan *s, enum level level, unsigned depth, enum jsonrpc_fault otherwise, struct text *ret)
+/* The id stays in the envelope only when it is one. */
+static enum jsonrpc_fault
+check_id(struct jsonrpc_envelope *env, const struct jsonrpc_places *places)
 {
-    const char *begin;
-
-    if (!to_next(s))
-        return false;
-    begin = s->at;
-    if (*begin != '{')
-        return bad(s, otherwise);
-    if (!walk(s, level, depth))
-        return false;
-    *ret = (struct text){begin, (uint32_t)(s->at - begin)};
-    return true;
-}
-
-/* The value of a name that matters. */
-static bool
-take_value(struct scan *s, enum level level, int slot, unsigned depth)
-{
-    struct text raw, plain;
-
-    if (level == LEVEL_TOP && slot == TOP_PARAMS)
-        return walk_object(s, LEVEL_PARAMS, depth, JSONRPC_FAULT_PARAMS, &s->env->params);
-    if (level == LEVEL_TOP && slot == TOP_ERROR)
-        return walk_object(s, LEVEL_ERROR, depth, JSONRPC_FAULT_ERROR_OBJECT, &s->env->error);
-    if (level == LEVEL_PARAMS && slot == PARAMS_META)
-        return walk_object(s, LEVEL_META, depth, JSONRPC_FAULT_META, &s->env->meta);
-    if (!skip_value(s, depth, &raw))
-        return false;
-    if (level == LEVEL_ERROR)
-        return plain_integer(raw, &s->env->error_code) || bad(s, JSONRPC_FAULT_ERROR_OBJECT);
-    if (level == LEVEL_TOP && slot == TOP_JSONRPC)
-        return (plain_string(raw, &plain) && text_eq(plain, TEXT("2.0"))) || bad(s, JSONRPC_FAULT_VERSION);
-    if (level == LEVEL_TOP && slot == TOP_METHOD)
-        return plain_string(raw, &s->env->method) || bad(s, JSONRPC_FAULT_METHOD);
-    memcpy((char *)s->env + levels[level].slots[slot].offset, &raw, sizeof raw);
-    return level != LEVEL_TOP || slot != TOP_ID || set_id(s, raw);
-}
-
-/* What an object must have once it is whole. */
-static bool
-check_seen(struct scan *s, enum level level, unsigned seen)
-{
-    if (level == LEVEL_TOP && !(seen & 1u << TOP_JSONRPC))
-        return bad(s, JSONRPC_FAULT_VERSION);
-    if (level == LEVEL_ERROR && !seen)
-        return bad(s, JSONRPC_FAULT_ERROR_OBJECT);
-    return true;
-}
-
-/* From an object's opening brace to behind its closing one; the object stands `depth` levels deep. */
-static bool
-walk(struct scan *s, enum level level, unsigned depth)
-{
-    unsigned seen = 0;
-    struct text ignored;
-
-    s->at++;
-    if (!to_next(s))
-        return false;
-    if (*s->at == '}') {
-        s->at++;
-        return check_seen(s, level, seen);
+    if (!found(places, JSONRPC_AT_ID))
+        return JSONRPC_FAULT_FINE;
+    if (!env->id.at || !is_id(env->id)) {
+        env->id = (struct text){NULL, 0};
+        return JSONRPC_FAULT_ID;
     }
-    for (;;) {
-        int slot;
-
-        if (!take_key(s, level, &slot))
-            return false;
-        if (slot >= 0) {
-            if (seen & 1u << slot)
-                return bad(s, JSONRPC_FAULT_DUPLICATE);
-            seen |= 1u << slot;
-        }
-        if (slot >= 0 ? !take_value(s, level, slot, depth + 1) : !skip_value(s, depth + 1, &ignored))
-            return false;
-        if (!to_next(s))
-            return false;
-        if (*s->at == '}') {
-            s->at++;
-            return check_seen(s, level, seen);
-        }
-        if (!take(s, ','))
-            return false;
-    }
+    env->id_kind = (uint8_t)json_kind_of(env->id);
+    return JSONRPC_FAULT_FINE;
 }
 
-static bool
-scan_batch(struct scan *s)
+/* And so does the method. */
+static void
+check_method(struct jsonrpc_envelope *env)
 {
-    unsigned count = 0;
-    struct text ignored;
-
-    s->at++;
-    if (!to_next(s))
-        return false;
-    if (*s->at == ']')
-        return bad(s, JSONRPC_FAULT_BATCH_EMPTY);
-    do {
-        if (!skip_value(s, 1, &ignored) || !to_next(s))
-            return false;
-        if (count++ == JSONRPC_BATCH_MAX)
-            return bad(s, JSONRPC_FAULT_BATCH_SIZE);
-    } while (*s->at == ',' && s->at++);
-    s->env->count = (uint16_t)count;
-    return take(s, ']');
+    if (!plain_string(&env->method))
+        env->method = (struct text){NULL, 0};
 }
 
-/* JSON-RPC 2.0 sections 4 and 5, with MCP's rule that ids are never null in requests. */
-static enum jsonrpc_kind
-kind_of(const struct jsonrpc_envelope *env, enum jsonrpc_fault *ret_fault)
+/* JSON-RPC 2.0 sections 4 and 5, with MCP's rules: params are an object, ids of requests are never null. */
+static enum jsonrpc_fault
+check_members(struct jsonrpc_envelope *env, const struct jsonrpc_places *places)
+{
+    struct text version = env->version;
+
+    if (found(places, JSONRPC_AT_METHOD) && !env->method.at)
+        return JSONRPC_FAULT_METHOD;
+    if (!is_object(places, JSONRPC_AT_PARAMS))
+        return JSONRPC_FAULT_PARAMS;
+    if (!is_object(places, JSONRPC_AT_META))
+        return JSONRPC_FAULT_META;
+    if (found(places, JSONRPC_AT_ERROR) &&
+        (!is_object(places, JSONRPC_AT_ERROR) || !plain_integer(env->error_number, &env->error_code)))
+        return JSONRPC_FAULT_ERROR_OBJECT;
+    if (!plain_string(&version) || !text_eq(version, TEXT("2.0")))
+        return JSONRPC_FAULT_VERSION;
+    return JSONRPC_FAULT_FINE;
+}
+
+static enum jsonrpc_fault
+set_kind(struct jsonrpc_envelope *env, const struct jsonrpc_places *places)
 {
     bool has_id = env->id_kind == JSON_IS_STRING || env->id_kind == JSON_IS_NUMBER;
+    bool method = found(places, JSONRPC_AT_METHOD), error = found(places, JSONRPC_AT_ERROR);
 
-    *ret_fault = JSONRPC_FAULT_SHAPE;
-    if ((env->method.at != NULL) + (env->result.at != NULL) + (env->error.at != NULL) != 1)
-        return JSONRPC_NONE;
-    *ret_fault = JSONRPC_FAULT_FINE;
-    if (env->error.at)
-        return JSONRPC_ERROR; /* its id may be null or absent: the request's could not be read */
-    if (env->method.at && env->id_kind == JSON_IS_ABSENT)
-        return JSONRPC_NOTIFICATION;
-    if (has_id)
-        return env->method.at ? JSONRPC_REQUEST : JSONRPC_RESPONSE;
-    *ret_fault = JSONRPC_FAULT_ID;
-    return JSONRPC_NONE;
+    if (method + error + found(places, JSONRPC_AT_RESULT) != 1)
+        return JSONRPC_FAULT_SHAPE;
+    if (error) /* its id may be null or absent: the request's could not be read */
+        env->kind = JSONRPC_ERROR;
+    else if (method && env->id_kind == JSON_IS_ABSENT)
+        env->kind = JSONRPC_NOTIFICATION;
+    else if (has_id)
+        env->kind = method ? JSONRPC_REQUEST : JSONRPC_RESPONSE;
+    else
+        return JSONRPC_FAULT_ID;
+    return JSONRPC_FAULT_FINE;
+}
+
+/* --- the envelope --- */
+
+static const uint16_t fields[JSONRPC_PLACES] = {
+#define JSONRPC_PLACE(id, level, key, field, child)                                                          \
+    [JSONRPC_AT_##id] = offsetof(struct jsonrpc_envelope, field),
+#include "proto/jsonrpc_place.def"
+#undef JSONRPC_PLACE
+};
+
+/* A member of a message in several pieces. *carried: bytes of carry in use. */
+static struct text
+piece_text(const struct jsonrpc_walk *w, const struct jsonrpc_spot *spot, char *carry, uint32_t *carried)
+{
+    uint32_t off = spot->value, len = spot->end - spot->value;
+    bool fits =
+        spot->kind != JSON_IS_OBJECT && spot->kind != JSON_IS_ARRAY && len <= JSONRPC_CARRY - *carried;
+
+    for (unsigned i = 0; i < w->count; i++) {
+        if (off < w->pieces[i].len) {
+            if (w->pieces[i].len - off >= len)
+                return (struct text){w->pieces[i].at + off, len};
+            break;
+        }
+        off -= w->pieces[i].len;
+    }
+    if (!fits)
+        return (struct text){NULL, len};
+    carry += *carried;
+    *carried += len;
+    return (struct text){jsonrpc_bytes(w->pieces, w->count, spot->value, len, carry), len};
+}
+
+static void
+fill_envelope(const struct jsonrpc_walk *w, struct jsonrpc_envelope *ret, char *carry)
+{
+    uint32_t carried = 0;
+
+    for (uint64_t rest = w->places->found; rest; rest &= rest - 1) {
+        unsigned i = (unsigned)__builtin_ctzll(rest);
+        const struct jsonrpc_spot *spot = &w->places->at[i];
+        struct text value = {w->pieces[0].at + spot->value, spot->end - spot->value};
+
+        if (w->count > 1)
+            value = piece_text(w, spot, carry, &carried);
+        memcpy((char *)ret + fields[i], &value, sizeof value);
+    }
+}
+
+static enum jsonrpc_fault
+read_envelope(struct jsonrpc_walk *w, bool whole, struct jsonrpc_envelope *ret, char *carry)
+{
+    enum jsonrpc_fault id;
+
+    memset(ret, 0, sizeof *ret);
+    ret->culprit = w->culprit;
+    fill_envelope(w, ret, carry);
+    id = check_id(ret, w->places);
+    check_method(ret);
+    if (!whole)
+        return w->fault;
+    if (w->top == '[') {
+        ret->count = w->elements;
+        ret->kind = JSONRPC_BATCH;
+        return w->elements ? JSONRPC_FAULT_FINE : JSONRPC_FAULT_BATCH_EMPTY;
+    }
+    if (w->top != '{')
+        return JSONRPC_FAULT_TOP_LEVEL;
+    if (id != JSONRPC_FAULT_FINE)
+        return id;
+    id = check_members(ret, w->places);
+    return id != JSONRPC_FAULT_FINE ? id : set_kind(ret, w->places);
+}
+
+enum jsonrpc_fault
+jsonrpc_scan_pieces(const struct text *pieces, unsigned count, enum json_mode mode,
+                    struct jsonrpc_envelope *ret, struct jsonrpc_places *ret_places,
+                    char carry[JSONRPC_CARRY])
+{
+    static const struct text nothing = {"", 0};
+    struct jsonrpc_places places;
+    struct jsonrpc_walk w = {.pieces = count ? pieces : &nothing,
+                             .count = count ? count : 1,
+                             .mode = mode,
+                             .places = ret_places ? ret_places : &places,
+                             .checked = 1};
+    enum jsonrpc_fault fault;
+    bool whole;
+
+    for (unsigned i = 0; i < w.count; i++)
+        w.size += w.pieces[i].len;
+    w.places->found = 0;
+    w.places->size = w.size;
+    memset(w.places->members, 0, sizeof w.places->members);
+    whole = atomic_load_explicit(&walk, memory_order_relaxed)(&w);
+    fault = read_envelope(&w, whole, ret, carry);
+    if (fault != JSONRPC_FAULT_FINE)
+        ret->kind = JSONRPC_NONE;
+    return fault;
 }
 
 enum jsonrpc_fault
 jsonrpc_scan(struct text message, enum json_mode mode, struct jsonrpc_envelope *ret)
 {
-    struct scan s = {.at = message.at, .end = message.at + message.len, .mode = mode, .env = ret};
-    enum jsonrpc_kind kind = JSONRPC_BATCH;
-    bool ok;
-
-    memset(ret, 0, sizeof *ret);
-    if (!to_next(&s))
-        return s.fault;
-    if (*s.at != '{' && *s.at != '[')
-        return json_check(message, mode) == JSON_FINE ? JSONRPC_FAULT_TOP_LEVEL : JSONRPC_FAULT_SYNTAX;
-    ok = *s.at == '{' ? walk(&s, LEVEL_TOP, 0) : scan_batch(&s);
-    if (!ok)
-        return s.fault;
-    if (json_skip_space(s.at, s.end) != s.end)
-        return JSONRPC_FAULT_TRAILING;
-    if (!ret->count)
-        kind = kind_of(ret, &s.fault);
-    ret->kind = (uint8_t)kind;
-    return s.fault;
+    return jsonrpc_scan_pieces(&message, 1, mode, ret, NULL, NULL);
 }
 
 bool

@@ -3,7 +3,8 @@
  * The strict mode must accept what jansson accepts, and find the method and the id that jansson finds. Where
  * they may differ: jansson refuses numbers that do not fit its types and keys with a NUL, and takes a NUL
  * behind the text for its end; we refuse nesting over 64 levels. What the strict mode accepts, the fast mode
- * accepts and reads the same.
+ * accepts and reads the same. However the text is cut into pieces, and whichever twin scans it, the outcome
+ * is the same.
  */
 #include "base/check.h"
 #include "proto/jsonrpc.h"
@@ -77,6 +78,65 @@ walk_members(struct text raw, unsigned depth)
     }
 }
 
+static void
+check_same_text(struct text whole, struct text cut)
+{
+    if (cut.at || !cut.len)
+        ASSERT(text_eq(whole, cut) && (whole.at != NULL) == (cut.at != NULL));
+    else /* it lies in several pieces */
+        ASSERT(whole.len == cut.len);
+}
+
+static void
+check_same(const struct jsonrpc_envelope *a, const struct jsonrpc_places *a_places,
+           const struct jsonrpc_envelope *b, const struct jsonrpc_places *b_places)
+{
+    ASSERT(a->kind == b->kind && a->id_kind == b->id_kind && a->count == b->count);
+    ASSERT(a->error_code == b->error_code && a->culprit == b->culprit);
+    ASSERT(a_places->found == b_places->found && a_places->size == b_places->size);
+    for (unsigned i = 0; i < JSONRPC_PLACES; i++) {
+        const struct jsonrpc_spot *x = &a_places->at[i], *y = &b_places->at[i];
+
+        if (a_places->found >> i & 1)
+            ASSERT(x->key == y->key && x->value == y->value && x->end == y->end && x->before == y->before &&
+                   x->next == y->next && x->kind == y->kind);
+    }
+#define JSONRPC_PLACE(id, level, key, field, child) check_same_text(a->field, b->field);
+#include "proto/jsonrpc_place.def"
+#undef JSONRPC_PLACE
+}
+
+/* `first` bytes, then pieces of `step`, each a copy of its own so that reading over its end shows. */
+static void
+check_cut(struct text message, enum json_mode mode, uint32_t first, uint32_t step)
+{
+    enum { PIECES = 64 };
+    static char carry[JSONRPC_CARRY];
+    struct jsonrpc_envelope whole, cut;
+    struct jsonrpc_places whole_places, cut_places;
+    struct text pieces[PIECES];
+    unsigned count = 0;
+    enum jsonrpc_fault fault;
+
+    for (uint32_t off = 0; off < message.len;) {
+        uint32_t n = count ? step : first, left = message.len - off;
+
+        n = n > left || count == PIECES - 1 ? left : n;
+        pieces[count].at = memcpy(malloc(n + !n), message.at + off, n);
+        pieces[count++].len = n;
+        off += n;
+    }
+    fault = jsonrpc_scan_pieces(&message, 1, mode, &whole, &whole_places, NULL);
+    for (int twin = 0; twin < JSONRPC_TWINS; twin++) {
+        if (!jsonrpc_use_twin((enum jsonrpc_twin)twin))
+            continue;
+        ASSERT(jsonrpc_scan_pieces(pieces, count, mode, &cut, &cut_places, carry) == fault);
+        check_same(&whole, &whole_places, &cut, &cut_places);
+    }
+    while (count)
+        free((void *)pieces[--count].at);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int
@@ -117,5 +177,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         ASSERT(check != JSON_FINE);
     }
     json_decref(root);
+    for (int mode = JSON_SCAN_FAST; mode <= JSON_SCAN_STRICT; mode++) {
+        check_cut(message, (enum json_mode)mode, message.len, 1);
+        check_cut(message, (enum json_mode)mode, data[0] % 8, 1 + data[size - 1] % 90u);
+    }
     return 0;
 }
