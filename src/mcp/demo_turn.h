@@ -8,19 +8,9 @@
 #define MCP_DEMO_TURN_H
 
 #include "mcp/demo.h"
+#include "mcp/headers.h"
 #include "proto/json.h"
 #include "proto/jsonrpc.h"
-
-enum {
-    MCP_ERROR_INVALID_REQUEST = -32600,
-    MCP_ERROR_METHOD = -32601,
-    MCP_ERROR_PARAMS = -32602,
-    MCP_ERROR_INTERNAL = -32603,
-    MCP_ERROR_GENERIC = -32000,
-    MCP_ERROR_RESOURCE = -32002, /* legacy revisions only */
-    MCP_ERROR_HEADER = -32020,
-    MCP_ERROR_VERSION = -32022,
-};
 
 enum demo_kind {
     DEMO_IDLE,       /* nothing is owed */

@@ -138,4 +138,10 @@ uint32_t jsonrpc_edited_size(struct text message, const struct jsonrpc_edit *edi
 uint32_t jsonrpc_edit_write(struct text message, const struct jsonrpc_edit *edits, unsigned count, char *out,
                             uint32_t size);
 
+/* The same without a copy: writes the pieces that the edited message consists of, in order and none of them
+ * empty, to out[max]; at most 2 * count + 1. Returns their number, or 0 when they do not fit (or nothing is
+ * left). They point into the message and the edits. */
+unsigned jsonrpc_edit_pieces(struct text message, const struct jsonrpc_edit *edits, unsigned count,
+                             struct text *out, unsigned max);
+
 #endif

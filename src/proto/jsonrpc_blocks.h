@@ -235,12 +235,6 @@ check_escapes(struct jsonrpc_walk *w, const char *b, uint64_t begins)
 
 /* --- the grammar --- */
 
-static inline BLOCK_TARGET enum json_kind
-kind_of_first(char c)
-{
-    return json_kind_of((struct text){&c, 1});
-}
-
 static inline BLOCK_TARGET bool
 value_begin(struct jsonrpc_walk *w, char c, uint32_t off)
 {
@@ -260,7 +254,7 @@ value_begin(struct jsonrpc_walk *w, char c, uint32_t off)
     slot = w->slot[w->looked];
     if (slot >= 0) {
         w->places->at[slot].value = off;
-        w->places->at[slot].kind = (uint8_t)kind_of_first(c);
+        w->places->at[slot].kind = (uint8_t)c; /* jsonrpc_scan.c makes the kind of it */
     }
     return true;
 }
@@ -304,7 +298,7 @@ open_bracket(struct jsonrpc_walk *w, char c, uint32_t off)
     if (is_object && w->depth == w->looked) {
         int slot = w->slot[w->looked];
         enum jsonrpc_level child = !w->depth   ? LEVEL_TOP
-                                   : slot >= 0 ? jsonrpc_place_child((enum jsonrpc_place)slot)
+                                   : slot >= 0 ? (enum jsonrpc_level)jsonrpc_children[slot]
                                                : LEVEL_NONE;
 
         if (child != LEVEL_NONE)
@@ -470,15 +464,33 @@ last_backslash_end(const struct jsonrpc_walk *w, const struct block *b, unsigned
 }
 
 static inline BLOCK_TARGET bool
-event(struct jsonrpc_walk *w, const struct block *b, unsigned p)
+closing_quote(struct jsonrpc_walk *w, const struct block *b, unsigned p)
 {
+    return close_quote(w, b->off + p, last_backslash_end(w, b, p) > w->key);
+}
+
+/* The next thing to look at. What mostly follows it, a string's other quote and the comma or colon behind a
+ * scalar, is taken with it: what is foreseen costs the processor little. */
+static inline BLOCK_TARGET bool
+event(struct jsonrpc_walk *w, const struct block *b, uint64_t *rest)
+{
+    unsigned p = (unsigned)__builtin_ctzll(*rest);
     char c = b->at[p];
 
+    *rest &= *rest - 1;
     switch (c) {
     case '"':
-        if (b->strings >> p & 1)
-            return open_quote(w, b->off + p);
-        return close_quote(w, b->off + p, last_backslash_end(w, b, p) > w->key);
+        if (b->strings >> p & 1) {
+            if (!open_quote(w, b->off + p))
+                return false;
+            if (!*rest)
+                return true;
+            p = (unsigned)__builtin_ctzll(*rest);
+            *rest &= *rest - 1;
+        }
+        if (!closing_quote(w, b, p))
+            return false;
+        break;
     case '{':
     case '[':
         return open_bracket(w, c, b->off + p);
@@ -489,8 +501,18 @@ event(struct jsonrpc_walk *w, const struct block *b, unsigned p)
     case ':':
         return separator(w, c, b->off + p);
     default:
-        return scalar_start(w, b, p);
+        if (!scalar_start(w, b, p))
+            return false;
+        break;
     }
+    if (!*rest)
+        return true;
+    p = (unsigned)__builtin_ctzll(*rest);
+    c = b->at[p];
+    if (c != ',' && c != ':')
+        return true;
+    *rest &= *rest - 1;
+    return separator(w, c, b->off + p);
 }
 
 /* Deeper than what is checked, the fast mode follows brackets only. */
@@ -509,14 +531,14 @@ take_events(struct jsonrpc_walk *w, const struct block *b, uint64_t good)
     uint64_t rest = skims(w) ? brackets : all;
 
     while (rest) {
-        unsigned p = (unsigned)__builtin_ctzll(rest);
         bool skimmed = skims(w);
 
-        if (!event(w, b, p))
+        uint64_t first = rest & -rest;
+
+        if (!event(w, b, &rest))
             return false;
-        rest &= rest - 1;
-        if (skims(w) != skimmed)
-            rest = (skimmed ? all : brackets) & (p < 63 ? ~0ull << (p + 1) : 0);
+        if (skims(w) != skimmed) /* only a bracket changes that, and nothing is taken with one */
+            rest = (skimmed ? all : brackets) & ~(first | (first - 1));
     }
     return true;
 }

@@ -40,3 +40,32 @@ jsonrpc_edit_write(struct text message, const struct jsonrpc_edit *edits, unsign
     to = append(to, at, (size_t)(end - at));
     return (uint32_t)(to - out);
 }
+
+static unsigned
+add_piece(struct text *out, unsigned max, unsigned n, const char *at, size_t len)
+{
+    if (!len)
+        return n;
+    if (n < max)
+        out[n] = (struct text){at, (uint32_t)len};
+    return n + 1;
+}
+
+unsigned
+jsonrpc_edit_pieces(struct text message, const struct jsonrpc_edit *edits, unsigned count, struct text *out,
+                    unsigned max)
+{
+    const char *at = message.at, *end = message.at + message.len;
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        struct text old = edits[i].old;
+
+        ASSERT(old.at >= at && old.at + old.len <= end);
+        n = add_piece(out, max, n, at, (size_t)(old.at - at));
+        n = add_piece(out, max, n, edits[i].with.at, edits[i].with.len);
+        at = old.at + old.len;
+    }
+    n = add_piece(out, max, n, at, (size_t)(end - at));
+    return n <= max ? n : 0;
+}

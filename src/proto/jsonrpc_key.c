@@ -6,10 +6,16 @@ enum { KEY_MAX = 64, ESCAPED_KEY_MAX = 6 * KEY_MAX };
 
 static const struct {
     struct text key;
-    uint8_t level, child;
+    uint8_t level;
 } places[JSONRPC_PLACES] = {
 #define JSONRPC_PLACE(id, level, key, field, child)                                                          \
-    [JSONRPC_AT_##id] = {{key, sizeof(key) - 1}, LEVEL_##level, LEVEL_##child},
+    [JSONRPC_AT_##id] = {{key, sizeof(key) - 1}, LEVEL_##level},
+#include "proto/jsonrpc_place.def"
+#undef JSONRPC_PLACE
+};
+
+const uint8_t jsonrpc_children[JSONRPC_PLACES] = {
+#define JSONRPC_PLACE(id, level, key, field, child) [JSONRPC_AT_##id] = LEVEL_##child,
 #include "proto/jsonrpc_place.def"
 #undef JSONRPC_PLACE
 };
@@ -42,12 +48,6 @@ enum jsonrpc_level
 jsonrpc_place_level(enum jsonrpc_place place)
 {
     return (enum jsonrpc_level)places[place].level;
-}
-
-enum jsonrpc_level
-jsonrpc_place_child(enum jsonrpc_place place)
-{
-    return (enum jsonrpc_level)places[place].child;
 }
 
 const char *
@@ -110,9 +110,11 @@ jsonrpc_key_place(struct jsonrpc_walk *w, uint32_t end, bool escaped)
         return find_escaped(w, end, level);
     if (len >= KEY_MAX || !(runs[level].lengths >> len & 1))
         return -1;
-    key = jsonrpc_bytes(w->pieces, w->count, w->key + 1, len, copy);
+    key = w->count == 1 ? w->pieces->at + w->key + 1
+                        : jsonrpc_bytes(w->pieces, w->count, w->key + 1, len, copy);
     for (unsigned i = runs[level].first; i < runs[level].end; i++) {
-        if (places[i].key.len != len || memcmp(places[i].key.at, key, len) != 0)
+        if (places[i].key.len != len || places[i].key.at[0] != *key ||
+            memcmp(places[i].key.at, key, len) != 0)
             continue;
         if (w->seen >> i & 1)
             return refuse(w, JSONRPC_FAULT_DUPLICATE, i);

@@ -229,8 +229,10 @@ fill_envelope(const struct jsonrpc_walk *w, struct jsonrpc_envelope *ret, char *
 
     for (uint64_t rest = w->places->found; rest; rest &= rest - 1) {
         unsigned i = (unsigned)__builtin_ctzll(rest);
-        const struct jsonrpc_spot *spot = &w->places->at[i];
+        struct jsonrpc_spot *spot = &w->places->at[i];
         struct text value = {w->pieces[0].at + spot->value, spot->end - spot->value};
+
+        spot->kind = (uint8_t)json_kind_of((struct text){(const char *)&spot->kind, 1});
 
         if (w->count > 1)
             value = piece_text(w, spot, carry, &carried);

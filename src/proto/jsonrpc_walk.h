@@ -86,6 +86,6 @@ int jsonrpc_key_place(struct jsonrpc_walk *w, uint32_t end, bool escaped);
 
 struct text jsonrpc_place_key(enum jsonrpc_place place);
 enum jsonrpc_level jsonrpc_place_level(enum jsonrpc_place place);
-enum jsonrpc_level jsonrpc_place_child(enum jsonrpc_place place);
+extern const uint8_t jsonrpc_children[JSONRPC_PLACES]; /* enum jsonrpc_level */
 
 #endif
