@@ -8,6 +8,9 @@ enum { SMALL_BYTES = 2048, GROUP_RUN = 4 };
 
 static void on_sent(struct op *op, int result, struct buf *buf, bool more);
 static void on_received(struct op *op, int result, struct buf *buf, bool more);
+static void sent_all(struct link *link);
+static void after_send(struct link *link);
+static void end_sending(struct link *link);
 static void check_closed(struct link *link);
 
 /* The one setter. */
@@ -15,8 +18,9 @@ static void
 link_set_state(struct link *link, enum link_state state)
 {
     static const uint8_t allowed[LINK_STATES] = {
-        [LINK_NEW] = 1 << LINK_CONNECTING | 1 << LINK_OPEN | 1 << LINK_ABORTED,
-        [LINK_CONNECTING] = 1 << LINK_NEW | 1 << LINK_OPEN | 1 << LINK_ABORTED,
+        [LINK_NEW] = 1 << LINK_CONNECTING | 1 << LINK_STARTING | 1 << LINK_OPEN | 1 << LINK_ABORTED,
+        [LINK_CONNECTING] = 1 << LINK_NEW | 1 << LINK_STARTING | 1 << LINK_OPEN | 1 << LINK_ABORTED,
+        [LINK_STARTING] = 1 << LINK_OPEN | 1 << LINK_FINISHING | 1 << LINK_ABORTED,
         [LINK_OPEN] = 1 << LINK_FINISHING | 1 << LINK_ABORTED,
         [LINK_FINISHING] = 1 << LINK_LINGERING | 1 << LINK_ABORTED,
         [LINK_LINGERING] = 1 << LINK_ABORTED,
@@ -98,20 +102,64 @@ send_flight(struct link *link, const struct iovec *iov, unsigned n)
     ring_send(link->net->ring, &link->tx, link->fd, iov, n, flags, on_sent);
 }
 
+/* The filter's last words are due. */
+static bool
+says_end(const struct link *link)
+{
+    return link->filter && link->filter->ops->end && !link->end_said &&
+           (link->state == LINK_FINISHING || link->end_due);
+}
+
+/* Passes as much as one send takes through the filter. It may break the link. */
+static void
+filter_flush(struct link *link)
+{
+    const struct filter_ops *ops = link->filter->ops;
+    struct span spans[OUTBOUND_SEND_MAX];
+    unsigned n = 0;
+
+    if (link->state == LINK_STARTING)
+        return;
+    if (link->out && link->out->wire_bytes < OUTBOUND_FILTER_BYTES)
+        n = outbound_take(link->net, link->out, spans);
+    for (unsigned i = 0; i < n; i++)
+        link->sent_bytes += spans[i].len;
+    if (n)
+        ops->out(link->filter, link, spans, n);
+    for (unsigned i = 0; i < n; i++)
+        span_unref(spans[i]);
+    if (says_end(link) && link->state < LINK_ABORTED && (!link->out || outbound_lanes_empty(link->out))) {
+        link->end_said = true;
+        ops->end(link->filter, link);
+    }
+}
+
 static void
 link_flush(struct link *link)
 {
-    struct outbound *out = link->out;
     struct iovec *iov;
     unsigned n;
 
-    if (!out || op_busy(&link->tx) || (link->state != LINK_OPEN && link->state != LINK_FINISHING))
+    if (op_busy(&link->tx) || link->state < LINK_STARTING || link->state > LINK_FINISHING)
         return;
-    ASSERT(out->flight_bytes == 0);
+    if (link->filter)
+        filter_flush(link);
+    if (link->state >= LINK_ABORTED)
+        return;
+    if (!link->out) {
+        end_sending(link);
+        return;
+    }
+    ASSERT(link->out->flight_bytes == 0);
     iov = ring_arena(link->net->ring, sizeof *iov * OUTBOUND_SEND_MAX);
-    n = outbound_gather(out, iov);
-    ASSERT(n > 0);
-    send_flight(link, iov, n);
+    n = link->filter ? outbound_gather_wire(link->out, iov) : outbound_gather(link->out, iov);
+    ASSERT(n > 0 || link->filter);
+    if (n)
+        send_flight(link, iov, n);
+    else if (link->state != LINK_STARTING) { /* the filter has made nothing of it */
+        sent_all(link);
+        after_send(link);
+    }
 }
 
 static void
@@ -158,22 +206,15 @@ link_init(struct link *link, struct net *net, const struct link_up *up, enum lin
 static void
 arm_receive(struct link *link)
 {
-    if (!op_busy(&link->rx) && !link->paused && !link->ended)
+    if (!op_busy(&link->rx) && (!link->paused || link->state == LINK_STARTING) && !link->ended)
         ring_recv(link->net->ring, &link->rx, link->fd, link->bulk ? RING_BULK : RING_SMALL, on_received);
-}
-
-void
-link_open(struct link *link, int fd)
-{
-    link->fd = fd;
-    link_set_state(link, LINK_OPEN);
-    arm_receive(link);
 }
 
 void
 link_set_filter(struct link *link, struct filter *filter)
 {
-    ASSERT(!link->filter && link->received_bytes == 0 && !link->out);
+    ASSERT(!link->filter && (link->state == LINK_NEW || !filter->ops->start));
+    ASSERT(link->received_bytes == 0 && link->sent_bytes == 0);
     link->filter = filter;
 }
 
@@ -182,6 +223,51 @@ mark_dirty(struct link *link)
 {
     if (!op_busy(&link->tx) && !list_linked(&link->node))
         list_add_tail(&link->net->dirty, &link->node);
+}
+
+/* What is pushed may leave. */
+static void
+open_sending(struct link *link)
+{
+    link_set_state(link, LINK_OPEN);
+    if (link->out && !op_busy(&link->tx)) {
+        link->out->blocked = false;
+        mark_dirty(link);
+    }
+}
+
+/* The descriptor stands; true: there is nothing to wait for before on_connected(). */
+static bool
+start(struct link *link)
+{
+    bool at_once = !link->filter || !link->filter->ops->start;
+
+    if (at_once)
+        open_sending(link);
+    else
+        link_set_state(link, LINK_STARTING);
+    arm_receive(link);
+    if (!at_once)
+        link->filter->ops->start(link->filter, link);
+    return at_once;
+}
+
+void
+link_ready(struct link *link)
+{
+    ASSERT(link->state == LINK_STARTING);
+    open_sending(link);
+    if (link->paused)
+        ring_cancel(link->net->ring, &link->rx);
+    if (link->up->on_connected)
+        link->up->on_connected(link, 0);
+}
+
+void
+link_open(struct link *link, int fd)
+{
+    link->fd = fd;
+    start(link);
 }
 
 static void
@@ -198,13 +284,8 @@ on_connect_done(struct op *op, int result, struct buf *buf, bool more)
         ring_close(link->net->ring, link->fd);
         link->fd = -1;
         link_set_state(link, LINK_NEW);
-    } else {
-        link_set_state(link, LINK_OPEN);
-        arm_receive(link);
-        if (link->out) {
-            link->out->blocked = false;
-            mark_dirty(link);
-        }
+    } else if (!start(link)) {
+        return;
     }
     link->up->on_connected(link, result);
 }
@@ -224,15 +305,48 @@ link_connect(struct link *link, const struct sockaddr *addr, socklen_t addr_len)
 static void
 fail(struct link *link, enum close_reason reason)
 {
+    bool is_told = link->farewell;
+
     if (link->state >= LINK_ABORTED)
         return;
     link_abort(link, reason, false);
-    if (link->up->on_broken)
+    if (link->up->on_broken && !is_told)
         link->up->on_broken(link, reason);
 }
 
+/* What is left to send are the filter's last words; the owner hears no more than on_closed(). */
+static void
+say_farewell(struct link *link, enum close_reason reason)
+{
+    link->reason = (uint8_t)reason;
+    link->farewell = true;
+    link_set_state(link, LINK_FINISHING);
+    timer_stop(&link->timer);
+    list_del(&link->woken);
+}
+
 void
-link_enqueue(struct link *link, enum lane lane, struct span bytes)
+link_fail(struct link *link, enum close_reason reason)
+{
+    bool has_words = (link->state == LINK_STARTING || link->state == LINK_OPEN) && !op_busy(&link->tx) &&
+                     link->out && link->out->wire_bytes;
+
+    if (!has_words) {
+        fail(link, reason);
+        return;
+    }
+    say_farewell(link, reason);
+    link->end_said = true; /* by an alert */
+    if (link->up->on_broken)
+        link->up->on_broken(link, reason);
+    if (link->state != LINK_FINISHING)
+        return;
+    outbound_clear_lanes(link->net, link->out);
+    mark_dirty(link);
+}
+
+void
+link_push(struct link *link, enum lane lane, struct span bytes)
 {
     struct net *net = link->net;
     bool copy;
@@ -250,13 +364,18 @@ link_enqueue(struct link *link, enum lane lane, struct span bytes)
     mark_dirty(link);
 }
 
-void
-link_push(struct link *link, enum lane lane, struct span bytes)
+bool
+link_transmit(struct link *link, const void *bytes, size_t len)
 {
-    if (link->filter)
-        link->filter->ops->out(link->filter, link, lane, bytes);
-    else
-        link_enqueue(link, lane, bytes);
+    if (link->state < LINK_STARTING || link->state > LINK_FINISHING || len == 0)
+        return true; /* nobody listens */
+    if (!link->out)
+        link->out = outbound_new(link->net);
+    if (link->out->wire_bytes + len > LINK_WIRE_MAX ||
+        !outbound_transmit(link->net, link->out, bytes, (uint32_t)len))
+        return false;
+    mark_dirty(link);
+    return true;
 }
 
 uint32_t
@@ -303,6 +422,10 @@ block(struct link *link)
     struct iovec *iov;
     unsigned n;
 
+    if (link->farewell) { /* they had their chance */
+        link_abort(link, (enum close_reason)link->reason, false);
+        return;
+    }
     if (!outbound_spill(net, link->out)) { /* on_closed() tells: what is left must not go to another link */
         link_abort(link, CLOSE_NO_MEMORY, false);
         return;
@@ -336,15 +459,27 @@ start_lingering(struct link *link)
     link_resume(link);
 }
 
+/* Nothing is queued: what the owner has asked for to come after that. */
 static void
-after_send(struct link *link)
+end_sending(struct link *link)
 {
-    if (link->state == LINK_FINISHING && !link->out)
+    if (says_end(link)) {
+        mark_dirty(link);
+    } else if (link->farewell) {
+        link_abort(link, (enum close_reason)link->reason, false);
+    } else if (link->state == LINK_FINISHING) {
         start_lingering(link);
-    if (link->end_due && !link->out && link->state == LINK_OPEN) {
+    } else if (link->end_due && link->state == LINK_OPEN) {
         link->end_due = false;
         ring_shutdown(link->net->ring, link->fd, SHUT_WR);
     }
+}
+
+static void
+after_send(struct link *link)
+{
+    if (!link->out)
+        end_sending(link);
     if (link->congested && link->state == LINK_OPEN && link_queued(link) <= link->net->low_mark) {
         link->congested = false;
         link->net->stats.resumes++;
@@ -360,7 +495,8 @@ on_sent(struct op *op, int result, struct buf *buf, bool more)
     (void)buf, (void)more;
     list_del(&link->node);
     if (result > 0) {
-        link->sent_bytes += (uint64_t)result;
+        if (!link->filter)
+            link->sent_bytes += (uint64_t)result;
         link->net->stats.sent_bytes[link->side] += (uint64_t)result;
     }
     if (link->state >= LINK_ABORTED) {
@@ -392,8 +528,17 @@ on_sent(struct op *op, int result, struct buf *buf, bool more)
 void
 link_deliver(struct link *link, struct span bytes)
 {
-    if (link->state == LINK_OPEN)
+    if (link->state == LINK_OPEN && !link->end_told)
         link->up->on_bytes(link, bytes);
+}
+
+void
+link_deliver_end(struct link *link)
+{
+    if (link->state != LINK_OPEN || link->end_told)
+        return;
+    link->end_told = true;
+    link->up->on_end(link);
 }
 
 /* After the peer's end of file only its reset can still come. */
@@ -421,12 +566,17 @@ received_end(struct link *link, int result)
 {
     link->ended = true;
     switch (link->state) {
+    case LINK_STARTING:
+        link->filter->ops->in(link->filter, link, (struct span){0});
+        fail(link, CLOSE_TLS_FAILED);
+        break;
     case LINK_OPEN:
         if (result < 0) {
             fail(link, CLOSE_NONE);
             break;
         }
-        link->up->on_end(link);
+        if (!link->end_told)
+            link->up->on_end(link);
         if (link->state == LINK_OPEN)
             ring_poll(link->net->ring, &link->rx, link->fd, 0, on_reset);
         break;
@@ -464,7 +614,7 @@ on_received(struct op *op, int result, struct buf *buf, bool more)
         choose_group(link, (uint32_t)result, buf->size);
         link->received_bytes += (uint64_t)result;
         link->net->stats.received_bytes[link->side] += (uint64_t)result;
-        if (link->state == LINK_OPEN) {
+        if (link->state == LINK_OPEN || link->state == LINK_STARTING) {
             struct span bytes = span_of(buf, 0, (uint32_t)result);
 
             if (link->filter)
@@ -487,14 +637,14 @@ void
 link_pause(struct link *link)
 {
     link->paused = true;
-    if (!link->ended) /* else it only watches for a reset */
+    if (!link->ended && link->state != LINK_STARTING) /* else it only watches for a reset */
         ring_cancel(link->net->ring, &link->rx);
 }
 
 void
 link_resume(struct link *link)
 {
-    if (link->state < LINK_OPEN || link->state > LINK_LINGERING)
+    if (link->state < LINK_STARTING || link->state > LINK_LINGERING)
         return;
     link->paused = false;
     arm_receive(link);
@@ -526,7 +676,7 @@ link_finish(struct link *link, enum close_reason reason)
     link_set_state(link, LINK_FINISHING);
     timer_stop(&link->timer);
     if (!link->out)
-        start_lingering(link);
+        end_sending(link);
 }
 
 static void
@@ -549,6 +699,12 @@ link_abort(struct link *link, enum close_reason reason, bool reset)
 {
     if (link->state >= LINK_ABORTED)
         return;
+    if (link->filter && link->filter->ops->end && link->state == LINK_OPEN && !reset && !link->end_said &&
+        !link->out && (reason == CLOSE_DONE || reason == CLOSE_DRAIN)) {
+        say_farewell(link, reason);
+        mark_dirty(link);
+        return;
+    }
     if (link->state < LINK_FINISHING)
         link->reason = (uint8_t)reason;
     link->reset = reset;
@@ -592,10 +748,19 @@ link_end_sending(struct link *link)
 {
     if (link->state != LINK_OPEN)
         return;
-    if (link->out)
-        link->end_due = true;
-    else
-        ring_shutdown(link->net->ring, link->fd, SHUT_WR);
+    link->end_due = true;
+    if (!link->out)
+        end_sending(link);
+}
+
+bool
+link_is_unsent(const struct link *link, uint64_t sent_bytes)
+{
+    if (!link->out || link->sent_bytes != sent_bytes)
+        return false;
+    if (link->filter)
+        return outbound_first(link->out) != NULL;
+    return !op_busy(&link->tx) || link->state == LINK_CONNECTING;
 }
 
 void
@@ -603,16 +768,18 @@ link_move_queue(struct link *from, struct link *to)
 {
     bool ok;
 
-    ASSERT(!op_busy(&from->tx) || from->state == LINK_CONNECTING);
+    ASSERT(from->filter || !op_busy(&from->tx) || from->state == LINK_CONNECTING);
     if (!from->out)
         return;
     if (!to->out)
         to->out = outbound_new(to->net);
-    ok = outbound_move(to->net, from->out, to->out, to->state != LINK_OPEN || link_blocked(to));
-    outbound_free(from->net, &from->out);
+    ok =
+        outbound_move(to->net, from->out, to->out, to->state != LINK_OPEN || link_blocked(to), !from->filter);
+    if (!from->filter || (!op_busy(&from->tx) && !from->out->queued_bytes))
+        outbound_free(from->net, &from->out);
     to->congested |= from->congested; /* whoever was told to wait hears from `to` */
     from->congested = false;
-    if (from->state != LINK_CLOSED)
+    if (from->state != LINK_CLOSED && !from->out)
         list_del(&from->node);
     if (!ok)
         link_abort(to, CLOSE_NO_MEMORY, false);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A link: one byte stream (TCP or unix socket) with its outbound lanes and, in a slot between the two, a
- * filter (TLS later). It receives through the ring's buffer pools and sends from where the bytes lie.
+ * A link: one byte stream (TCP or unix socket) with its outbound lanes and, in a slot between these and the
+ * stream, a filter (net/tls.h). It receives through the ring's buffer pools and sends from where the bytes
+ * lie.
  *
- *      ring --recv--> [filter] --on_bytes--> wire          wire --link_push--> [filter] --> lanes --send-->
+ *      ring --recv--> [filter] --on_bytes--> wire          wire --link_push--> lanes --> [filter] --send-->
  * ring
  *
  * Sending. link_push() only queues and puts the link on net's dirty list; net_flush(), once a turn, gathers
@@ -17,6 +18,12 @@
  * on_closed() is called exactly once, when no operation is in flight any more and the descriptor is gone:
  * only then may the owner free the memory. Between link_abort() and on_closed() every call is harmless and
  * does nothing.
+ *
+ * Filters. What is pushed waits in the lanes as it is and passes the filter when its turn to be sent has
+ * come: a message of a more important lane still overtakes it, small pieces of a turn share a record, and
+ * while nothing was sent it can move to another link. A filter that begins with a handshake holds the link in
+ * LINK_STARTING; on_connected() comes when that is through. A filter's own last words (close_notify, an
+ * alert) leave before FIN, also at the abort of a link that is idle.
  *
  * Receiving. A link that fills the ring's small buffers several times in a row is received in bulk from then
  * on, and goes back to the small ones when it no longer does.
@@ -80,8 +87,10 @@ struct link_up {
     void (*on_bytes)(struct link *link, struct span bytes);
     /* The peer half-closed; the other direction still stands. */
     void (*on_end)(struct link *link);
-    /* link_connect() came to its end: 0, or a negated errno and then nothing was sent and all that is queued
-     * is still there: the owner calls link_connect() again or link_abort(). */
+    /* link_connect() came to its end (or the handshake of an accepted link did), the filter's handshake
+     * included: 0, or a negated errno and then nothing was sent and all that is queued is still there: the
+     * owner calls link_connect() again or link_abort(). A handshake that fails comes as on_broken(), with all
+     * that is queued still there. */
     void (*on_connected)(struct link *link, int error);
     /* The queue was congested and has fallen to the low mark. */
     void (*on_writable)(struct link *link);
@@ -94,22 +103,32 @@ struct link_up {
     void (*on_closed)(struct link *link, enum close_reason reason);
 };
 
-/* Turns bytes on their way in and out (TLS). Owned by the link: free() is called before on_closed(). */
+/* Turns bytes on their way in and out. Owned by the link: free() is called before on_closed(). None of its
+ * functions is called from within a call that the link's owner makes. */
 struct filter {
     const struct filter_ops *ops;
 };
 
 struct filter_ops {
-    /* Calls link_deliver() any number of times. */
+    /* The stream stands: calls link_ready(), at once or from a later in(). NULL: the link is ready at once.
+     */
+    void (*start)(struct filter *filter, struct link *link);
+    /* Bytes came; in LINK_STARTING also none at all, when the peer's end did: the filter can tell by
+     * link_fail() what it was about. Calls link_deliver() any number of times, and link_deliver_end() at the
+     * filter's own end of the stream, if it knows one. */
     void (*in)(struct filter *filter, struct link *link, struct span bytes);
-    /* Calls link_enqueue() any number of times. */
-    void (*out)(struct filter *filter, struct link *link, enum lane lane, struct span bytes);
+    /* Bytes that were pushed, in the order of their lanes: calls link_transmit() any number of times. */
+    void (*out)(struct filter *filter, struct link *link, const struct span *spans, unsigned count);
+    /* All that was pushed has passed out(), and FIN is next: the filter's last words, by link_transmit().
+     * NULL: it has none. */
+    void (*end)(struct filter *filter, struct link *link);
     void (*free)(struct filter *filter);
 };
 
 enum link_state {
     LINK_NEW,        /* no descriptor; pushes are kept */
     LINK_CONNECTING, /* tx: connect in flight; pushes are kept */
+    LINK_STARTING,   /* the filter shakes hands; pushes are kept */
     LINK_OPEN,
     LINK_FINISHING, /* link_finish(): sends the rest; what arrives is discarded */
     LINK_LINGERING, /* FIN sent; waits for the peer's */
@@ -123,18 +142,22 @@ struct link {
     struct net *net;
     const struct link_up *up;
     struct filter *filter;
-    struct outbound *out;   /* NULL while nothing is queued */
-    struct list_node woken; /* on net's woken list */
-    struct list_node node;  /* on net's dirty, blocked or closing list */
-    struct timer timer;     /* the owner's until link_finish(); then the link's own */
-    uint64_t received_bytes, sent_bytes;
-    uint32_t blocked_ms; /* when it became blocked; milliseconds, wraps */
+    struct outbound *out;    /* NULL while nothing is queued */
+    struct list_node woken;  /* on net's woken list */
+    struct list_node node;   /* on net's dirty, blocked or closing list */
+    struct timer timer;      /* the owner's until link_finish(); then the link's own */
+    uint64_t received_bytes; /* from the kernel */
+    uint64_t sent_bytes;     /* of what was pushed: that the kernel took, or that passed the filter */
+    uint32_t blocked_ms;     /* when it became blocked; milliseconds, wraps */
     int fd;
     uint8_t state;  /* enum link_state */
     uint8_t reason; /* enum close_reason */
     uint8_t side;   /* enum link_side */
     uint8_t run;    /* receives in a row that speak for the other buffer group */
     bool paused : 1, bulk : 1, ended : 1, congested : 1, reset : 1, stalled : 1, end_due : 1;
+    bool end_told : 1; /* on_end() by link_deliver_end() */
+    bool end_said : 1; /* the filter's end() was called */
+    bool farewell : 1; /* finishing: the owner was told already; after the filter's last words it aborts */
 };
 
 _Static_assert(sizeof(struct link) <= 192, "an idle stream has two links");
@@ -145,7 +168,7 @@ void link_init(struct link *link, struct net *net, const struct link_up *up, enu
 void link_open(struct link *link, int fd);
 /* Connects; done by on_connected() (never from within). Also again after a failure. 0 or a negated errno. */
 int link_connect(struct link *link, const struct sockaddr *addr, socklen_t addr_len);
-/* The filter is set before the first byte moves. */
+/* The filter is set before the first byte moves; one that starts with a handshake, of a link in LINK_NEW. */
 void link_set_filter(struct link *link, struct filter *filter);
 
 /* Queues `bytes`: takes a reference of its own, or copies what is small and fits behind the span before it.
@@ -158,9 +181,20 @@ link_push_own(struct link *link, enum lane lane, struct span bytes)
     link_push(link, lane, bytes);
     span_unref(bytes);
 }
-/* For filters: behind and before the filter. */
-void link_enqueue(struct link *link, enum lane lane, struct span bytes);
+
+/* For filters. */
+/* What is pushed may pass from now on. May call up (on_connected). */
+void link_ready(struct link *link);
+/* Bytes for the owner, and the end of what the peer sends, as told within the stream. Call up. */
 void link_deliver(struct link *link, struct span bytes);
+void link_deliver_end(struct link *link);
+/* Queues a copy for the wire; false when there is no memory for it or the peer makes the filter talk (more
+ * than LINK_WIRE_MAX bytes wait): the filter gives up. */
+bool link_transmit(struct link *link, const void *bytes, size_t len);
+/* The stream is of no use any more: on_broken(reason), then the link ends by itself, once what the filter has
+ * transmitted (an alert) had its one chance to leave. */
+void link_fail(struct link *link, enum close_reason reason);
+enum { LINK_WIRE_MAX = 256 << 10 };
 
 uint32_t link_queued(const struct link *link); /* bytes queued or in flight */
 bool link_blocked(const struct link *link);    /* the kernel's send buffer is full */
@@ -174,8 +208,21 @@ void link_resume(struct link *link);
 /* The buffer group, for who knows better than the link does by itself. */
 void link_set_bulk(struct link *link, bool bulk);
 
+/* The peer's end of file came without the end that its filter promises: what only an end of file delimits may
+ * be cut short. */
+static inline bool
+link_truncated(const struct link *link)
+{
+    return link->filter && link->filter->ops->end && link->ended && !link->end_told;
+}
+
+/* Nothing of what was pushed since link->sent_bytes stood at `sent_bytes` has been sent: it may move to
+ * another link (link_move_queue). */
+bool link_is_unsent(const struct link *link, uint64_t sent_bytes);
+
 void link_finish(struct link *link, enum close_reason reason);
-/* `reset`: the peer shall see a reset instead of an orderly end (a truncated close-delimited reply). */
+/* `reset`: the peer shall see a reset instead of an orderly end (a truncated close-delimited reply). An idle
+ * link whose filter has last words says them first: on_closed() comes a turn or two later. */
 void link_abort(struct link *link, enum close_reason reason, bool reset);
 
 /* The first bytes queued, of which nothing was sent yet (buf NULL: there are none), and other ones in their

@@ -76,29 +76,29 @@ queue_room(const struct lane_queue *q)
 
 /* `n` is at most queue_room(). */
 static void
-queue_fill(struct lane_queue *q, struct span bytes, uint32_t n)
+queue_fill(struct lane_queue *q, const uint8_t *bytes, uint32_t n)
 {
     struct span *last = &q->tail->spans[q->tail->end - 1];
 
-    memcpy(span_data(*last) + last->len, span_data(bytes), n);
+    memcpy(span_data(*last) + last->len, bytes, n);
     last->len += n;
 }
 
 static bool
-queue_copy(struct net *net, struct lane_queue *q, struct span bytes)
+queue_copy(struct net *net, struct lane_queue *q, const uint8_t *bytes, uint32_t len)
 {
-    uint32_t room = queue_room(q), n = room < bytes.len ? room : bytes.len;
+    uint32_t room = queue_room(q), n = room < len ? room : len;
 
     if (n)
         queue_fill(q, bytes, n);
-    for (bytes = span_skip(bytes, n); bytes.len; bytes = span_skip(bytes, n)) {
+    for (bytes += n, len -= n; len; bytes += n, len -= n) {
         struct buf *copy;
 
-        n = bytes.len < COPY_BYTES ? bytes.len : COPY_BYTES;
+        n = len < COPY_BYTES ? len : COPY_BYTES;
         copy = slab_get(net->slab, n < COPY_BYTES_MIN ? COPY_BYTES_MIN : n);
         if (!copy)
             return false;
-        memcpy(copy->data, span_data(bytes), n);
+        memcpy(copy->data, bytes, n);
         queue_append(net, q, span_of(copy, 0, n));
     }
     return true;
@@ -113,7 +113,7 @@ queue_spill(struct net *net, struct lane_queue *q)
     for (struct chunk *c = q->head; c && ok; c = c->next)
         for (uint32_t i = c->first; i < c->end && ok; i++) {
             if (c->spans[i].buf->kind == BUF_PROVIDED)
-                ok = queue_copy(net, &copied, c->spans[i]);
+                ok = queue_copy(net, &copied, span_data(c->spans[i]), c->spans[i].len);
             else
                 queue_append(net, &copied, span_ref(c->spans[i]));
         }
@@ -141,6 +141,7 @@ outbound_free(struct net *net, struct outbound **out_at)
     net->stats.queued_bytes -= out->queued_bytes + out->flight_bytes;
     for (unsigned i = 0; i < LANES; i++)
         queue_clear(net, &out->lanes[i]);
+    queue_clear(net, &out->wire);
     queue_clear(net, &out->flight);
     pool_put(&net->outbounds, out);
 }
@@ -151,14 +152,31 @@ outbound_push(struct net *net, struct outbound *out, enum lane lane, struct span
     struct lane_queue *q = &out->lanes[lane];
 
     if (bytes.len <= MERGE_BYTES && queue_room(q) >= bytes.len)
-        queue_fill(q, bytes, bytes.len);
+        queue_fill(q, span_data(bytes), bytes.len);
     else if (!copy)
         queue_append(net, q, span_ref(bytes));
-    else if (!queue_copy(net, q, bytes))
+    else if (!queue_copy(net, q, span_data(bytes), bytes.len))
         return false;
     out->queued_bytes += bytes.len;
     net->stats.queued_bytes += bytes.len;
     return true;
+}
+
+/* Moves whole chunks of `q` into flight (no span is copied) while iov[] has room behind its first n elements;
+ * returns how many there are then. */
+static unsigned
+gather_queue(struct outbound *out, struct lane_queue *q, struct iovec *iov, unsigned n)
+{
+    while (q->head && n + (q->head->end - q->head->first) <= OUTBOUND_SEND_MAX) {
+        struct chunk *chunk = queue_take_head(q);
+
+        queue_join(&out->flight, &(struct lane_queue){chunk, chunk});
+        for (uint32_t k = chunk->first; k < chunk->end; k++, n++) {
+            iov[n] = (struct iovec){span_data(chunk->spans[k]), chunk->spans[k].len};
+            out->flight_bytes += chunk->spans[k].len;
+        }
+    }
+    return n;
 }
 
 unsigned
@@ -167,22 +185,65 @@ outbound_gather(struct outbound *out, struct iovec *iov)
     unsigned n = 0;
 
     for (unsigned i = 0; i < LANES; i++) {
-        struct lane_queue *q = &out->lanes[i];
-
-        while (q->head && n + (q->head->end - q->head->first) <= OUTBOUND_SEND_MAX) {
-            struct chunk *chunk = queue_take_head(q); /* whole: no span is copied */
-
-            queue_join(&out->flight, &(struct lane_queue){chunk, chunk});
-            for (uint32_t k = chunk->first; k < chunk->end; k++, n++) {
-                iov[n] = (struct iovec){span_data(chunk->spans[k]), chunk->spans[k].len};
-                out->flight_bytes += chunk->spans[k].len;
-            }
-        }
-        if (q->head)
+        n = gather_queue(out, &out->lanes[i], iov, n);
+        if (out->lanes[i].head)
             break;
     }
     out->queued_bytes -= out->flight_bytes;
     return n;
+}
+
+unsigned
+outbound_gather_wire(struct outbound *out, struct iovec *iov)
+{
+    unsigned n = gather_queue(out, &out->wire, iov, 0);
+
+    out->wire_bytes -= out->flight_bytes;
+    out->queued_bytes -= out->flight_bytes;
+    return n;
+}
+
+unsigned
+outbound_take(struct net *net, struct outbound *out, struct span *spans)
+{
+    uint32_t bytes = 0;
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < LANES; i++) {
+        struct lane_queue *q = &out->lanes[i];
+
+        while (q->head && n < OUTBOUND_SEND_MAX && bytes < OUTBOUND_FILTER_BYTES) {
+            struct chunk *chunk = q->head;
+
+            spans[n] = chunk->spans[chunk->first];
+            bytes += spans[n++].len;
+            if (++chunk->first == chunk->end)
+                pool_put(&net->chunks, queue_take_head(q));
+        }
+    }
+    out->queued_bytes -= bytes;
+    net->stats.queued_bytes -= bytes;
+    return n;
+}
+
+bool
+outbound_transmit(struct net *net, struct outbound *out, const uint8_t *bytes, uint32_t len)
+{
+    if (!queue_copy(net, &out->wire, bytes, len))
+        return false;
+    out->wire_bytes += len;
+    out->queued_bytes += len;
+    net->stats.queued_bytes += len;
+    return true;
+}
+
+void
+outbound_clear_lanes(struct net *net, struct outbound *out)
+{
+    net->stats.queued_bytes -= out->queued_bytes - out->wire_bytes;
+    out->queued_bytes = out->wire_bytes;
+    for (unsigned i = 0; i < LANES; i++)
+        queue_clear(net, &out->lanes[i]);
 }
 
 struct iovec *
@@ -238,21 +299,26 @@ outbound_spill(struct net *net, struct outbound *out)
 }
 
 bool
-outbound_move(struct net *net, struct outbound *from, struct outbound *to, bool copy)
+outbound_move(struct net *net, struct outbound *from, struct outbound *to, bool copy, bool with_flight)
 {
     struct lane_queue *first = &from->lanes[LANE_NORMAL];
+    uint32_t bytes = from->queued_bytes - from->wire_bytes;
     bool ok = true;
 
-    queue_join(&from->flight, first);
-    *first = from->flight;
-    from->flight = (struct lane_queue){0};
+    if (with_flight) {
+        queue_join(&from->flight, first);
+        *first = from->flight;
+        from->flight = (struct lane_queue){0};
+        bytes += from->flight_bytes;
+        from->flight_bytes = 0;
+    }
     for (unsigned i = 0; i < LANES && ok; i++) {
         if (copy)
             ok = queue_spill(net, &from->lanes[i]);
         queue_join(&to->lanes[i], &from->lanes[i]);
     }
-    to->queued_bytes += from->queued_bytes + from->flight_bytes;
-    from->queued_bytes = from->flight_bytes = 0;
+    to->queued_bytes += bytes;
+    from->queued_bytes = from->wire_bytes;
     return ok;
 }
 

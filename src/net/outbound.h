@@ -4,7 +4,11 @@
  * Private to this layer.
  *
  *      lanes[c]  ->  chunk -> chunk          queued_bytes
- *      flight    ->  chunk -> chunk          flight_bytes: given to the kernel, kept until it answers
+ *      wire      ->  chunk -> chunk          wire_bytes, a part of queued_bytes: what a filter has made of
+ * them flight    ->  chunk -> chunk          flight_bytes: given to the kernel, kept until it answers
+ *
+ * Without a filter spans go from the lanes into flight; with one, as their turn comes, through the filter
+ * into wire and from there into flight. So what waits is as it was pushed, whatever the stream is wrapped in.
  *
  * The functions keep net->stats.queued_bytes right. Those that copy return false when the worker's memory is
  * used up; what is queued is then no longer whole.
@@ -14,7 +18,7 @@
 
 #include "net/link.h"
 
-enum { OUTBOUND_CHUNK_SPANS = 14, OUTBOUND_SEND_MAX = 64 };
+enum { OUTBOUND_CHUNK_SPANS = 14, OUTBOUND_SEND_MAX = 64, OUTBOUND_FILTER_BYTES = 64 << 10 };
 
 struct chunk {
     struct chunk *next;
@@ -28,8 +32,8 @@ struct lane_queue {
 
 struct outbound {
     struct lane_queue lanes[LANES];
-    struct lane_queue flight;
-    uint32_t queued_bytes, flight_bytes;
+    struct lane_queue wire, flight;
+    uint32_t queued_bytes, wire_bytes, flight_bytes;
     bool blocked; /* the kernel's buffer is full: what is pushed is copied */
 };
 
@@ -44,6 +48,22 @@ bool outbound_push(struct net *net, struct outbound *out, enum lane lane, struct
 /* Moves spans from the lanes, in order, into flight, up to one send's worth, and writes them to
  * iov[OUTBOUND_SEND_MAX]; returns how many. */
 unsigned outbound_gather(struct outbound *out, struct iovec *iov);
+
+/* For filters. Takes spans out of the lanes, in order, up to OUTBOUND_SEND_MAX and about
+ * OUTBOUND_FILTER_BYTES; returns how many. The references are the caller's. */
+unsigned outbound_take(struct net *net, struct outbound *out, struct span *spans);
+/* Queues a copy for the wire. */
+bool outbound_transmit(struct net *net, struct outbound *out, const uint8_t *bytes, uint32_t len);
+/* As outbound_gather(), from wire. */
+unsigned outbound_gather_wire(struct outbound *out, struct iovec *iov);
+/* Gives back what the lanes hold; what is on the wire stays. */
+void outbound_clear_lanes(struct net *net, struct outbound *out);
+static inline bool
+outbound_lanes_empty(const struct outbound *out)
+{
+    return out->queued_bytes == out->wire_bytes;
+}
+
 /* What is in flight, once more; *ret_count elements in the ring's arena. */
 struct iovec *outbound_flight(struct net *net, const struct outbound *out, unsigned *ret_count);
 /* The kernel took the first n bytes of the flight. */
@@ -51,9 +71,9 @@ void outbound_sent(struct net *net, struct outbound *out, uint32_t n);
 /* Copies what lies in the receive pool, everywhere, into slab memory. */
 bool outbound_spill(struct net *net, struct outbound *out);
 
-/* Nothing of the flight was sent: all that `from` holds goes behind what `to` has queued; `copy` as in push.
- */
-bool outbound_move(struct net *net, struct outbound *from, struct outbound *to, bool copy);
+/* All that `from` holds in its lanes, and in flight (of which nothing was sent) unless it has a filter, goes
+ * behind what `to` has queued; `copy` as in push. */
+bool outbound_move(struct net *net, struct outbound *from, struct outbound *to, bool copy, bool with_flight);
 /* The first span of the lane that requests leave on; NULL: there is none. */
 struct span *outbound_first(struct outbound *out);
 

@@ -451,8 +451,10 @@ input_ended(struct h1 *h1)
         bad(h1, h1->role == H1_SERVER ? CLOSE_CLIENT_GONE : CLOSE_UPSTREAM_GONE);
         break;
     case H1_BODY:
-        if (h1->rx.framing == FRAMING_CLOSE)
+        if (h1->rx.framing == FRAMING_CLOSE && !link_truncated(&h1->link))
             message_read(h1);
+        else if (h1->rx.framing == FRAMING_CLOSE)
+            bad(h1, CLOSE_TLS_TRUNCATED);
         else
             bad(h1, h1->role == H1_SERVER ? CLOSE_CLIENT_GONE : CLOSE_UPSTREAM_GONE);
         break;

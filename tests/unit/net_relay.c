@@ -229,10 +229,11 @@ null_in(struct filter *filter, struct link *link, struct span bytes)
 }
 
 static void
-null_out(struct filter *filter, struct link *link, enum lane lane, struct span bytes)
+null_out(struct filter *filter, struct link *link, const struct span *spans, unsigned count)
 {
     (void)filter;
-    link_enqueue(link, lane, bytes);
+    for (unsigned i = 0; i < count; i++)
+        link_transmit(link, span_data(spans[i]), spans[i].len);
 }
 
 static void
@@ -244,11 +245,12 @@ byte_in(struct filter *filter, struct link *link, struct span bytes)
 }
 
 static void
-byte_out(struct filter *filter, struct link *link, enum lane lane, struct span bytes)
+byte_out(struct filter *filter, struct link *link, const struct span *spans, unsigned count)
 {
     (void)filter;
-    for (uint32_t i = 0; i < bytes.len; i++)
-        link_enqueue(link, lane, span_head(span_skip(bytes, i), 1));
+    for (unsigned i = 0; i < count; i++)
+        for (uint32_t k = 0; k < spans[i].len; k++)
+            link_transmit(link, span_data(spans[i]) + k, 1);
 }
 
 static void
@@ -258,8 +260,8 @@ filter_free(struct filter *filter)
     free(filter);
 }
 
-const struct filter_ops null_ops = {null_in, null_out, filter_free};
-const struct filter_ops byte_ops = {byte_in, byte_out, filter_free};
+const struct filter_ops null_ops = {.in = null_in, .out = null_out, .free = filter_free};
+const struct filter_ops byte_ops = {.in = byte_in, .out = byte_out, .free = filter_free};
 
 void
 add_filter(struct side *s, const struct filter_ops *ops)
