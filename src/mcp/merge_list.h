@@ -37,7 +37,8 @@ struct merge_page {
     bool is_private;         /* cacheScope is not "public" */
 };
 
-/* Reads a raw result, which must live as long as *ret. False: it holds no such list. */
+/* Reads a raw result, which must live as long as *ret. False: it is no JSON (strictly: what one upstream says
+ * becomes part of everybody's list), or it holds no such list. */
 bool merge_page_read(enum merge_kind kind, struct text result, struct merge_page *ret);
 
 /* How far the pages of one upstream have been followed. Zeroed: not yet. */
@@ -70,6 +71,11 @@ struct merge_filter {
 
 bool merge_filter_allows(const struct merge_filter *filter, struct text name);
 
+/* Takes the patterns of one upstream out of rules as the configuration has them, "NAME=PATTERN[,PATTERN...]":
+ * up to `room` of them. Returns how many there are. */
+uint32_t merge_filter_patterns(const struct text *rules, uint32_t count, struct text name, struct text *out,
+                               uint32_t room);
+
 /* --- the merged list --- */
 
 /* Why an entry is left out. */
@@ -82,9 +88,9 @@ enum merge_drop {
     MERGE_DROPS,
 };
 
-enum { MERGE_LIST_MAX = 20000 };
+enum { MERGE_LIST_MAX = 20000, MERGE_ADAPT_EDITS = 8, MERGE_ADAPT_BYTES = 256 };
 
-const char *merge_drop_text(enum merge_drop why); /* for the log: one clause */
+const char *merge_drop_text(enum merge_drop why); /* one clause */
 
 /* One upstream's contribution. */
 struct merge_source {
@@ -106,17 +112,22 @@ struct merge_build {
     enum merge_kind kind;
     const struct merge_source *sources; /* in the order of the configuration */
     unsigned count;
-    /* What the client's revision needs changed within an entry: writes up to `room` edits, in the order of
-     * their places, and returns how many. NULL: nothing. */
-    unsigned (*adapt)(void *context, enum merge_kind kind, struct text entry, struct jsonrpc_edit *edits,
-                      unsigned room);
-    /* Told of each entry that is left out; `name` is raw and may be empty. NULL: nobody. */
-    void (*dropped)(void *context, unsigned upstream, enum merge_drop why, struct text name);
+    /* What the client's revision needs changed within an upstream's entry (bridge_tool_edits()): writes up to
+     * `room` edits, in the order of their places, and returns how many. They leave names and URIs alone, and
+     * add MERGE_ADAPT_BYTES at most. NULL: nothing. */
+    unsigned (*adapt)(void *context, enum merge_kind kind, unsigned upstream, struct text entry,
+                      struct jsonrpc_edit *edits, unsigned room);
+    /* Told of each entry that is left out: the reason is one clause for the log (static), `name` is raw and
+     * may be empty. NULL: nobody. */
+    void (*dropped)(void *context, unsigned upstream, enum merge_drop why, const char *reason,
+                    struct text name);
     void *context;
-    char *text; /* merge_build_bytes() of room */
+    /* room: what there is less than these three say, entries are dropped for as FULL */
+    char *text; /* merge_build_bytes() */
     uint32_t text_size;
     struct merge_mark *marks; /* merge_build_entries() of them */
-    uint32_t *table;          /* scratch: merge_build_table() of them */
+    uint32_t marks_size;
+    uint32_t *table; /* scratch: merge_build_table() of them, no less */
     /* set by merge_build() */
     uint32_t text_len; /* the entries with commas between them, and "]}}" at the end */
     uint32_t entries;
@@ -124,7 +135,7 @@ struct merge_build {
     uint64_t epoch; /* a hash of the text: the same list has the same one everywhere */
 };
 
-/* How much room a build needs at most. adapt() may make an entry longer by 256 bytes. */
+/* How much room a build needs at most. */
 uint32_t merge_build_entries(const struct merge_build *b);
 uint64_t merge_build_bytes(const struct merge_build *b);
 uint32_t merge_build_table(const struct merge_build *b);
@@ -165,8 +176,9 @@ struct merge_reply {
 
 enum { MERGE_HEAD_ROOM = 512 /* and the id and info: enough for a head */ };
 
-/* The reply's head: everything up to the first entry. */
-void merge_reply_head(struct json_writer *w, const struct merge_reply *reply, const struct merge_list *list,
+/* The reply's head: everything up to the first entry. `keys` seal the next page's cursor, when there is one.
+ * False: it could not be made, and the reply would look like a whole list. */
+bool merge_reply_head(struct json_writer *w, const struct merge_reply *reply, const struct merge_list *list,
                       const struct merge_slice *slice, struct seal_keys *keys);
 
 #endif

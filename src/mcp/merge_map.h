@@ -38,15 +38,19 @@ void merge_map_error(const struct merge_names *names, unsigned upstream, struct 
 void merge_map_params(const struct merge_names *names, unsigned upstream, struct text method,
                       struct text params, struct merge_edits *out);
 
+/* The raw _meta of a tool: the page of its user interface (MCP Apps). */
+void merge_map_meta(const struct merge_names *names, unsigned upstream, struct text meta,
+                    struct merge_edits *out);
+
 /* --- from a client to an upstream --- */
 
 enum { MERGE_BAD_PARAMS = -2 /* the name, uri or ref is missing, or is no string */ };
 
-/* The raw params of a request that is for one upstream (merge_is_for_one()): its index, with one edit at most
- * in *out; MERGE_NOBODY, or MERGE_BAD_PARAMS. *ret_key, when asked for, is the raw name or uri, as the client
- * wrote it, for the error's text (at NULL when missing). */
-int merge_map_request(const struct merge_names *names, enum mcp_method method, struct text params,
-                      struct merge_edits *out, struct text *ret_key);
+/* A request that is for one upstream (merge_is_for_one()), as it was scanned: the upstream's index, with one
+ * edit at most in *out; MERGE_NOBODY, or MERGE_BAD_PARAMS. *ret_key, when asked for, is the raw name or uri,
+ * as the client wrote it, for the error's text (at NULL when missing). */
+int merge_map_request(const struct merge_names *names, enum mcp_method method,
+                      const struct jsonrpc_envelope *env, struct merge_edits *out, struct text *ret_key);
 
 /* Whether requests of this method name one upstream's tool, prompt or resource. */
 bool merge_is_for_one(enum mcp_method method);
