@@ -78,32 +78,86 @@ check_stdio(struct draft *d)
     return 0;
 }
 
+/* That there is an upstream of this name. */
+static int
+check_upstream_name(struct draft *d, const char *name, const struct origin *origin)
+{
+    const char *names[CFG_UPSTREAMS_MAX], *near;
+    unsigned count = 0;
+
+    for (uint32_t i = 0; i < d->servers_count && count < CFG_UPSTREAMS_MAX; i++) {
+        if (d->servers[i].is_route)
+            continue;
+        if (strcmp(d->servers[i].name, name) == 0)
+            return 0;
+        names[count++] = d->servers[i].name;
+    }
+    near = cfg_nearest(name, strlen(name), names, count);
+    return draft_fail(d, origin, "there is no upstream '%.64s'%s%.64s%s", name,
+                      near ? ": did you mean " : ": name one of --upstream", near ? near : "",
+                      near ? "?" : "");
+}
+
 static int
 check_headers(struct draft *d)
 {
     for (uint32_t i = 0; i < d->headers_count; i++) {
         const struct header *h = &d->headers[i];
-        const char *names[CFG_UPSTREAMS_MAX];
-        unsigned count = 0, of_server = 0;
-        bool found = false;
+        unsigned of_server = 0;
 
-        for (uint32_t k = 0; k < d->servers_count; k++) {
-            if (!d->servers[k].is_route && count < CFG_UPSTREAMS_MAX)
-                names[count++] = d->servers[k].name;
-            found = found || (!d->servers[k].is_route && strcmp(d->servers[k].name, h->server) == 0);
-        }
         for (uint32_t k = 0; k < d->headers_count; k++)
             of_server += strcmp(d->headers[k].server, h->server) == 0;
-        if (!found) {
-            const char *near = cfg_nearest(h->server, strlen(h->server), names, count);
-
-            return draft_fail(d, &h->origin, "there is no upstream '%.64s'%s%.64s%s", h->server,
-                              near ? ": did you mean " : ": name one of --upstream", near ? near : "",
-                              near ? "?" : "");
-        }
+        if (check_upstream_name(d, h->server, &h->origin) < 0)
+            return -EINVAL;
         if (of_server > CFG_HEADERS_MAX)
             return draft_fail(d, &h->origin, "%.64s has more than %d headers: leave some out", h->server,
                               CFG_HEADERS_MAX);
+    }
+    return 0;
+}
+
+static int
+check_tool_rules(struct draft *d)
+{
+    static const char *const flags[] = {"allow-tool", "deny-tool"};
+
+    for (unsigned f = 0; f < 2; f++) {
+        const struct items *rules = &draft_setting(d, flags[f])->list;
+
+        for (uint32_t i = 0; i < rules->count; i++) {
+            const char *rule = rules->at[i].text, *name = arena_copy(&d->arena, rule, strcspn(rule, "="));
+
+            if (check_upstream_name(d, name, &rules->at[i].origin) < 0)
+                return -EINVAL;
+        }
+    }
+    return 0;
+}
+
+/* Whether a tool NAME__tool of one upstream could be taken for another's. */
+static bool
+names_clash(const char *name, const char *other)
+{
+    size_t len = strlen(name);
+
+    return strncmp(name, other, len) == 0 && other[len] == '_' && (other[len + 1] == '_' || !other[len + 1]);
+}
+
+static int
+check_merged_names(struct draft *d)
+{
+    if (draft_setting(d, "mode")->number == MODE_PATH)
+        return 0;
+    for (uint32_t i = 0; i < d->servers_count; i++) {
+        for (uint32_t k = 0; k < d->servers_count; k++) {
+            const struct server *a = &d->servers[i], *b = &d->servers[k];
+
+            if (!a->is_route && !b->is_route && names_clash(a->name, b->name))
+                return draft_fail(d, &b->origin,
+                                  "%.64s__... could be a tool of '%.64s' or of '%.64s': rename one, or set "
+                                  "--mode path",
+                                  a->name, a->name, b->name);
+        }
     }
     return 0;
 }
@@ -237,8 +291,9 @@ draft_check(struct draft *d)
     if (resolve_defaults(d) < 0 || check_at_most(d, "low-mark", "high-mark", false) < 0 ||
         check_at_most(d, "high-mark", "max-memory", true) < 0 ||
         check_at_most(d, "max-line", "max-head", true) < 0 ||
-        check_at_most(d, "upstream-idle-max", "upstream-max", true) < 0 || check_servers(d) < 0 ||
-        check_stdio(d) < 0 || check_headers(d) < 0 || check_listeners(d) < 0)
+        check_at_most(d, "upstream-idle-max", "upstream-max", true) < 0 || check_merged_names(d) < 0 ||
+        check_servers(d) < 0 || check_stdio(d) < 0 || check_headers(d) < 0 || check_tool_rules(d) < 0 ||
+        check_listeners(d) < 0)
         return -EINVAL;
     return 0;
 }

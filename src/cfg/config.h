@@ -25,6 +25,7 @@ enum { CFG_MAGIC = 0x67666367, CFG_LISTENERS_MAX = 32, CFG_ENDPOINTS_MAX = 16, C
 enum cfg_mode { MODE_AUTO, MODE_PATH, MODE_MERGED };
 enum cfg_forwarded { FORWARDED_X, FORWARDED_RFC7239, FORWARDED_OFF };
 enum cfg_log_format { LOG_TEXT, LOG_JSON };
+enum cfg_merge_prefix { MERGE_PREFIX_AUTO, MERGE_PREFIX_ALWAYS };
 enum cfg_spin { SPIN_OFF, SPIN_AUTO, SPIN_ON };
 enum cfg_share { SHARE_SESSION, SHARE_ALL };
 

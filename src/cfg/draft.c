@@ -142,6 +142,22 @@ check_listener(struct draft *d, const char *text, const struct origin *origin)
     return 0;
 }
 
+bool
+cfg_is_tool_rule(const struct cfg_option *option)
+{
+    return strcmp(option->flag, "allow-tool") == 0 || strcmp(option->flag, "deny-tool") == 0;
+}
+
+/* An upstream's name, and patterns without an empty one among them. */
+static bool
+is_tool_rule(const char *text)
+{
+    size_t name = strcspn(text, "="), len = strlen(text);
+
+    return cfg_is_upstream_name((struct text){text, (uint32_t)name}) && len > name + 1 &&
+           text[name + 1] != ',' && text[len - 1] != ',' && !strstr(text + name, ",,");
+}
+
 static int
 check_list_element(struct draft *d, const struct cfg_option *option, const char *text,
                    const struct origin *origin)
@@ -155,6 +171,9 @@ check_list_element(struct draft *d, const struct cfg_option *option, const char 
                           "'%.128s' is not an origin: use scheme://host[:port] without a path, such as "
                           "https://app.example, or '*'",
                           text);
+    if (cfg_is_tool_rule(option) && !is_tool_rule(text))
+        return draft_fail(d, origin, "'%.128s' is not %s: use one such as search=read_*,list_*", text,
+                          option->metavar);
     if (strcmp(option->flag, "trusted-proxy") == 0 && cfg_parse_cidr(text_of(text), &cidr) < 0)
         return draft_fail(
             d, origin, "'%.128s' is not an address block: use ADDR or ADDR/BITS, such as 10.0.0.0/8", text);
@@ -167,7 +186,8 @@ add_to_list(struct draft *d, const struct cfg_option *option, const char *text, 
     struct setting *setting = &d->settings[cfg_option_index(option)];
     unsigned most = strcmp(option->flag, "listen") == 0 ? CFG_LISTENERS_MAX : CFG_LIST_MAX;
 
-    if (setting->layer != origin->layer)
+    /* What one place forbids, another cannot permit by not saying it: rules add up. */
+    if (setting->layer != origin->layer && !cfg_is_tool_rule(option))
         draft_clear_list(d, option, origin);
     if (check_list_element(d, option, text, origin) < 0)
         return -EINVAL;

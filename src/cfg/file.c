@@ -280,12 +280,39 @@ read_stdio_key(struct draft *d, struct server *server, const char *key, json_t *
     return 0;
 }
 
+/* "allowTools" and "denyTools": patterns, as one value of the flag of the same meaning. */
+static int
+read_tool_rule(struct draft *d, const char *server, const char *flag, json_t *patterns,
+               const struct origin *origin)
+{
+    const struct cfg_option *option = cfg_option_find(flag, strlen(flag));
+    char *rule = arena_print(&d->arena, "%s=", server);
+    const char *text;
+    json_t *pattern;
+    size_t i;
+
+    if (!json_is_array(patterns))
+        return draft_fail(d, origin, "%s stands where an array of patterns is expected: use [\"read_*\"]",
+                          type_name(patterns));
+    json_array_foreach(patterns, i, pattern)
+    {
+        struct origin here = below(origin, i);
+
+        if (expand_string(d, pattern, &here, &text) < 0)
+            return -EINVAL;
+        rule = arena_print(&d->arena, "%s%s%s", rule, i ? "," : "", text);
+    }
+    if (json_array_size(patterns) == 0)
+        return draft_fail(d, origin, "the list is empty: leave it out, or write \"denyTools\": [\"*\"]");
+    return draft_set(d, option, rule, origin);
+}
+
 static int
 refuse_server_key(struct draft *d, const struct server *server, const char *key, const struct origin *origin)
 {
-    static const char *const http[] = {"url", "headers", "type"};
-    static const char *const stdio[] = {"command", "args", "env",     "cwd", "type",
-                                        "share",   "max",  "reserve", "idle"};
+    static const char *const http[] = {"url", "headers", "type", "allowTools", "denyTools"};
+    static const char *const stdio[] = {"command", "args",    "env",  "cwd",        "type",     "share",
+                                        "max",     "reserve", "idle", "allowTools", "denyTools"};
 
     if (server->args.count)
         return refuse_key(
@@ -303,6 +330,10 @@ read_server_key(struct draft *d, struct server *server, const char *key, json_t 
 
     if (strcmp(key, "type") == 0)
         return check_transport(d, value, origin);
+    if (strcmp(key, "allowTools") == 0)
+        return read_tool_rule(d, server->name, "allow-tool", value, origin);
+    if (strcmp(key, "denyTools") == 0)
+        return read_tool_rule(d, server->name, "deny-tool", value, origin);
     if (server->args.count) {
         if (read_stdio_key(d, server, key, value, origin, &known) < 0)
             return -EINVAL;
