@@ -164,7 +164,7 @@ _Static_assert(sizeof(struct link) <= 192, "an idle stream has two links");
 
 /* `link` is zeroed memory. */
 void link_init(struct link *link, struct net *net, const struct link_up *up, enum link_side side);
-/* Takes an accepted descriptor and starts to receive. */
+/* Takes a connected, blocking descriptor and starts to receive; what was pushed before leaves now. */
 void link_open(struct link *link, int fd);
 /* Connects; done by on_connected() (never from within). Also again after a failure. 0 or a negated errno. */
 int link_connect(struct link *link, const struct sockaddr *addr, socklen_t addr_len);
