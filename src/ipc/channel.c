@@ -101,6 +101,15 @@ control_send(int fd, enum control_kind kind, uint32_t epoch, uint32_t arg, uint3
 }
 
 int
+control_send_server(int fd, enum control_kind kind, uint32_t epoch, const struct spawn_server *server,
+                    const int *fds, unsigned fd_count)
+{
+    struct control message = {.kind = (uint32_t)kind, .epoch = epoch, .server = *server};
+
+    return channel_send(fd, &message, sizeof message, fds, fd_count);
+}
+
+int
 control_receive(int fd, struct control *ret_control, int *fds, unsigned *fd_count)
 {
     struct control message;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Sending and receiving one message with descriptors on a SEQPACKET socket between our processes. Nothing
- * here blocks; what the messages mean stands in control.h, handover.h and resolve.h.
+ * here blocks; what the messages mean stands in control.h, handover.h, resolve.h and spawn.h.
  */
 #ifndef IPC_CHANNEL_H
 #define IPC_CHANNEL_H
@@ -29,6 +29,9 @@ int channel_receive(int fd, void *message, size_t size, int *fds, unsigned *fd_c
  * returns 1 for a message, 0 at end of file, or a negated errno; a packet of another size is -EPROTO. */
 int control_send(int fd, enum control_kind kind, uint32_t epoch, uint32_t arg, uint32_t ms, const char *text,
                  const int *fds, unsigned fd_count);
+/* SERVER and SERVER_GONE. */
+int control_send_server(int fd, enum control_kind kind, uint32_t epoch, const struct spawn_server *server,
+                        const int *fds, unsigned fd_count);
 int control_receive(int fd, struct control *ret_control, int *fds, unsigned *fd_count);
 
 #endif

@@ -14,6 +14,8 @@
 #ifndef IPC_CONTROL_H
 #define IPC_CONTROL_H
 
+#include "ipc/spawn.h"
+
 #include <stdint.h>
 
 enum control_kind {
@@ -37,6 +39,13 @@ enum control_kind {
                           questions without an answer are to be asked again. End of file on the channel means that a
                           fresh one will follow. resolve: one more channel, of slot `arg` */
     CONTROL_LOG_LEVEL, /* arg: enum log_level */
+    CONTROL_SPAWN,     /* worker: a fresh channel to the spawn process (SCM_RIGHTS, one) in place of FD_SPAWN. spawn:
+                          one more channel, of slot `arg` in its incarnation `ms`. The servers that are left of an
+                          earlier spawn process come before the first channel */
+    /* spawn to supervisor, and back to the next spawn process */
+    CONTROL_SERVER,      /* `server` runs; the first time with the descriptors of enum spawn_fd (SCM_RIGHTS), later
+                            without, to replace what was said before */
+    CONTROL_SERVER_GONE, /* `server` has ended and its process group with it */
 };
 
 struct control {
@@ -45,6 +54,7 @@ struct control {
     uint32_t arg;
     uint32_t ms;
     char text[240];
+    struct spawn_server server;
 };
 
 #endif

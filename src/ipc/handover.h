@@ -15,6 +15,7 @@ enum role {
     ROLE_WORKER,
     ROLE_ADMIN,   /* a worker slot with the admin listener instead of client listeners */
     ROLE_RESOLVE,
+    ROLE_SPAWN,   /* only where there are stdio servers */
     ROLES
 };
 
@@ -26,6 +27,7 @@ enum handover_fd {
     FD_SEGMENT, /* the stats segment of this generation (stats/segment.h), with the log rings */
     FD_KEYS,    /* sealed memfd: struct key_ring */
     FD_RESOLVE, /* worker: SEQPACKET to the resolve process; fresh in each incarnation */
+    FD_SPAWN,   /* worker: SEQPACKET to the spawn process (ipc/spawn.h); fresh in each incarnation */
     FD_HOME,    /* worker: its slot's unix listener, to which other slots forward */
     HANDOVER_FDS
 };

@@ -2,6 +2,7 @@
 #include "gate/worker.h"
 #include "main/program.h"
 #include "proc/resolve.h"
+#include "proc/spawner.h"
 
 int
 main(int argc, char **argv)
@@ -10,6 +11,7 @@ main(int argc, char **argv)
         {ROLE_WORKER, worker_main},
         {ROLE_ADMIN, admin_main},
         {ROLE_RESOLVE, resolve_main},
+        {ROLE_SPAWN, spawner_main},
         {0, NULL},
     };
 

@@ -23,7 +23,8 @@ enum { HANDOVER_WAIT_MS = 10000 };
 const char *const role_names[ROLES] = {[ROLE_SUPERVISOR] = "supervisor",
                                        [ROLE_WORKER] = "worker",
                                        [ROLE_ADMIN] = "admin",
-                                       [ROLE_RESOLVE] = "resolve"};
+                                       [ROLE_RESOLVE] = "resolve",
+                                       [ROLE_SPAWN] = "spawn"};
 
 /* check_hook has no argument to carry these. */
 static struct slot *own_slot;
@@ -135,8 +136,9 @@ child_run(char **argv, const struct child_role *roles)
     if ((r = receive_handover(&child)) < 0)
         return r == -ECONNRESET ? 1 : fail(&child, -r, what);
     set_title(&child, argv);
+    enum rights_end end = child.h.role == ROLE_SPAWN ? RIGHTS_OUTLIVE_PARENT : RIGHTS_DIE_WITH_PARENT;
     user = (struct rights_user){child.h.change_user != 0, child.h.uid, child.h.gid};
-    if ((r = rights_drop(&user, child.h.supervisor_pid, &what)) < 0)
+    if ((r = rights_drop(&user, child.h.supervisor_pid, end, &what)) < 0)
         return fail(&child, -r, what);
     if ((r = map_all(&child, &what)) < 0)
         return fail(&child, -r, what);

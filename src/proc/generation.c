@@ -96,6 +96,15 @@ make_seat(struct generation *g, struct seat *seat)
     return seat->home_fd < 0 ? seat->home_fd : 0;
 }
 
+static bool
+has_stdio(const struct config *config)
+{
+    for (uint32_t i = 0; i < config->upstreams.count; i++)
+        if (cfg_is_stdio(cfg_upstream(config, i)))
+            return true;
+    return false;
+}
+
 static void
 number_seats(struct generation *g, unsigned first)
 {
@@ -109,7 +118,9 @@ number_seats(struct generation *g, unsigned first)
             seat->role = ROLE_WORKER;
             seat->index = i;
         } else {
-            seat->role = i + 1 == g->seat_count ? ROLE_RESOLVE : ROLE_ADMIN;
+            seat->role = i + 1 == g->seat_count                           ? ROLE_RESOLVE
+                         : i + 2 == g->seat_count && has_stdio(g->config) ? ROLE_SPAWN
+                                                                          : ROLE_ADMIN;
         }
     }
 }
@@ -140,7 +151,7 @@ int
 generation_new(struct gateway *gateway, struct cfg_result *cfg, unsigned workers, struct generation **ret,
                char *why, size_t why_size)
 {
-    unsigned seats = workers + !cfg->config->admin_off + 1;
+    unsigned seats = workers + !cfg->config->admin_off + has_stdio(cfg->config) + 1;
     int r, first = claim_slots(gateway, seats + 1);
 
     if (first < 0) {
@@ -186,6 +197,7 @@ generation_free(struct generation **generation)
         g->gateway->slot_used[seat->number] = false;
     }
     g->gateway->slot_used[g->carry_slot] = false;
+    kept_kill_all(&g->kept);
     segment_unmap(&g->segment);
     if (g->segment_fd >= 0)
         close(g->segment_fd);
@@ -312,18 +324,6 @@ workers_have_ended(const struct generation *g)
     return true;
 }
 
-void
-generation_tick(struct generation *g, uint64_t now_ms, uint64_t elapsed_ms)
-{
-    for (unsigned i = 0; i < g->seat_count; i++)
-        seat_tick(&g->seats[i], now_ms, elapsed_ms);
-    if (g->state == GENERATION_SERVING)
-        for (unsigned i = 0; i < g->workers; i++)
-            seat_lend_listeners(&g->seats[i], now_ms);
-    if (g->state == GENERATION_ENDING && workers_have_ended(g))
-        generation_stop(g, now_ms);
-}
-
 bool
 generation_has_ended(const struct generation *g)
 {
@@ -343,32 +343,83 @@ generation_drain_logs(struct generation *g)
     return lines;
 }
 
-/* --- channels to resolve --- */
+/* --- channels between children --- */
 
-int
-generation_connect_resolve(struct generation *g, const struct seat *worker, uint64_t now_ms)
+static int
+connect_to(struct seat *helper, enum control_kind kind, const struct seat *worker, uint64_t now_ms)
 {
-    struct seat *resolve = generation_seat(g, ROLE_RESOLVE);
     int pair[2], r = channel_pair(pair);
 
     if (r < 0)
         return r;
-    seat_tell(resolve, CONTROL_RESOLVE, worker->number, 0, &pair[1], 1, now_ms);
+    seat_tell(helper, kind, worker->number, worker->epoch, &pair[1], 1, now_ms);
     close(pair[1]);
     return pair[0];
 }
 
-void
-generation_reconnect_resolve(struct generation *g, uint64_t now_ms)
+int
+generation_connect_resolve(struct generation *g, const struct seat *worker, uint64_t now_ms)
+{
+    return connect_to(generation_seat(g, ROLE_RESOLVE), CONTROL_RESOLVE, worker, now_ms);
+}
+
+int
+generation_connect_spawn(struct generation *g, const struct seat *worker, uint64_t now_ms)
+{
+    struct seat *spawn = generation_seat(g, ROLE_SPAWN);
+
+    return spawn && !g->kept.handing ? connect_to(spawn, CONTROL_SPAWN, worker, now_ms) : -1;
+}
+
+static void
+reconnect(struct generation *g, enum control_kind kind, uint64_t now_ms)
 {
     for (unsigned i = 0; i < g->workers; i++) {
         struct seat *worker = &g->seats[i];
         if (worker->child.control_fd < 0)
             continue;
-        int fd = generation_connect_resolve(g, worker, now_ms);
+        int fd = kind == CONTROL_SPAWN ? generation_connect_spawn(g, worker, now_ms)
+                                       : generation_connect_resolve(g, worker, now_ms);
         if (fd < 0)
             continue;
-        seat_tell(worker, CONTROL_RESOLVE, 0, 0, &fd, 1, now_ms);
+        seat_tell(worker, kind, 0, 0, &fd, 1, now_ms);
         close(fd);
     }
+}
+
+void
+generation_reconnect_resolve(struct generation *g, uint64_t now_ms)
+{
+    reconnect(g, CONTROL_RESOLVE, now_ms);
+}
+
+/* A new spawn process hears of all servers before it hears of any worker. */
+static void
+hand_over(struct generation *g, uint64_t now_ms)
+{
+    const struct seat *spawn = generation_seat(g, ROLE_SPAWN);
+
+    if (spawn->child.control_fd >= 0 && kept_hand_over(&g->kept, spawn->child.control_fd, spawn->epoch))
+        reconnect(g, CONTROL_SPAWN, now_ms);
+}
+
+void
+generation_reconnect_spawn(struct generation *g, uint64_t now_ms)
+{
+    kept_begin(&g->kept);
+    hand_over(g, now_ms);
+}
+
+void
+generation_tick(struct generation *g, uint64_t now_ms, uint64_t elapsed_ms)
+{
+    for (unsigned i = 0; i < g->seat_count; i++)
+        seat_tick(&g->seats[i], now_ms, elapsed_ms);
+    if (g->kept.handing)
+        hand_over(g, now_ms);
+    if (g->state == GENERATION_SERVING)
+        for (unsigned i = 0; i < g->workers; i++)
+            seat_lend_listeners(&g->seats[i], now_ms);
+    if (g->state == GENERATION_ENDING && workers_have_ended(g))
+        generation_stop(g, now_ms);
 }

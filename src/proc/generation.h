@@ -9,6 +9,7 @@
 
 #include "base/list.h"
 #include "cfg/cfg.h"
+#include "proc/kept.h"
 #include "proc/listeners.h"
 #include "proc/rights.h"
 #include "proc/run_dir.h"
@@ -50,7 +51,9 @@ struct generation {
     struct generation *before; /* the one it took over from, while that exists: it may count still */
     int segment_fd, keys_fd;
     unsigned workers, seat_count;
-    struct seat seats[]; /* workers by index, then admin (unless it is off), then resolve */
+    struct kept_servers kept; /* what spawn has started */
+    struct seat seats[];      /* workers by index, then admin (unless it is off), spawn (where there are stdio
+                                 servers),      resolve */
 };
 
 /* --workers, or what auto means on this machine. */
@@ -98,5 +101,10 @@ struct seat *generation_seat(struct generation *generation, enum role role);
 int generation_connect_resolve(struct generation *generation, const struct seat *worker, uint64_t now_ms);
 /* After a (re)start of resolve: one for every worker that is up. */
 void generation_reconnect_resolve(struct generation *generation, uint64_t now_ms);
+
+/* The same for spawn; -1 without stdio servers, and while a new spawn process is still told of those that an
+ * earlier one left: the channels follow. */
+int generation_connect_spawn(struct generation *generation, const struct seat *worker, uint64_t now_ms);
+void generation_reconnect_spawn(struct generation *generation, uint64_t now_ms);
 
 #endif

@@ -14,6 +14,8 @@
 
 #define CHILD_USER "mcpgate"
 
+enum { SERVER_DESCRIPTORS = 1024 };
+
 struct rights_user
 rights_child_user(void)
 {
@@ -84,8 +86,16 @@ die_with(int32_t parent_pid)
     return getppid() == parent_pid ? 0 : -ESRCH;
 }
 
+static int
+outlive(int32_t parent_pid)
+{
+    if (prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0))
+        return -errno;
+    return getppid() == parent_pid ? 0 : -ESRCH;
+}
+
 int
-rights_drop(const struct rights_user *user, int32_t parent_pid, const char **ret_step)
+rights_drop(const struct rights_user *user, int32_t parent_pid, enum rights_end end, const char **ret_step)
 {
     int r;
 
@@ -99,5 +109,23 @@ rights_drop(const struct rights_user *user, int32_t parent_pid, const char **ret
     if ((r = drop_capabilities()) < 0)
         return r;
     *ret_step = "parent-death signal";
-    return die_with(parent_pid);
+    return end == RIGHTS_OUTLIVE_PARENT ? outlive(parent_pid) : die_with(parent_pid);
+}
+
+void
+rights_become_server(void)
+{
+    struct rlimit limit;
+    sigset_t none;
+
+    for (int i = 1; i < NSIG; i++)
+        signal(i, SIG_DFL);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    setsid();
+    close_range(STDERR_FILENO + 1, ~0u, 0);
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur > SERVER_DESCRIPTORS) {
+        limit.rlim_cur = SERVER_DESCRIPTORS;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
 }

@@ -33,8 +33,17 @@ struct rights_user rights_child_user(void);
  * granted shows in the start-up checks. */
 void rights_raise_limits(void);
 
+/* The spawn process outlives the supervisor by the moment that it takes to end its servers. */
+enum rights_end { RIGHTS_DIE_WITH_PARENT, RIGHTS_OUTLIVE_PARENT };
+
 /* In a child: no new privileges, the user, capabilities, the parent's death. In this order. Returns 0 or a
  * negated errno (-ESRCH: the parent is dead already) and then, in *ret_step, the step that failed. */
-int rights_drop(const struct rights_user *user, int32_t parent_pid, const char **ret_step);
+int rights_drop(const struct rights_user *user, int32_t parent_pid, enum rights_end end,
+                const char **ret_step);
+
+/* Between fork and exec of a server: what a program expects of where it starts. All signals as by default and
+ * unblocked, a session and process group of its own, no descriptor but the standard ones, and 1024 of them (or
+ * fewer) until it asks for more, as programs that use select() need. Rights were dropped already. */
+void rights_become_server(void);
 
 #endif

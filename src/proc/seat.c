@@ -85,12 +85,11 @@ send_handover(struct seat *seat, uint64_t now_ms)
     struct generation *g = seat->generation;
     struct gateway *gateway = g->gateway;
     int resolve_fd = seat->role == ROLE_WORKER ? generation_connect_resolve(g, seat, now_ms) : -1;
+    int spawn_fd = seat->role == ROLE_WORKER ? generation_connect_spawn(g, seat, now_ms) : -1;
+    bool has_keys = seat->role == ROLE_WORKER || seat->role == ROLE_ADMIN;
     const int available[HANDOVER_FDS] = {
-        [FD_CONFIG] = g->cfg.fd,
-        [FD_SEGMENT] = g->segment_fd,
-        [FD_KEYS] = seat->role == ROLE_RESOLVE ? -1 : g->keys_fd,
-        [FD_RESOLVE] = resolve_fd,
-        [FD_HOME] = seat->home_fd,
+        [FD_CONFIG] = g->cfg.fd,   [FD_SEGMENT] = g->segment_fd, [FD_KEYS] = has_keys ? g->keys_fd : -1,
+        [FD_RESOLVE] = resolve_fd, [FD_SPAWN] = spawn_fd,        [FD_HOME] = seat->home_fd,
     };
     struct handover h = {
         .magic = HANDOVER_MAGIC,
@@ -119,11 +118,14 @@ send_handover(struct seat *seat, uint64_t now_ms)
     else if (seat->role == ROLE_ADMIN)
         h.listeners = listeners_of_admin(&gateway->listeners, g->config, fds + count);
     if (!g->config->admin_off && !g->config->admin.is_unix)
-        snprintf(h.admin_origin, sizeof h.admin_origin, "%s", listeners_admin_url(&gateway->listeners, g->config));
+        snprintf(h.admin_origin, sizeof h.admin_origin, "%s",
+                 listeners_admin_url(&gateway->listeners, g->config));
     memcpy(h.run_dir, gateway->dir.path, sizeof h.run_dir);
     int r = channel_send(seat->child.control_fd, &h, sizeof h, fds, count + h.listeners);
     if (resolve_fd >= 0)
         close(resolve_fd);
+    if (spawn_fd >= 0)
+        close(spawn_fd);
     return r;
 }
 
@@ -163,6 +165,8 @@ seat_start(struct seat *seat, uint64_t now_ms)
         shoot_dead(seat, strerror(-r));
     if (seat->role == ROLE_RESOLVE)
         generation_reconnect_resolve(seat->generation, now_ms);
+    if (seat->role == ROLE_SPAWN)
+        generation_reconnect_spawn(seat->generation, now_ms);
 }
 
 /* --- listening to the child --- */
@@ -180,15 +184,33 @@ on_ready(struct seat *seat)
     seat->still_ms = 0;
 }
 
+/* What the spawn process says of a server. */
+static bool
+take_server(struct seat *seat, const struct control *message, const int *fds, unsigned fd_count)
+{
+    struct kept_servers *kept = &seat->generation->kept;
+
+    if (seat->role != ROLE_SPAWN)
+        return false;
+    if (message->kind == CONTROL_SERVER_GONE)
+        kept_remove(kept, message->server.server);
+    else if (fd_count == SPAWN_FDS && kept_add(kept, &message->server, fds))
+        return true;
+    else
+        kept_update(kept, &message->server);
+    return false;
+}
+
 void
 seat_read_control(struct seat *seat, uint64_t now_ms)
 {
     struct control message;
-    unsigned no_fds = 0;
-    int n = 0;
+    unsigned fd_count = SPAWN_FDS;
+    int fds[SPAWN_FDS], n = 0;
 
     while (seat->child.control_fd >= 0 &&
-           (n = control_receive(seat->child.control_fd, &message, NULL, &no_fds)) > 0) {
+           (n = control_receive(seat->child.control_fd, &message, fds, &fd_count)) > 0) {
+        bool took_fds = false;
         switch (message.kind) {
         case CONTROL_READY:
             on_ready(seat);
@@ -200,10 +222,17 @@ seat_read_control(struct seat *seat, uint64_t now_ms)
         case CONTROL_DRAINED:
             log_debug("%s %u is drained", role_names[seat->role], seat->number);
             break;
+        case CONTROL_SERVER:
+        case CONTROL_SERVER_GONE:
+            took_fds = take_server(seat, &message, fds, fd_count);
+            break;
         default:
             shoot(seat, "it sent a message that nobody knows", now_ms);
             break;
         }
+        while (fd_count && !took_fds)
+            close(fds[--fd_count]);
+        fd_count = SPAWN_FDS;
     }
     if (seat->child.control_fd >= 0 && n != -EAGAIN) {
         /* It has ended, or closed its end, which is the same promise broken. */
@@ -410,6 +439,15 @@ seat_drain(struct seat *seat, uint64_t now_ms, uint32_t ms)
         seat->due_ms = seat->role == ROLE_WORKER ? now_ms + ms + DRAIN_GRACE_MS : UINT64_MAX;
 }
 
+/* Spawn ends its servers first, each step of which may take --stdio-grace. */
+static uint32_t
+stop_grace(const struct seat *seat)
+{
+    uint32_t servers_ms = 2 * (uint32_t)seat->generation->config->stdio_grace;
+
+    return STOP_GRACE_MS + (seat->role == ROLE_SPAWN ? servers_ms : 0);
+}
+
 void
 seat_stop(struct seat *seat, uint64_t now_ms)
 {
@@ -421,10 +459,10 @@ seat_stop(struct seat *seat, uint64_t now_ms)
     case SEAT_STARTING:
     case SEAT_SERVING:
     case SEAT_DRAINING:
-        seat_tell(seat, CONTROL_STOP, 0, STOP_GRACE_MS, NULL, 0, now_ms);
+        seat_tell(seat, CONTROL_STOP, 0, stop_grace(seat), NULL, 0, now_ms);
         set_state(seat, SEAT_STOPPING);
         if (!seat->shot)
-            seat->due_ms = now_ms + STOP_GRACE_MS;
+            seat->due_ms = now_ms + stop_grace(seat);
         break;
     case SEAT_STOPPING:
     case SEAT_ENDED:

@@ -20,6 +20,7 @@
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/signalfd.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -28,6 +29,7 @@
 enum {
     TICK_MS = 100,     /* how often the seats are looked after when nothing happens */
     BUSY_TICK_MS = 10, /* while log lines come: a ring holds what a busy worker logs in some ten of these */
+    STRANGERS_A_TURN = 64,
     GENERATIONS_ENDING_MAX = 3, /* a reload waits while so many are still draining */
     WHY_MAX = 700,
 };
@@ -413,6 +415,35 @@ serve_generation(struct generation *g, uint64_t now, uint64_t elapsed)
         generation_tick(g, now, elapsed);
 }
 
+static bool
+is_known(const struct generation *g, pid_t pid)
+{
+    for (unsigned i = 0; g && i < g->seat_count; i++)
+        if (g->seats[i].child.pid == pid)
+            return true;
+    return g && kept_has(&g->kept, pid);
+}
+
+/* Servers whose spawn process died, and what they started, are ours as a subreaper. A server that is kept
+ * stays a zombie until spawn has said that it is gone: its number is that of its group, which may not pass to
+ * somebody else before. */
+static void
+reap_strangers(struct supervisor *s)
+{
+    siginfo_t info;
+
+    for (unsigned n = 0; n < STRANGERS_A_TURN; n++) {
+        info.si_pid = 0;
+        if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) || !info.si_pid)
+            return;
+        bool known = is_known(s->serving, info.si_pid) || is_known(s->starting, info.si_pid);
+        list_for_each(node, &s->ending)
+            known |= is_known(container_of(node, struct generation, node), info.si_pid);
+        if (known || waitid(P_PID, (id_t)info.si_pid, &info, WEXITED | WNOHANG))
+            return;
+    }
+}
+
 static unsigned
 drain_logs(struct supervisor *s)
 {
@@ -449,6 +480,7 @@ loop(struct supervisor *s)
         serve_generation(s->starting, now, elapsed);
         list_for_each(node, &s->ending)
             serve_generation(container_of(node, struct generation, node), now, elapsed);
+        reap_strangers(s);
         step(s, now);
         lines = drain_logs(s);
     }
@@ -529,6 +561,7 @@ supervisor_run(int argc, char **argv, struct cfg_result *cfg)
     log_out_open();
     apply_log_options(cfg->config);
     rights_raise_limits();
+    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
     if (set_up(&s, cfg, why, sizeof why)) {
         loop(&s);
     } else {
