@@ -8,6 +8,7 @@
 #include "gate/admin.h"
 #include "gate/demo.h"
 #include "gate/home.h"
+#include "gate/lines.h"
 #include "gate/local.h"
 #include "gate/splice.h"
 
@@ -197,6 +198,9 @@ route_mcp(struct exchange *ex, const struct http1_head *head, struct upstream *u
     } else if (up->cfg->is_demo) {
         ex->upstream = up;
         demo_start(ex, head);
+    } else if (up->stdio) {
+        ex->upstream = up;
+        lines_start(ex, head);
     } else {
         ex->upstream = up;
         splice_start(ex, head);

@@ -24,6 +24,7 @@
 
 struct worker;
 struct exchange;
+struct stdio_pool;
 
 struct address {
     struct sockaddr_storage ss;
@@ -60,6 +61,7 @@ struct upstream {
     struct list_node waiting; /* struct exchange, by waiting */
     uint32_t waiting_count;
     bool ejected; /* an endpoint was left out, and its time may not be over */
+    struct stdio_pool *stdio; /* a server on stdin and stdout (stdio_pool.h); NULL: it has endpoints */
     bool is_home; /* the sibling workers (home.c): an endpoint per slot, chosen by the session */
 };
 

@@ -5,6 +5,7 @@
 #include "gate/exchange.h"
 #include "gate/health.h"
 #include "gate/home.h"
+#include "gate/lines.h"
 #include "gate/local.h"
 #include "ipc/channel.h"
 #include "stats/segment.h"
@@ -152,6 +153,7 @@ worker_drain(struct worker *w, uint32_t ms)
                 timer_set(w->ring, &h1->link.timer, DRAIN_IDLE_MS, h1->link.timer.fire);
         }
         stop_exchanges(w, false);
+        stdio_drain(w);
     }
     timer_stop(&w->drain_timer);
     timer_set(w->ring, &w->drain_timer, ms, on_drain_over);
@@ -188,6 +190,10 @@ take_control(struct worker *w, const struct control *msg, int *fds, unsigned fd_
     case CONTROL_RESOLVE:
         if (fd_count)
             upstreams_set_resolver(w, fds[--fd_count]);
+        break;
+    case CONTROL_SPAWN:
+        if (fd_count)
+            stdio_set_channel(w, fds[--fd_count]);
         break;
     case CONTROL_LOG_LEVEL:
         log_set_level((enum log_level)msg->arg);
@@ -315,6 +321,8 @@ worker_open(struct worker *w, struct child *child, bool is_admin, char *why, siz
     list_init(&w->exchanges);
     err = upstreams_init(w);
     if (err >= 0)
+        err = stdio_workers_init(w);
+    if (err >= 0)
         err = keys_init(w);
     if (err < 0) {
         snprintf(why, why_size, "not enough memory for the tables of upstreams and sessions");
@@ -326,6 +334,8 @@ worker_open(struct worker *w, struct child *child, bool is_admin, char *why, siz
     open_listeners(w);
     if (!is_admin) {
         upstreams_set_resolver(w, child->fds[FD_RESOLVE]);
+        lines_init(w);
+        stdio_set_channel(w, child->fds[FD_SPAWN]);
         health_start(w);
     }
     return 0;
@@ -362,6 +372,7 @@ worker_turn(struct worker *w, unsigned max_ms)
         w->ended = true;
         close_listeners(w, true);
         upstreams_close_idle(w);
+        stdio_end_all(w);
         return false;
     }
     messages = w->net.stats.messages;
@@ -380,6 +391,7 @@ is_busy(const struct worker *w)
 
     for (uint32_t i = 0; i < w->listener_count; i++)
         busy |= op_busy(&w->listeners[i].op);
+    busy |= stdio_is_busy(&w->stdio);
     return busy;
 }
 
@@ -392,9 +404,12 @@ worker_close(struct worker *w)
     if (w->child->control_fd >= 0)
         ring_cancel(w->ring, &w->control);
     upstreams_set_resolver(w, -1);
+    stdio_end_all(w);
+    stdio_set_channel(w, -1);
     timer_stop(&w->drain_timer);
     while (is_busy(w) && turns++ < CLOSE_TURNS_MAX)
         worker_turn(w, 1);
+    stdio_workers_done(w);
     upstreams_done(w);
     keys_done(w);
     net_done(&w->net);

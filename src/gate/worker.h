@@ -9,6 +9,7 @@
 #define GATE_WORKER_H
 
 #include "cfg/config.h"
+#include "gate/stdio_pool.h"
 #include "gate/upstream.h"
 #include "ipc/handover.h"
 #include "mcp/seal.h"
@@ -58,6 +59,7 @@ struct worker {
     struct timer drain_timer;
     struct upstreams upstreams;
     struct upstream home; /* the sibling workers */
+    struct stdio_worker stdio;
     struct seal_keys keys;
     uint8_t (*tombstones)[16]; /* ids of deleted sessions, the latest TOMBSTONES_MAX */
     uint64_t tombstone_count;

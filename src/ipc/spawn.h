@@ -34,6 +34,7 @@ enum spawn_event_kind {
     SPAWN_STARTED = 1, /* with one descriptor: the server's stdin and stdout (a blocking stream socket) */
     SPAWN_OWNED,       /* the same for a server that an earlier incarnation of the slot left behind */
     SPAWN_FAILED,      /* there is no server: error */
+    SPAWN_SYNC,        /* every OWNED has been said: what the slot has now is what it has */
     SPAWN_EXITED,      /* the server has ended; its socket may still hold what it said last */
 };
 

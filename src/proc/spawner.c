@@ -265,6 +265,8 @@ add_channel(struct spawner *s, int fd, uint32_t slot, uint32_t epoch)
         tell_supervisor(s, server, false);
         tell_worker(s, server);
     }
+    const struct spawn_event sync = {.kind = SPAWN_SYNC, .epoch = epoch};
+    (void)channel_send(fd, &sync, sizeof sync, NULL, 0);
 }
 
 static void

@@ -3,11 +3,11 @@
  * A server on stdin and stdout as a connection: JSON-RPC messages, one a line, over a link that was given the
  * socket. It knows no processes and no ids of requests; who started the server sits behind `up`.
  *
- * A line that arrived in one piece is passed on where it lies; one that did not is put together in memory of its
- * own, which counts towards the slab's limit. Memory is the owner's; it is freed after on_closed().
+ * A line that arrived in one piece is passed on where it lies; one that did not is put together in memory of
+ * its own, which counts towards the slab's limit. Memory is the owner's; it is freed after on_closed().
  */
-#ifndef WIRE_STDIO_H
-#define WIRE_STDIO_H
+#ifndef WIRE_STDIO_CONN_H
+#define WIRE_STDIO_CONN_H
 
 #include "net/link.h"
 #include "proto/lines.h"

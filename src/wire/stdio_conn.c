@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "wire/stdio.h"
+#include "wire/stdio_conn.h"
 
 #include <stdlib.h>
 
