@@ -52,8 +52,10 @@ struct text bridge_level_name(enum bridge_level level); /* "debug"; empty for NO
 struct bridge {
     enum mcp_revision client, upstream;
     uint32_t client_caps; /* MCP_CLIENT_ bits that the client declared: to its session, or in this request */
-    struct text client_info;     /* raw object, for modern upstreams; at NULL: the gateway's own name */
-    enum bridge_level log_level; /* what a legacy client set */
+    struct text client_info;       /* raw object, for modern upstreams; at NULL: the gateway's own name */
+    struct text client_extensions; /* raw object of its capabilities, as it declared them; at NULL: none */
+    struct text server_info;       /* raw object, stamped on results for modern clients; at NULL: none */
+    enum bridge_level log_level;   /* what a legacy client set */
 };
 
 /* One request of a client, while it is answered. */

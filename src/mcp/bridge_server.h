@@ -23,7 +23,7 @@ enum {
     BRIDGE_PROBE_HTTP_TIMEOUT = 3,
 };
 
-struct bridge_verdict_of {
+struct bridge_probe {
     enum bridge_era era;
     enum mcp_revision revision; /* MODERN: the newest that both speak; LEGACY: the one to offer */
     struct text result;         /* MODERN by its result: the raw discover result */
@@ -32,7 +32,7 @@ struct bridge_verdict_of {
 /* What the outcome of a server/discover that was sent as 2026-07-28 says. `status` is HTTP's, or one of the
  * above; `body` is one JSON message (of an SSE reply: the response), or whatever else came. The body decides.
  */
-void bridge_era_of(unsigned status, struct text body, struct bridge_verdict_of *ret);
+void bridge_era_of(unsigned status, struct text body, struct bridge_probe *ret);
 
 /* Whether initialize was answered by an HTTP status after which a GET looks for the endpoint event of
  * 2024-11-05: 400, 404 or 405 without a JSON-RPC result. */
@@ -43,7 +43,7 @@ bool bridge_may_be_sse(unsigned status);
 struct bridge_server {
     enum mcp_revision revision;
     uint32_t caps;            /* MERGE_CAP_ bits (mcp/merge_caps.h) */
-    bool has_tasks;           /* the tasks of 2025-11-25 */
+    struct text tasks;        /* raw object, the capability of 2025-11-25; at NULL: none */
     struct text extensions;   /* raw object, of a modern one; at NULL: none */
     struct text info;         /* raw object; at NULL: none was given */
     struct text instructions; /* raw string; at NULL: none */
@@ -85,8 +85,8 @@ void bridge_put_subscribe(struct json_writer *w, uint64_t number, struct text ur
 /* A ClientCapabilities object of these bits in the form of a revision: what it does not know is left out. */
 void bridge_put_client_caps(struct json_writer *w, uint32_t caps, enum mcp_revision revision);
 
-/* The members of params._meta that a modern request must have, with a comma behind each: what
- * bridge_request() adds. */
+/* The members of params._meta that a modern request has, with commas between them: what bridge_request()
+ * adds. */
 void bridge_put_modern_meta(struct json_writer *w, const struct bridge *b);
 
 #endif
