@@ -207,19 +207,19 @@ parse_authority(struct text authority, struct cfg_url *ret, struct cfg_refusal *
             return refuse(refusal,
                           "has a bad host: use a name, an IPv4 address or an IPv6 address in brackets");
     }
-    ret->port = 80;
+    ret->port = ret->is_tls ? 443 : 80;
     if (port.len && (!parse_port(after(port, 1), &ret->port) || ret->port == 0))
         return refuse(refusal, "has a bad port: use a number from 1 to 65535");
     return 0;
 }
 
-/* What follows "http://". */
+/* What follows "http://" or "https://". */
 static int
-parse_http_url(struct text rest, struct cfg_url *ret, struct cfg_refusal *refusal)
+parse_http_url(struct text rest, bool is_tls, struct cfg_url *ret, struct cfg_refusal *refusal)
 {
     uint32_t end = index_of(rest, '/');
     struct text authority = {rest.at, end};
-    struct cfg_url parsed = {.path = TEXT("/"), .unix_path = TEXT("")};
+    struct cfg_url parsed = {.path = TEXT("/"), .unix_path = TEXT(""), .is_tls = is_tls};
 
     if (end < rest.len)
         parsed.path = after(rest, end);
@@ -243,18 +243,16 @@ cfg_parse_url(struct text url, struct cfg_url *ret, struct cfg_refusal *refusal)
     if (index_of(url, '?') < url.len || index_of(url, '#') < url.len)
         return refuse(refusal, "holds a query or a fragment: leave it out, and send keys in a header "
                                "(--upstream-header)");
-    if (text_starts_nocase(url, TEXT("https:")))
-        return refuse(refusal,
-                      "needs TLS, which mcpgate does not speak to upstreams in this release: use http://, "
-                      "or a TLS tunnel on this machine");
     if (text_starts_nocase(url, TEXT("stdio:")))
         return refuse(refusal, "names a program: it stands alone, as --upstream NAME='stdio:COMMAND ARGS'");
     if (text_starts_nocase(url, TEXT("http+unix:")))
         return parse_unix_url(after(url, 10), ret, refusal);
     if (text_starts_nocase(url, TEXT("http://")))
-        return parse_http_url(after(url, 7), ret, refusal);
+        return parse_http_url(after(url, 7), false, ret, refusal);
+    if (text_starts_nocase(url, TEXT("https://")))
+        return parse_http_url(after(url, 8), true, ret, refusal);
     return refuse(refusal,
-                  "is not a URL: use http://HOST[:PORT][/PATH], http+unix:/SOCKET:/PATH or stdio:COMMAND");
+                  "is not a URL: use http[s]://HOST[:PORT][/PATH], http+unix:/SOCKET:/PATH or stdio:COMMAND");
 }
 
 int

@@ -293,7 +293,7 @@ draft_check(struct draft *d)
         check_at_most(d, "max-line", "max-head", true) < 0 ||
         check_at_most(d, "upstream-idle-max", "upstream-max", true) < 0 || check_merged_names(d) < 0 ||
         check_servers(d) < 0 || check_stdio(d) < 0 || check_headers(d) < 0 || check_tool_rules(d) < 0 ||
-        check_listeners(d) < 0)
+        check_listeners(d) < 0 || draft_load_tls(d) < 0)
         return -EINVAL;
     return 0;
 }

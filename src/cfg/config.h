@@ -49,10 +49,11 @@ struct cfg_listener {
 struct cfg_endpoint {
     struct cfg_text url;       /* as written */
     struct cfg_text host;      /* name or address, without brackets */
-    struct cfg_text authority; /* for the Host field: "host:port", the port left out when it is 80 */
+    struct cfg_text authority; /* for the Host field: "host:port", the port left out when it is the scheme's */
     struct cfg_text path;      /* "/mcp"; for a route the prefix that replaces /PREFIX; never empty */
     struct cfg_text unix_path; /* http+unix:/path/to/socket:/mcp; empty otherwise */
     uint16_t port;
+    uint8_t is_tls;            /* https:// */
     uint8_t is_literal;        /* host is an IP address: ip holds it */
     uint8_t ip[16];
 };
@@ -71,6 +72,18 @@ struct cfg_stdio {
     uint8_t share;         /* enum cfg_share */
 };
 
+/* A PEM file: its name, empty when there is none, and its bytes. */
+struct cfg_pem {
+    struct cfg_text name, text;
+};
+
+/* What the connections of an https:// upstream believe and show. */
+struct cfg_tls {
+    struct cfg_pem ca, cert, key; /* the key's bytes are a secret */
+    bool verify;
+    bool is_system_ca; /* nobody has chosen the CAs */
+};
+
 /* An MCP upstream or a plain route. */
 struct cfg_upstream {
     struct cfg_text name;       /* upstream: NAME; route: "/PREFIX" */
@@ -79,6 +92,7 @@ struct cfg_upstream {
     struct cfg_array endpoints; /* struct cfg_endpoint; none for the demo and for stdio servers */
     struct cfg_array headers;   /* struct cfg_field; values are secrets */
     struct cfg_stdio stdio;
+    uint32_t tls; /* index in config.tls, of use to its https:// endpoints */
 };
 
 struct config {
@@ -104,6 +118,7 @@ struct config {
     struct cfg_listener admin;
     bool admin_off;
     struct cfg_array upstreams; /* struct cfg_upstream: upstreams first, then routes */
+    struct cfg_array tls;       /* struct cfg_tls */
 };
 
 static inline struct text
@@ -144,6 +159,13 @@ static inline const struct cfg_endpoint *
 cfg_endpoints(const struct config *c, const struct cfg_upstream *u)
 {
     return (const struct cfg_endpoint *)cfg_items(c, u->endpoints);
+}
+
+/* Index below c->tls.count. */
+static inline const struct cfg_tls *
+cfg_tls(const struct config *c, uint32_t index)
+{
+    return (const struct cfg_tls *)cfg_items(c, c->tls) + index;
 }
 
 /* u->headers.count of them. */

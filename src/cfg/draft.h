@@ -66,6 +66,16 @@ struct setting {
 /* What a stdio server may have of its own instead of the flag --stdio-KEY. */
 enum stdio_key { STDIO_SHARE, STDIO_MAX, STDIO_RESERVE, STDIO_IDLE, STDIO_KEYS };
 
+/* What https:// may need. */
+enum tls_file { TLS_CA, TLS_CERT, TLS_KEY, TLS_FILES };
+
+/* A set of them, which several servers may share. */
+struct tls_choice {
+    struct item files[TLS_FILES]; /* names; empty: none */
+    struct text pem[TLS_FILES];   /* what is in them; the key's is a secret */
+    bool verify, is_system_ca;
+};
+
 /* An upstream or a route. */
 struct server {
     const char *name;
@@ -77,6 +87,9 @@ struct server {
     const char *cwd;   /* NULL: the gateway's */
     bool has_own[STDIO_KEYS];
     uint64_t own[STDIO_KEYS];
+    struct item tls[TLS_FILES]; /* its own instead of the flags'; text NULL: the flag's */
+    bool has_verify, verify;
+    uint32_t tls_index; /* of draft.tls, when one of its URLs is https:// */
 };
 
 enum { DRAFT_HEADERS_MAX = 4096 };
@@ -94,6 +107,8 @@ struct draft {
     struct header *headers;
     uint32_t headers_count, headers_room;
     struct source *sources;
+    struct tls_choice *tls;
+    uint32_t tls_count;
     char *error; /* CFG_ERROR_MAX bytes */
 };
 
@@ -153,6 +168,12 @@ int draft_read_args(struct draft *d, int argc, char **argv, enum cfg_action *ret
 /* file.c: one file, as layer `layer`; and the same for a text in memory, which must outlive the draft. */
 int draft_read_file(struct draft *d, const char *name, unsigned layer);
 int draft_read_text(struct draft *d, const char *name, struct text text, unsigned layer);
+/* All of the file `name`, at most `most` bytes; an error ends with `way_out`. */
+int draft_read_whole(struct draft *d, const char *name, const struct origin *origin, uint32_t most,
+                     const char *way_out, struct text *ret);
+/* tls.c: reads the files that https:// servers need. 0 or -EINVAL. */
+int draft_load_tls(struct draft *d);
+extern const char *const tls_file_keys[TLS_FILES]; /* in a file: "ca", "cert", "key" */
 /* check.c: fills in what has a default by circumstance and checks the whole. 0 or -EINVAL. */
 int draft_check(struct draft *d);
 /* layout.c: the flat configuration, in the arena's memory. */

@@ -307,10 +307,58 @@ read_tool_rule(struct draft *d, const char *server, const char *flag, json_t *pa
     return draft_set(d, option, rule, origin);
 }
 
+/* "tls": {"ca": FILE, "cert": FILE, "key": FILE, "verify": BOOLEAN} */
+static int
+read_tls_key(struct draft *d, struct server *server, const char *key, json_t *value,
+             const struct origin *origin)
+{
+    static const char *const known[] = {"ca", "cert", "key", "verify"};
+    const char *text;
+
+    if (strcmp(key, "verify") == 0) {
+        if (!json_is_boolean(value))
+            return draft_fail(d, origin, "%s stands where true or false is expected", type_name(value));
+        server->has_verify = true;
+        server->verify = json_is_true(value);
+        return 0;
+    }
+    for (unsigned i = 0; i < TLS_FILES; i++) {
+        if (strcmp(key, tls_file_keys[i]) != 0)
+            continue;
+        if (expand_string(d, value, origin, &text) < 0)
+            return -EINVAL;
+        server->tls[i] = (struct item){text, *origin};
+        return 0;
+    }
+    return refuse_key(d, origin, key, cfg_nearest(key, strlen(key), known, sizeof known / sizeof *known),
+                      "use \"ca\", \"cert\", \"key\" and \"verify\"");
+}
+
+static int
+read_tls(struct draft *d, struct server *server, json_t *tls, const struct origin *origin)
+{
+    const char *key;
+    json_t *value;
+    size_t i = 0;
+
+    if (!json_is_object(tls))
+        return draft_fail(d, origin, "%s stands where an object is expected: use {\"ca\": \"FILE\"}",
+                          type_name(tls));
+    json_object_foreach(tls, key, value)
+    {
+        struct origin here = below(origin, i++);
+
+        here.label = arena_print(&d->arena, "%.64s.tls.%.32s", server->name, key);
+        if (read_tls_key(d, server, key, value, &here) < 0)
+            return -EINVAL;
+    }
+    return 0;
+}
+
 static int
 refuse_server_key(struct draft *d, const struct server *server, const char *key, const struct origin *origin)
 {
-    static const char *const http[] = {"url", "headers", "type", "allowTools", "denyTools"};
+    static const char *const http[] = {"url", "headers", "type", "tls", "allowTools", "denyTools"};
     static const char *const stdio[] = {"command", "args",    "env",  "cwd",        "type",     "share",
                                         "max",     "reserve", "idle", "allowTools", "denyTools"};
 
@@ -319,7 +367,7 @@ refuse_server_key(struct draft *d, const struct server *server, const char *key,
             d, origin, key, cfg_nearest(key, strlen(key), stdio, sizeof stdio / sizeof *stdio),
             "use \"command\", \"args\", \"env\", \"cwd\", \"share\", \"max\", \"reserve\" and \"idle\"");
     return refuse_key(d, origin, key, cfg_nearest(key, strlen(key), http, sizeof http / sizeof *http),
-                      "use \"url\", \"headers\" and \"type\", or \"command\" and \"args\"");
+                      "use \"url\", \"headers\", \"tls\" and \"type\", or \"command\" and \"args\"");
 }
 
 static int
@@ -343,6 +391,8 @@ read_server_key(struct draft *d, struct server *server, const char *key, json_t 
         return read_urls(d, server, value, origin);
     } else if (strcmp(key, "headers") == 0) {
         return read_fields(d, server, value, "{\"Field\": \"value\"}", add_header, origin);
+    } else if (strcmp(key, "tls") == 0) {
+        return read_tls(d, server, value, origin);
     }
     return refuse_server_key(d, server, key, origin);
 }
@@ -494,9 +544,9 @@ read_settings(struct draft *d, json_t *settings, const struct origin *origin)
 
 /* ---- the file ---- */
 
-/* Reads all of `name` into the arena; at most SOURCE_MAX bytes. */
-static int
-slurp(struct draft *d, const char *name, struct text *ret)
+int
+draft_read_whole(struct draft *d, const char *name, const struct origin *origin, uint32_t most,
+                 const char *way_out, struct text *ret)
 {
     int fd = open(name, O_RDONLY | O_CLOEXEC);
     size_t len = 0;
@@ -504,22 +554,22 @@ slurp(struct draft *d, const char *name, struct text *ret)
     char *at;
 
     if (fd < 0)
-        return draft_fail(d, NULL, "%.200s: cannot be opened: %s: check --config", name, strerror(errno));
-    at = arena_get(&d->arena, SOURCE_MAX + 1);
-    while (n > 0 && len <= SOURCE_MAX) {
+        return draft_fail(d, origin, "%.200s: cannot be opened: %s: %s", name, strerror(errno), way_out);
+    at = arena_get(&d->arena, most + 1);
+    while (n > 0 && len <= most) {
         do
-            n = read(fd, at + len, SOURCE_MAX + 1 - len);
+            n = read(fd, at + len, most + 1 - len);
         while (n < 0 && errno == EINTR);
         len += n > 0 ? (size_t)n : 0;
     }
     if (n < 0)
-        draft_fail(d, NULL, "%.200s: cannot be read: %s: check --config", name, strerror(errno));
+        draft_fail(d, origin, "%.200s: cannot be read: %s: %s", name, strerror(errno), way_out);
     close(fd);
     if (n < 0)
         return -EINVAL;
-    if (len > SOURCE_MAX)
-        return draft_fail(d, NULL, "%.200s: is larger than %u KiB: is it a configuration?", name,
-                          (unsigned)SOURCE_MAX >> 10);
+    if (len > most)
+        return draft_fail(d, origin, "%.200s: is larger than %u KiB: %s", name, (unsigned)most >> 10,
+                          way_out);
     *ret = (struct text){at, (uint32_t)len};
     return 0;
 }
@@ -589,7 +639,7 @@ draft_read_file(struct draft *d, const char *name, unsigned layer)
 {
     struct text text;
 
-    if (slurp(d, name, &text) < 0)
+    if (draft_read_whole(d, name, NULL, SOURCE_MAX, "check --config", &text) < 0)
         return -EINVAL;
     return draft_read_text(d, name, text, layer);
 }

@@ -67,7 +67,7 @@ static struct cfg_text
 lay_authority(struct blob *b, const struct cfg_url *url)
 {
     const char *open = url->is_v6 ? "[" : "", *close = url->is_v6 ? "]" : "";
-    bool has_port = url->unix_path.len == 0 && url->port != 80;
+    bool has_port = url->unix_path.len == 0 && url->port != (url->is_tls ? 443 : 80);
 
     return blob_text(b, text_of(has_port ? arena_print(b->arena, "%s%.*s%s:%u", open, (int)url->host.len,
                                                        url->host.at, close, url->port)
@@ -91,7 +91,8 @@ lay_endpoint(struct blob *b, const char *text, bool is_route)
                                 .path = blob_text(b, url.path),
                                 .unix_path = blob_text(b, url.unix_path),
                                 .port = url.port,
-                                .is_literal = url.is_literal};
+                                .is_literal = url.is_literal,
+                                .is_tls = url.is_tls};
     memcpy(ret.ip, url.ip, sizeof ret.ip);
     return ret;
 }
@@ -166,6 +167,7 @@ lay_servers(struct blob *b, struct draft *d)
             all[count].is_route = server->is_route;
             all[count].endpoints = lay_endpoints(b, server);
             all[count].headers = lay_headers(b, d, server->is_route ? "" : server->name);
+            all[count].tls = server->tls_index;
             all[count++].stdio = lay_stdio(b, d, server);
         }
     }
@@ -177,6 +179,26 @@ lay_servers(struct blob *b, struct draft *d)
         all[count++].is_demo = true;
     }
     return blob_array(b, all, count, sizeof *all);
+}
+
+/* The key is here for the workers, which cannot read its file. */
+static struct cfg_array
+lay_tls(struct blob *b, const struct draft *d)
+{
+    struct cfg_tls *all = arena_get(b->arena, (d->tls_count + 1) * sizeof *all);
+
+    for (uint32_t i = 0; i < d->tls_count; i++) {
+        const struct tls_choice *choice = &d->tls[i];
+
+        all[i] = (struct cfg_tls){
+            .ca = {blob_text(b, text_of(choice->files[TLS_CA].text)), blob_text(b, choice->pem[TLS_CA])},
+            .cert = {blob_text(b, text_of(choice->files[TLS_CERT].text)),
+                     blob_text(b, choice->pem[TLS_CERT])},
+            .key = {blob_text(b, text_of(choice->files[TLS_KEY].text)), blob_text(b, choice->pem[TLS_KEY])},
+            .verify = choice->verify,
+            .is_system_ca = choice->is_system_ca};
+    }
+    return blob_array(b, all, d->tls_count, sizeof *all);
 }
 
 static struct cfg_array
@@ -227,6 +249,7 @@ draft_lay_out(struct draft *d)
     c.admin_off = strcmp(admin, "off") == 0;
     c.admin = lay_listener(&b, c.admin_off ? CFG_DEFAULT_ADMIN : admin);
     c.upstreams = lay_servers(&b, d);
+    c.tls = lay_tls(&b, d);
     c.magic = CFG_MAGIC;
     c.total = b.len;
     memcpy(b.at, &c, sizeof c);

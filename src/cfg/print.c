@@ -165,6 +165,41 @@ add_command(json_t *server, const struct config *c, const struct cfg_upstream *u
     json_object_set_new(server, "idle", json_string(text));
 }
 
+static void
+add_tls_file(json_t *object, const struct config *c, const char *key, struct cfg_text name,
+             struct cfg_text flag)
+{
+    if (name.len && !text_eq(cfg_text(c, name), cfg_text(c, flag)))
+        json_object_set_new(object, key, file_string(cfg_string(c, name)));
+}
+
+/* What differs from the flags. */
+static void
+add_tls(json_t *server, const struct config *c, const struct cfg_tls *tls)
+{
+    json_t *object = json_object();
+
+    if (!tls->is_system_ca)
+        add_tls_file(object, c, "ca", tls->ca.name, c->upstream_ca);
+    add_tls_file(object, c, "cert", tls->cert.name, c->upstream_cert);
+    add_tls_file(object, c, "key", tls->key.name, c->upstream_key);
+    if (tls->verify != (c->upstream_verify != 0))
+        json_object_set_new(object, "verify", json_boolean(tls->verify));
+    if (json_object_size(object))
+        json_object_set(server, "tls", object);
+    json_decref(object);
+}
+
+static bool
+has_tls(const struct config *c, const struct cfg_upstream *u)
+{
+    for (uint32_t i = 0; i < u->endpoints.count; i++) {
+        if (cfg_endpoints(c, u)[i].is_tls)
+            return true;
+    }
+    return false;
+}
+
 static json_t *
 server_value(const struct config *c, const struct cfg_upstream *u)
 {
@@ -177,6 +212,8 @@ server_value(const struct config *c, const struct cfg_upstream *u)
         add_command(server, c, u);
     else
         json_object_set_new(server, "url", urls_value(c, u));
+    if (has_tls(c, u))
+        add_tls(server, c, cfg_tls(c, u->tls));
     if (u->headers.count)
         json_object_set_new(server, "headers", json_incref(headers));
     json_decref(headers);

@@ -2,6 +2,7 @@
 #include "gate/health.h"
 
 #include "base/log.h"
+#include "gate/secure.h"
 #include "gate/worker.h"
 
 #include <errno.h>
@@ -78,6 +79,8 @@ on_connected(struct h1 *h1, int error)
 {
     struct endpoint *ep = h1->owner;
 
+    if (!error)
+        secure_note_ready(ep, &h1->link);
     if (error)
         end_check(h1, verdict_on_error(error));
     else if (!ep->upstream->worker->config->health_path.len)
@@ -106,6 +109,7 @@ on_end(struct h1 *h1)
 static void
 on_failed(struct h1 *h1, enum close_reason reason)
 {
+    secure_note_failure(h1->owner, reason);
     end_check(h1, verdict_on_close(reason));
 }
 
@@ -161,6 +165,8 @@ start_check(struct ring *ring, struct timer *timer)
     h1->user = ep;
     ep->check = h1;
     int error = w->config->health_path.len && !send_check(h1) ? -ENOMEM : 0;
+    if (error == 0 && !secure_prepare(ep, &h1->link))
+        error = -ENOMEM;
     if (error == 0)
         error = link_connect(&h1->link, (struct sockaddr *)&a->ss, a->len);
     if (error < 0)

@@ -2,6 +2,7 @@
 #include "gate/local.h"
 
 #include "gate/heads.h"
+#include "gate/secure.h"
 
 #include <stdio.h>
 
@@ -114,7 +115,7 @@ local_error_json(const struct exchange *ex, enum close_reason reason, char *out,
                      "{\"jsonrpc\":\"2.0\",%s%.*s%s\"error\":{\"code\":%d,\"message\":\"%s%.*s%s%s\"}}",
                      ex->id_len ? "\"id\":" : "", ex->id_len, ex->id, ex->id_len ? "," : "",
                      info->jsonrpc_code ? info->jsonrpc_code : -32603, up.len ? "upstream " : "", (int)up.len,
-                     up.at, up.len ? ": " : "", info->text);
+                     up.at, up.len ? ": " : "", secure_reason_text(ex->upstream, reason));
 
     ASSERT(n > 0 && (uint32_t)n < size);
     return (uint32_t)n;
@@ -158,6 +159,7 @@ local_error(struct exchange *ex, enum close_reason reason, struct text extra)
         local_reply(ex, status, TEXT("application/json"), extra, body, n, reason);
         return;
     }
-    n = (uint32_t)snprintf(body, sizeof body, "%d %s: %s\n", status, http_reason_phrase(status), info->text);
+    n = (uint32_t)snprintf(body, sizeof body, "%d %s: %s\n", status, http_reason_phrase(status),
+                           secure_reason_text(ex->upstream, reason));
     local_reply(ex, status, TEXT("text/plain; charset=utf-8"), extra, body, n, reason);
 }

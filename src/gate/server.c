@@ -4,6 +4,7 @@
  * of retries and tunnels, and nothing of what a reply means.
  */
 #include "gate/exchange.h"
+#include "gate/secure.h"
 
 /* --- the reply --- */
 
@@ -78,6 +79,7 @@ on_connected(struct h1 *server, int error)
     }
     w = ex->worker;
     if (!error) {
+        secure_note_ready(server->owner, &server->link);
         exchange_set_phase(ex, PHASE_REPLY);
         return;
     }
@@ -93,13 +95,14 @@ server_failed(struct exchange *ex, enum close_reason reason)
 {
     bool failed = ex->phase != PHASE_BODY && reason != CLOSE_NO_MEMORY;
 
+    secure_note_failure(ex->server->owner, reason);
     if (ex->is_tunnel) {
         if (ex->client)
             h1_close(ex->client, CLOSE_DONE);
         exchange_finish(ex, CLOSE_DONE);
         return;
     }
-    if (ex->phase == PHASE_REPLY) {
+    if (ex->phase == PHASE_REPLY || ex->phase == PHASE_CONNECT) {
         if (upstream_retry(ex, failed))
             return;
         failed = false; /* that is noted */
@@ -117,7 +120,9 @@ on_bad(struct h1 *server, enum close_reason reason)
         h1_abort(server, reason);
         return;
     }
-    server_failed(ex, reason == CLOSE_UPSTREAM_GONE || reason == CLOSE_NO_MEMORY ? reason : CLOSE_BAD_REPLY);
+    if (reason != CLOSE_UPSTREAM_GONE && reason != CLOSE_NO_MEMORY && reason != CLOSE_TLS_TRUNCATED)
+        reason = CLOSE_BAD_REPLY;
+    server_failed(ex, reason);
 }
 
 static void

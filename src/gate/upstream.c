@@ -6,6 +6,7 @@
 #include "gate/heads.h"
 #include "gate/health.h"
 #include "gate/resolver.h"
+#include "gate/secure.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -30,6 +31,7 @@ endpoint_init(struct endpoint *ep, struct upstream *up, const struct cfg_endpoin
     list_init(&ep->idle);
     list_init(&ep->open);
     endpoint_set_fixed_address(ep);
+    secure_endpoint_init(ep);
 }
 
 int
@@ -101,8 +103,13 @@ upstreams_close_idle(struct worker *w)
 void
 upstreams_done(struct worker *w)
 {
-    for (unsigned i = 0; i < w->upstreams.count; i++)
-        free(w->upstreams.items[i].endpoints);
+    for (unsigned i = 0; i < w->upstreams.count; i++) {
+        struct upstream *up = &w->upstreams.items[i];
+
+        for (unsigned k = 0; up->endpoints && k < up->endpoint_count; k++)
+            secure_endpoint_done(&up->endpoints[k]);
+        free(up->endpoints);
+    }
     free(w->upstreams.items);
 }
 
@@ -242,8 +249,10 @@ conn_open(struct h1 *h1)
     struct endpoint *ep = h1->owner;
     struct worker *w = ep->upstream->worker;
     struct address *a = &ep->addresses[ep->next_address % ep->address_count];
-    int err = link_connect(&h1->link, (struct sockaddr *)&a->ss, a->len);
+    int err = -ENOMEM;
 
+    if (secure_prepare(ep, &h1->link))
+        err = link_connect(&h1->link, (struct sockaddr *)&a->ss, a->len);
     if (err < 0) {
         stats_up_add(w->stats, ep->upstream->index, UPSTAT_up_connect_errors, 1);
         return err;
@@ -491,16 +500,6 @@ upstream_closed(struct h1 *h1)
         serve_waiting(up);
 }
 
-/* Whether nothing of the request has been given to the kernel for good. */
-static bool
-is_unsent(const struct exchange *ex)
-{
-    const struct link *link = &ex->server->link;
-
-    return link->out && link->sent_bytes == ex->sent_bytes_before &&
-           (!op_busy(&link->tx) || link->state == LINK_CONNECTING);
-}
-
 bool
 upstream_error_is_ours(int error)
 {
@@ -518,7 +517,7 @@ upstream_retry(struct exchange *ex, bool failed)
     if (failed)
         note_failure(from);
     from->next_address++; /* whatever comes next shall not meet the same address */
-    if (ex->tries >= TRIES_MAX || ex->worker->draining || !is_unsent(ex))
+    if (ex->tries >= TRIES_MAX || ex->worker->draining || !link_is_unsent(&old->link, ex->sent_bytes_before))
         return false;
     to = up->is_home ? from : upstream_choose(up);
     if (!to || !to->address_count)

@@ -20,6 +20,7 @@
 
 #include "cfg/config.h"
 #include "ipc/resolve.h"
+#include "net/tls.h"
 #include "wire/h1.h"
 
 struct worker;
@@ -46,7 +47,9 @@ struct endpoint {
     bool check_failed;      /* the active health check's last word */
     struct h1 *check;       /* the health check in progress */
     struct timer resolve_timer, check_timer;
-    int resolve_error; /* of the last answer, while there is no address */
+    int resolve_error;   /* of the last answer, while there is no address */
+    struct tls_peer tls; /* context NULL: plain */
+    uint64_t tls_logged_ms;
 };
 
 struct upstream {
@@ -60,6 +63,7 @@ struct upstream {
     uint32_t idle_count;      /* of all endpoints */
     struct list_node waiting; /* struct exchange, by waiting */
     uint32_t waiting_count;
+    const char *tls_why; /* the last fault of TLS in words; NULL: there was none */
     bool ejected; /* an endpoint was left out, and its time may not be over */
     struct stdio_pool *stdio; /* a server on stdin and stdout (stdio_pool.h); NULL: it has endpoints */
     bool is_home; /* the sibling workers (home.c): an endpoint per slot, chosen by the session */

@@ -7,6 +7,7 @@
 #include "gate/home.h"
 #include "gate/lines.h"
 #include "gate/local.h"
+#include "gate/secure.h"
 #include "ipc/channel.h"
 #include "stats/segment.h"
 
@@ -319,6 +320,9 @@ worker_open(struct worker *w, struct child *child, bool is_admin, char *why, siz
     pool_init(&w->exchange_pool, sizeof(struct exchange));
     list_init(&w->clients);
     list_init(&w->exchanges);
+    err = secure_init(w, why, why_size);
+    if (err < 0)
+        return err;
     err = upstreams_init(w);
     if (err >= 0)
         err = stdio_workers_init(w);
@@ -411,6 +415,7 @@ worker_close(struct worker *w)
         worker_turn(w, 1);
     stdio_workers_done(w);
     upstreams_done(w);
+    secure_done(w);
     keys_done(w);
     net_done(&w->net);
     pool_done(&w->client_pool);

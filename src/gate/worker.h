@@ -58,6 +58,7 @@ struct worker {
     struct op control;
     struct timer drain_timer;
     struct upstreams upstreams;
+    struct tls_context **tls; /* as config.tls */
     struct upstream home; /* the sibling workers */
     struct stdio_worker stdio;
     struct seal_keys keys;

@@ -2,6 +2,7 @@
 #include "main/program.h"
 
 #include "cfg/cfg.h"
+#include "gate/secure.h"
 #include "proc/supervisor.h"
 
 #include <stdio.h>
@@ -28,6 +29,24 @@ print(const struct cfg_result *cfg)
     return fflush(stdout) == 0 ? 0 : 1;
 }
 
+/* What is in the files of https:// upstreams: a worker would stumble over it only after the start. */
+static int
+check_tls(const struct config *c)
+{
+    char why[CFG_ERROR_MAX];
+
+    for (uint32_t i = 0; i < c->tls.count; i++) {
+        struct tls_context *context;
+
+        if (secure_context_new(c, i, &context, why, sizeof why) < 0) {
+            fprintf(stderr, "mcpgate: %s\n", why);
+            return -1;
+        }
+        tls_context_free(&context);
+    }
+    return 0;
+}
+
 int
 program_main(int argc, char **argv, const struct child_role *roles)
 {
@@ -37,6 +56,10 @@ program_main(int argc, char **argv, const struct child_role *roles)
         return child_run(argv, roles);
     if (cfg_load(argc, argv, &cfg) < 0) {
         fprintf(stderr, "%s\n", cfg.error);
+        return 2;
+    }
+    if (cfg.config && check_tls(cfg.config) < 0) {
+        cfg_done(&cfg);
         return 2;
     }
     if (cfg.action == CFG_RUN) {

@@ -95,6 +95,22 @@ on_session(SSL *ssl, SSL_SESSION *session)
     return 1; /* the reference is ours */
 }
 
+/* OpenSSL marks a session as used up; some servers give a new one only with a whole handshake. So it gets a
+ * copy. */
+static bool
+offer_session(struct tls_filter *tls)
+{
+    SSL_SESSION *copy;
+    bool ok;
+
+    if (!tls->peer->session)
+        return true;
+    copy = SSL_SESSION_dup(tls->peer->session);
+    ok = copy && SSL_set_session(tls->ssl, copy) == 1;
+    SSL_SESSION_free(copy);
+    return ok;
+}
+
 void
 tls_peer_done(struct tls_peer *peer)
 {
@@ -141,6 +157,7 @@ refuse_certificate(struct tls_filter *tls, long result)
     case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
     case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
     case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+    case X509_V_ERR_CERT_SIGNATURE_FAILURE: /* by a CA of the same name */
         give_up(tls, CLOSE_CERT_UNKNOWN_CA,
                 "certificate of %.128s is signed by an unknown CA: name it with --upstream-ca", host);
         break;
@@ -238,7 +255,7 @@ set_up(struct tls_filter *tls)
     SSL_set_bio(tls->ssl, bio, bio);
     SSL_set_app_data(tls->ssl, tls);
     SSL_set_connect_state(tls->ssl);
-    if (tls->peer->session && SSL_set_session(tls->ssl, tls->peer->session) != 1)
+    if (!offer_session(tls))
         return false;
     return expect_host(tls->ssl, tls->peer->host);
 }

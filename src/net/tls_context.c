@@ -113,10 +113,10 @@ configure(SSL_CTX *ssl, const struct tls_settings *s, char *why, size_t why_size
     if (s->verify && add_cas(ssl, &s->ca, why, why_size) < 0)
         return -EINVAL;
     ERR_clear_error();
-    if (s->cert.text.len && use_cert(ssl, &s->cert, why, why_size) < 0)
+    if (s->cert.name && use_cert(ssl, &s->cert, why, why_size) < 0)
         return -EINVAL;
     ERR_clear_error();
-    return s->cert.text.len ? use_key(ssl, s, why, why_size) : 0;
+    return s->cert.name ? use_key(ssl, s, why, why_size) : 0;
 }
 
 int

@@ -18,8 +18,8 @@ struct tls_context;
 
 /* A PEM text and the name of the file that it came from, for errors. */
 struct tls_pem {
-    const char *name;
-    struct text text; /* len 0: none */
+    const char *name; /* NULL: none */
+    struct text text;
 };
 
 struct tls_settings {

@@ -54,7 +54,7 @@ const wrong = {
   'an address that is none': [['--listen', 'nonsense'], /nonsense/],
   'a missing file': [['--config', '/nonexistent/mcp.json'], /\/nonexistent\/mcp\.json/],
   'an upstream without a URL': [['--upstream', 'x'], /--upstream.*x/],
-  'https upstreams, which come later': [['--upstream', 'x=https://127.0.0.1/mcp'], /https/],
+  'CAs that are not there': [['--upstream', 'x=https://127.0.0.1/mcp', '--upstream-ca', '/nonexistent/ca.pem'], /\/nonexistent\/ca\.pem/],
   'a stdio upstream without a program': [['--upstream', 'x=stdio:'], /no program/],
   'an upstream name that cannot be in a path': [['--upstream', 'a/b=http://127.0.0.1/mcp'], /a\/b/],
 };

@@ -73,7 +73,7 @@ Test(file, errors_name_the_place)
         {"{\"mcpServers\": {\"a\": {\"uri\": \"http://x\"}}}",
          "mcp.json:1:23: \"uri\" is not a known key: did you mean \"url\"?"},
         {"{\"mcpServers\": {\"a\": {\"url\": \"http://x\", \"timeout\": 1}}}",
-         "mcp.json:1:42: \"timeout\" is not a known key: use \"url\", \"headers\" and \"type\", or "
+         "mcp.json:1:42: \"timeout\" is not a known key: use \"url\", \"headers\", \"tls\" and \"type\", or "
          "\"command\" and \"args\""},
         {"{\"mcpServers\": {\"a\": {\"command\": \"npx\", \"url\": \"http://x\"}}}",
          "mcp.json:1:41: \"url\" is not a known key: use \"command\", \"args\", \"env\", \"cwd\", \"share\", "
@@ -88,12 +88,14 @@ Test(file, errors_name_the_place)
          "mcp.json:1:46: a.max: '0' is too small: use at least 1"},
         {"{\"mcpServers\": {\"a\": {\"command\": \"x\", \"share\": \"some\"}}}",
          "mcp.json:1:48: a.share: 'some' is not one of session|shared"},
-        {"{\"mcpServers\": {\"a\": {\"url\": \"https://x\"}}}",
-         "mcp.json:1:30: a.url: 'https://x' needs TLS, which mcpgate does not speak to upstreams in this "
-         "release: "
-         "use http://, or a TLS tunnel on this machine"},
+        {"{\"mcpServers\": {\"a\": {\"url\": \"https://x\", \"tls\": []}}}",
+         "mcp.json:1:50: a.tls: an array stands where an object is expected: use {\"ca\": \"FILE\"}"},
+        {"{\"mcpServers\": {\"a\": {\"url\": \"https://x\", \"tls\": {\"cas\": \"f\"}}}}",
+         "mcp.json:1:51: \"cas\" is not a known key: did you mean \"ca\"?"},
+        {"{\"mcpServers\": {\"a\": {\"url\": \"https://x\", \"tls\": {\"verify\": \"no\"}}}}",
+         "mcp.json:1:61: a.tls.verify: a string stands where true or false is expected"},
         {"{\"mcpServers\": {\"a\": {\"url\": [\"http://x\",\n\"ftp://y\"]}}}",
-         "mcp.json:2:1: a.url: 'ftp://y' is not a URL: use http://HOST[:PORT][/PATH], "
+         "mcp.json:2:1: a.url: 'ftp://y' is not a URL: use http[s]://HOST[:PORT][/PATH], "
          "http+unix:/SOCKET:/PATH or stdio:COMMAND"},
         {"{\"mcpServers\": {\"a\": {\"type\": \"sse\"}}}",
          "mcp.json:1:31: a.type: 'sse' is not a transport that mcpgate speaks to upstreams in this release: "
@@ -163,7 +165,7 @@ Test(file, that_cannot_be_read_is_named)
     MUST_FAIL("mcpgate: /nonexistent/mcp.json: cannot be opened: No such file or directory: check --config",
               "--config=/nonexistent/mcp.json");
     MUST_FAIL("mcpgate: /tmp: cannot be read: Is a directory: check --config", "--config=/tmp");
-    MUST_FAIL("mcpgate: /dev/zero: is larger than 1024 KiB: is it a configuration?", "--config=/dev/zero");
+    MUST_FAIL("mcpgate: /dev/zero: is larger than 1024 KiB: check --config", "--config=/dev/zero");
 }
 
 Test(file, never_shows_a_header_in_an_error)

@@ -210,10 +210,6 @@ Test(load, gives_a_stdio_server_the_values_of_the_flags)
 Test(load, refuses_what_is_not_in_this_release_with_the_way_out)
 {
     MUST_FAIL(
-        "mcpgate: --upstream: 'https://a/mcp' needs TLS, which mcpgate does not speak to upstreams in this "
-        "release: use http://, or a TLS tunnel on this machine",
-        "--upstream=a=https://a/mcp");
-    MUST_FAIL(
         "mcpgate: --mode: merged: several upstreams as one server are not in this release: use --mode path",
         "--mode=merged");
     MUST_FAIL(

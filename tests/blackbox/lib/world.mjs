@@ -44,6 +44,11 @@ export class World {
     return upstream;
   }
 
+  /** Runs at the end, after the gateways were stopped: closes a server. */
+  serves(close) {
+    this.#servers.push(close);
+  }
+
   /** A directory that goes at the end. */
   directory() {
     const dir = mkdtempSync(join(tmpdir(), 'mcpgate-test-'));
@@ -80,9 +85,9 @@ export class World {
   }
 
   /** A 2026-07-28 server (servers/modern.mjs). */
-  async modern() {
-    const p = this.process(process.execPath, [join(here, '../servers/modern.mjs')], { name: 'modern.mjs' });
-    const [, url] = await p.line(/listening on (http:\/\/\S+)/);
+  async modern(env = {}) {
+    const p = this.process(process.execPath, [join(here, '../servers/modern.mjs')], { name: 'modern.mjs', env });
+    const [, url] = await p.line(/listening on (https?:\/\/\S+)/);
     return Object.assign(p, { url });
   }
 

@@ -2,7 +2,9 @@
 // A small server of revision 2026-07-28 written on @modelcontextprotocol/server 2.x, which also answers older clients
 // without sessions. POST /control?aborted tells how many calls were cancelled by their client's going.
 
+import { readFileSync } from 'node:fs';
 import http from 'node:http';
+import https from 'node:https';
 import { Readable } from 'node:stream';
 import { McpServer, ResourceTemplate, createMcpHandler, fromJsonSchema } from '@modelcontextprotocol/server';
 
@@ -88,7 +90,13 @@ function build() {
 
 const handler = createMcpHandler(build, { keepAliveMs: 0 });
 
-const server = http.createServer(async (req, res) => {
+/** Over TLS when it is given a certificate. */
+const { MODERN_CERT, MODERN_KEY } = process.env;
+const serve = MODERN_CERT
+  ? (handle) => https.createServer({ cert: readFileSync(MODERN_CERT), key: readFileSync(MODERN_KEY) }, handle)
+  : http.createServer;
+
+const server = serve(async (req, res) => {
   const url = new URL(req.url, 'http://127.0.0.1');
   if (url.pathname === '/control') {
     if (url.searchParams.has('tools-changed')) handler.notify.toolsChanged();
@@ -114,4 +122,4 @@ const server = http.createServer(async (req, res) => {
   body.pipe(res);
 });
 
-server.listen(0, '127.0.0.1', () => console.error(`listening on http://127.0.0.1:${server.address().port}/mcp`));
+server.listen(0, '127.0.0.1', () => console.error(`listening on http${MODERN_CERT ? 's' : ''}://127.0.0.1:${server.address().port}/mcp`));
