@@ -407,7 +407,7 @@ struct block {
 static inline BLOCK_TARGET bool
 scalar_run(struct jsonrpc_walk *w, const struct block *b, unsigned p)
 {
-    uint64_t gap = ~(b->scalars >> p);
+    uint64_t gap = p < JSONRPC_BLOCK ? ~(b->scalars >> p) : 1; /* it began with the block's last byte */
     unsigned end = gap ? p + (unsigned)__builtin_ctzll(gap) : JSONRPC_BLOCK;
     bool strict = w->mode == JSON_SCAN_STRICT;
 

@@ -322,3 +322,19 @@ Test(jsonrpc_edit, replaces_and_inserts_spans_in_one_pass)
     n = jsonrpc_edit_write(m, NULL, 0, out, sizeof out);
     cr_assert(text_eq((struct text){out, n}, m));
 }
+
+Test(scan, takes_a_number_that_begins_anywhere_in_a_block)
+{
+    for (unsigned pad = 0; pad < 130; pad++) {
+        struct jsonrpc_envelope env;
+        char message[300];
+        int n = snprintf(message, sizeof message, "{\"jsonrpc\":\"2.0\",\"method\":\"m\",%*s\"id\":12}",
+                         (int)pad, "");
+
+        for (unsigned mode = JSON_SCAN_FAST; mode <= JSON_SCAN_STRICT; mode++) {
+            cr_assert_eq(jsonrpc_scan((struct text){message, (uint32_t)n}, (enum json_mode)mode, &env),
+                         JSONRPC_FAULT_FINE);
+            cr_assert(text_eq(env.id, TEXT("12")), "%u: %.*s", pad, (int)env.id.len, env.id.at);
+        }
+    }
+}
