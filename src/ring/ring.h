@@ -63,7 +63,7 @@ struct ring_config {
     unsigned sq_entries;                /* 0: 4096 */
     unsigned cq_entries;                /* 0: 16384 */
     unsigned buf_count[RING_GROUPS];    /* powers of two; 0: 1024 and 64 */
-    unsigned buf_size[RING_GROUPS];     /* bytes; 0: 2048 and 32768 */
+    unsigned buf_size[RING_GROUPS];     /* bytes; 0: 2048 and 24576 */
     uint32_t spin_us; /* how long ring_wait() polls before it sleeps */
 };
 

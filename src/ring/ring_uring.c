@@ -299,7 +299,7 @@ describe(int err, char *why, size_t why_size)
 int
 ring_new(const struct ring_config *config, struct ring **ret_ring, char *why, size_t why_size)
 {
-    static const unsigned counts[RING_GROUPS] = {1024, 64}, sizes[RING_GROUPS] = {2048, 32768};
+    static const unsigned counts[RING_GROUPS] = {1024, 64}, sizes[RING_GROUPS] = {2048, 24576};
     struct ring *ring = calloc(1, sizeof *ring);
     int err;
 
@@ -444,16 +444,24 @@ arm_poll(struct ring *ring, struct op *op)
     arm(op, sqe);
 }
 
+/* Started anew by restart_parked(), when its group has a buffer. */
 static void
 park(struct ring *ring, struct op *op)
 {
     struct group *g = &ring->groups[op->group];
 
-    ring->stats.parked++;
     op->flags |= OPF_PARKED;
     op->next = NULL;
     *g->parked_end = op;
     g->parked_end = &op->next;
+}
+
+/* It found its group empty. */
+static void
+starve(struct ring *ring, struct op *op)
+{
+    ring->stats.parked++;
+    park(ring, op);
 }
 
 static void
@@ -772,7 +780,9 @@ static void
 rearm(struct ring *ring, struct op *op)
 {
     ring->stats.rearms += op->kind != OP_RECV || op->group != RING_BULK;
-    if (op->kind == OP_RECV)
+    if (op->kind == OP_RECV && op->group == RING_BULK)
+        park(ring, op); /* behind this turn's sends: its owner hears of a short one first, and may pause it */
+    else if (op->kind == OP_RECV)
         arm_recv(ring, op);
     else if (op->kind == OP_POLL)
         arm_poll(ring, op);
@@ -803,7 +813,7 @@ go_on(struct ring *ring, struct op *op, int result, struct buf *buf)
     if (op->flags & OPF_CANCEL)
         defer(ring, op);
     else if (starved)
-        park(ring, op);
+        starve(ring, op);
     else if (result < 0)
         accept_later(ring, op);
     else
