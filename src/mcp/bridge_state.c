@@ -34,11 +34,11 @@ hash_value(EVP_MD_CTX *md, struct text raw)
         } else if (*at == '"') {
             in_string = !in_string;
         } else if (!in_string && is_space(*at)) {
-            ok &= hash(md, (struct text){from, (uint32_t)(at - from)});
+            ok = ok && hash(md, (struct text){from, (uint32_t)(at - from)});
             from = at + 1;
         }
     }
-    return ok & hash(md, (struct text){from, (uint32_t)(end - from)}) & hash(md, (struct text){"", 1});
+    return ok && hash(md, (struct text){from, (uint32_t)(end - from)}) && hash(md, (struct text){"", 1});
 }
 
 static bool
@@ -46,12 +46,12 @@ hash_request(EVP_MD_CTX *md, const struct jsonrpc_envelope *env)
 {
     struct text rest = env->params;
     struct json_member m;
-    bool ok = hash(md, env->method) & hash(md, (struct text){"", 1});
+    bool ok = hash(md, env->method) && hash(md, (struct text){"", 1});
 
     while (ok && rest.at && json_next_member(&rest, &m))
         if (!json_string_is(m.key, TEXT("_meta")) && !json_string_is(m.key, TEXT("inputResponses")) &&
             !json_string_is(m.key, TEXT("requestState")))
-            ok = hash_value(md, m.key) & hash_value(md, m.value);
+            ok = hash_value(md, m.key) && hash_value(md, m.value);
     return ok;
 }
 
