@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "gate/worker.h"
+#include "main/demo.h"
 #include "main/program.h"
 #include "proc/resolve.h"
 #include "proc/spawner.h"
@@ -15,5 +16,7 @@ main(int argc, char **argv)
         {0, NULL},
     };
 
+    if (demo_is(argc, argv))
+        return demo_main(argc, argv);
     return program_main(argc, argv, roles);
 }

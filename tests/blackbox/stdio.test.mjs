@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import { post, request } from './lib/mcp.mjs';
+import { program } from './lib/gateway.mjs';
 import { alive, descendants } from './lib/process.mjs';
 import { until } from './lib/wait.mjs';
 import { promise } from './lib/world.mjs';
@@ -257,3 +258,18 @@ promise('nothing is left when the supervisor is killed', async (world) => {
   await gateway.process.exit;
   await until('every process is gone', () => !all.some(alive));
 });
+
+for (const revision of ['2024-11-05', '2025-03-26', '2025-06-18', '2025-11-25', undefined]) {
+  promise(`the official client 1.x speaks with mcpgate demo --stdio ${revision ? `of ${revision}` : 'of every revision'}`, async (world) => {
+    const gateway = await world.gateway({ upstreams: { d: `stdio:'${program('mcpgate')}' demo --stdio ${revision ? `--revision ${revision}` : ''}` } });
+    const client = new Client({ name: 'blackbox', version: '1' });
+    const transport = new StreamableHTTPClientTransport(new URL(`${gateway.url}/mcp/d`));
+    world.atEnd(() => client.close());
+    await client.connect(transport);
+    assert.equal(transport.protocolVersion, revision ?? '2025-11-25');
+    const progress = [];
+    const { content } = await client.callTool({ name: 'slow_count', arguments: { to: 3, interval_ms: 5 } }, undefined, { onprogress: (p) => progress.push(p.progress) });
+    assert.deepEqual(progress, [1, 2, 3]);
+    assert.equal(content[0].type, 'text');
+  });
+}
