@@ -60,7 +60,7 @@ Test(remap, what_comes_back_names_its_request)
         {"{\"jsonrpc\":\"2.0\",\"id\":42,\"error\":{\"code\":1,\"message\":\"\"}}", 42},
         {"{\"jsonrpc\":\"2.0\",\"id\":\"42\",\"result\":{}}", 0},
         {"{\"jsonrpc\":\"2.0\",\"id\":-42,\"result\":{}}", 0},
-        {"{\"jsonrpc\":\"2.0\",\"id\":9007199254740993,\"result\":{}}", 0},
+        {"{\"jsonrpc\":\"2.0\",\"id\":90071992547409930,\"result\":{}}", 0},
         {"{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":1,\"message\":\"\"}}", 0},
         {"{\"jsonrpc\":\"2.0\",\"id\":42,\"method\":\"ping\"}", 0},
         {"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/"
