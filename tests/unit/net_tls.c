@@ -536,6 +536,8 @@ resume(int max_version)
     SSL_CTX_free(served);
     tls_peer_done(&target);
     tls_context_free(&target.context);
+    identity_done(&ca);
+    identity_done(&own);
 }
 
 Test(tls, resumes_the_last_session)
@@ -555,6 +557,8 @@ Test(tls, resumes_a_session_again_when_the_server_gives_no_other)
     SSL_CTX_free(served);
     tls_peer_done(&target);
     tls_context_free(&target.context);
+    identity_done(&ca);
+    identity_done(&own);
 }
 
 Test(tls, resumes_a_session_on_several_connections_at_once)
