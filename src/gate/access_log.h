@@ -7,4 +7,8 @@
 
 void access_log(const struct exchange *ex, enum close_reason reason);
 
+/* `from` as it may stand in a log line, cut to size - 1 and with a NUL: blanks, quotes, backslashes and what
+ * is not ASCII are '_'. */
+void access_log_show(struct text from, char *out, size_t size);
+
 #endif

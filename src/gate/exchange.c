@@ -130,9 +130,48 @@ exchange_finish(struct exchange *ex, enum close_reason reason)
         access_log(ex, reason);
     span_unref(ex->path);
     span_unref(ex->origin);
+    if (ex->last_id)
+        pool_put(&w->event_id_pool, ex->last_id);
     list_del(&ex->node);
     w->exchange_count--;
     pool_put(&w->exchange_pool, ex);
+}
+
+uint32_t
+exchange_scan_events(struct exchange *ex, struct span bytes)
+{
+    const char *at = (const char *)span_data(bytes);
+    uint32_t used = 0, events = 0;
+
+    if (!ex->last_id) {
+        events = sse_scan_until_id(&ex->scan, at, bytes.len, &used);
+        if (used == bytes.len)
+            return events;
+        ex->last_id = pool_get(&ex->worker->event_id_pool);
+    }
+    return events + sse_scan_ids(&ex->scan, ex->last_id, at + used, bytes.len - used);
+}
+
+struct text
+exchange_last_event_id(const struct exchange *ex)
+{
+    return ex->last_id ? (struct text){ex->last_id->id, ex->last_id->len} : (struct text){0};
+}
+
+/* Where a stream of many events stopped is for the operator: its client may or may not come back for the
+ * rest. */
+static void
+log_broken_stream(const struct exchange *ex, enum close_reason reason)
+{
+    struct text id = exchange_last_event_id(ex);
+    char shown[SSE_ID_MAX + 1];
+
+    if (!ex->is_stream || !id.len || !log_enabled(LOG_INFO))
+        return;
+    access_log_show(id, shown, sizeof shown);
+    log_info("upstream %.*s: a stream ended too early after event id %s (%u events): %s",
+             (int)ex->upstream->name.len, ex->upstream->name.at, shown, ex->events,
+             close_reason_info(reason)->text);
 }
 
 /* A stream that is cut short ends with an error a client can read, when it is between two events and the
@@ -170,6 +209,7 @@ exchange_fail(struct exchange *ex, enum close_reason reason)
         return;
     }
     client->keep_alive = false;
+    log_broken_stream(ex, reason);
     if (fail_stream(ex, reason))
         h1_send_end(client, NULL);
     else

@@ -65,6 +65,7 @@ struct exchange {
     struct span path;   /* copies: the request's target, kept with --access-log (behind it lie given_id_len
                            bytes of its X-Request-Id); the Origin, kept on MCP */
     struct span origin; /* fronts for the fields of CORS; buf NULL: none */
+    struct sse_id *last_id; /* of a spliced stream, from its first id on; NULL: it has none */
     struct timer timer;
     uint64_t begun_ns;          /* the head was whole */
     uint64_t phase_ns;          /* the phase began */
@@ -134,6 +135,13 @@ void exchange_watch_limits(struct exchange *ex);
 
 /* From now on the reply is a stream of events: counted, listed, given heartbeats. */
 void exchange_open_stream(struct exchange *ex);
+
+/* Scans bytes of the spliced stream: how many events ended in them. Keeps the last event id; a stream without
+ * ids costs nothing for that. */
+uint32_t exchange_scan_events(struct exchange *ex, struct span bytes);
+/* The id of the last event that has passed whole, as a client would send it in Last-Event-ID; len 0: there is
+ * none, or it is longer than SSE_ID_MAX. Valid until more is scanned. */
+struct text exchange_last_event_id(const struct exchange *ex);
 
 /* Makes the timer run in at most `ms`. */
 void exchange_wake_in(struct exchange *ex, uint64_t ms);

@@ -157,7 +157,7 @@ splice_reply_body(struct exchange *ex, const struct h1_body *body)
 
     if (ex->is_stream && !ex->early)
         for (uint32_t i = 0; i < body->count; i++)
-            note_events(ex, sse_scan(&ex->scan, (const char *)span_data(body->data[i]), body->data[i].len));
+            note_events(ex, exchange_scan_events(ex, body->data[i]));
     if (!client)
         return;
     ex->client_ns = ex->active_ns;

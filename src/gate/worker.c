@@ -318,6 +318,7 @@ worker_open(struct worker *w, struct child *child, bool is_admin, char *why, siz
     pool_init(&w->client_pool, sizeof(struct client));
     pool_init(&w->conn_pool, sizeof(struct h1));
     pool_init(&w->exchange_pool, sizeof(struct exchange));
+    pool_init(&w->event_id_pool, sizeof(struct sse_id));
     list_init(&w->clients);
     list_init(&w->exchanges);
     err = secure_init(w, why, why_size);
@@ -360,6 +361,7 @@ trim(struct worker *w)
     pool_trim(&w->client_pool);
     pool_trim(&w->conn_pool);
     pool_trim(&w->exchange_pool);
+    pool_trim(&w->event_id_pool);
 }
 
 bool
@@ -421,6 +423,7 @@ worker_close(struct worker *w)
     pool_done(&w->client_pool);
     pool_done(&w->conn_pool);
     pool_done(&w->exchange_pool);
+    pool_done(&w->event_id_pool);
     slab_done(&w->slab);
     ring_free(&w->ring);
 }

@@ -50,7 +50,7 @@ struct worker {
     struct slab slab;
     struct net net;
     struct h1_shared h1;
-    struct pool client_pool, conn_pool, exchange_pool;
+    struct pool client_pool, conn_pool, exchange_pool, event_id_pool;
     struct list_node clients;   /* struct client, by h1.node */
     struct list_node exchanges; /* struct exchange, by node */
     uint32_t client_count, exchange_count, listener_count;
@@ -59,7 +59,7 @@ struct worker {
     struct timer drain_timer;
     struct upstreams upstreams;
     struct tls_context **tls; /* as config.tls */
-    struct upstream home; /* the sibling workers */
+    struct upstream home;     /* the sibling workers */
     struct stdio_worker stdio;
     struct seal_keys keys;
     uint8_t (*tombstones)[16]; /* ids of deleted sessions, the latest TOMBSTONES_MAX */

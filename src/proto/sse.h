@@ -49,6 +49,10 @@ uint32_t sse_scan(struct sse_scan *scan, const char *at, uint32_t len);
  * throughout. */
 uint32_t sse_scan_ids(struct sse_scan *scan, struct sse_id *keep, const char *at, uint32_t len);
 
+/* As sse_scan(), but stops in front of the first line that may be an id: *ret_used < len then, and what
+ * follows is for sse_scan_ids() with a zeroed sse_id. So a stream without ids needs none. */
+uint32_t sse_scan_until_id(struct sse_scan *scan, const char *at, uint32_t len, uint32_t *ret_used);
+
 /* Whether SSE_HEARTBEAT may be inserted here: at the start, after a blank line, and after a comment line that
  * is not inside an event. When it is inserted before the first byte, a BOM that comes later is no longer at
  * the start: sse_scan_bom() says how much to leave out. */

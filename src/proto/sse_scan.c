@@ -77,8 +77,10 @@ id_block_end(struct sse_id *keep)
     memcpy(keep->id, keep->next, keep->next_len);
 }
 
-uint32_t
-sse_scan_ids(struct sse_scan *scan, struct sse_id *keep, const char *at, uint32_t len)
+/* With `until_id` stops in front of a line that may be an id; *ret_end is where it has stopped. */
+static uint32_t
+scan_lines(struct sse_scan *scan, struct sse_id *keep, const char *at, uint32_t len, bool until_id,
+           const char **ret_end)
 {
     const char *end = at + len, *start;
     uint32_t events = 0;
@@ -113,6 +115,10 @@ sse_scan_ids(struct sse_scan *scan, struct sse_id *keep, const char *at, uint32_
                         id_block_end(keep);
                     continue;
                 }
+                if (until_id && *at == 'i') {
+                    *ret_end = at;
+                    return events;
+                }
                 scan->line = *at == ':' ? LINE_COMMENT : LINE_FIELD;
                 scan->event |= scan->line == LINE_FIELD;
             }
@@ -128,6 +134,25 @@ sse_scan_ids(struct sse_scan *scan, struct sse_id *keep, const char *at, uint32_
             id_line_end(scan, keep);
         scan->line = LINE_START;
     }
+    *ret_end = end;
+    return events;
+}
+
+uint32_t
+sse_scan_ids(struct sse_scan *scan, struct sse_id *keep, const char *at, uint32_t len)
+{
+    const char *end;
+
+    return scan_lines(scan, keep, at, len, false, &end);
+}
+
+uint32_t
+sse_scan_until_id(struct sse_scan *scan, const char *at, uint32_t len, uint32_t *ret_used)
+{
+    const char *end;
+    uint32_t events = scan_lines(scan, NULL, at, len, true, &end);
+
+    *ret_used = (uint32_t)(end - at);
     return events;
 }
 

@@ -101,6 +101,17 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     split_events = sse_scan(&c, at, split);
     split_events += sse_scan(&c, at + split, len - split);
     ASSERT(split_events == events);
+    {
+        struct sse_scan d = {0};
+        struct sse_id id_d = {0};
+        uint32_t used;
+
+        events -= sse_scan_until_id(&d, at, len, &used);
+        events -= sse_scan_ids(&d, &id_d, at + used, len - used);
+        ASSERT(events == 0 && id_d.len == id_a.len && !memcmp(id_d.id, id_a.id, id_a.len));
+        ASSERT(sse_scan_at_boundary(&a) == sse_scan_at_boundary(&d));
+        events = split_events;
+    }
     ASSERT(id_a.len == id_b.len && id_a.overflow == id_b.overflow && !memcmp(id_a.id, id_b.id, id_a.len));
     ASSERT(sse_scan_at_boundary(&a) == sse_scan_at_boundary(&b));
     ASSERT(sse_scan_at_boundary(&a) == sse_scan_at_boundary(&c));

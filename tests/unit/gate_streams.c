@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SSE streams with heartbeats and --early-stream, replies that break, tunnels; on a whole worker in the
  * simulator. */
+#include "base/log.h"
+#include "gate/exchange.h"
 #include "gate_world.h"
 
 #define UPSTREAM "--upstream", "up=http://10.0.0.2:80/mcp"
@@ -71,6 +73,91 @@ Test(stream, sends_no_heartbeat_to_a_client_that_is_not_reading)
     say_chunk(server, "data: 1\n\n");
     advance(60000);
     cr_assert_eq(counter(STAT_heartbeats), 0);
+    world_close();
+}
+
+/* --- event ids --- */
+
+static struct exchange *
+the_exchange(void)
+{
+    struct list_node *node = list_first(&world.worker->exchanges);
+
+    cr_assert_not_null(node);
+    return container_of(node, struct exchange, node);
+}
+
+static const char events_with_ids[] = "data: 1\n\nid: a-7\ndata: 2\n\ndata: 3\n\nid: a-8\ndata: begun";
+
+Test(stream, knows_the_id_of_its_last_whole_event_at_every_split)
+{
+    for (size_t split = 0; split < sizeof events_with_ids; split++) {
+        size_t rest = sizeof events_with_ids - 1 - split;
+
+        world_open(1, UPSTREAM, NULL);
+        call("", CALL(1));
+        answer_stream(server, "");
+        if (split)
+            say(server, "%zx\r\n%.*s\r\n", split, (int)split, events_with_ids);
+        if (rest)
+            say(server, "%zx\r\n%s\r\n", rest, events_with_ids + split);
+        cr_assert(text_eq(exchange_last_event_id(the_exchange()), TEXT("a-7")), "split at %zu", split);
+        say_chunk(server, "\n\n");
+        cr_assert(text_eq(exchange_last_event_id(the_exchange()), TEXT("a-8")), "split at %zu", split);
+        cr_assert_eq(the_exchange()->events, 4);
+        sim_peer_reset(server);
+        settle();
+        cr_assert_eq(counter(STAT_streams_open), 0);
+        cr_assert_eq(world.worker->event_id_pool.used, 0);
+        world_close();
+    }
+}
+
+Test(stream, keeps_no_memory_for_ids_while_it_has_none)
+{
+    world_open(1, UPSTREAM, NULL);
+    call("", CALL(1));
+    answer_stream(server, "");
+    say_chunk(server, "event: id\ndata: id: 1\n\n:id: 2\n\n");
+    cr_assert_eq(exchange_last_event_id(the_exchange()).len, 0);
+    cr_assert_eq(world.worker->event_id_pool.used, 0);
+    say_chunk(server, "id: 1\n\n");
+    cr_assert_eq(world.worker->event_id_pool.used, 1);
+    say(server, "0\r\n\r\n");
+    cr_assert_eq(world.worker->event_id_pool.used, 0);
+    reply_of(client);
+    world_close();
+}
+
+static char logged[LOG_LINE_MAX + 1], accessed[LOG_LINE_MAX + 1];
+
+static void
+keep_line(const struct log_record *record)
+{
+    char *to = record->level == LOG_ACCESS ? accessed : logged;
+
+    memcpy(to, record->text, record->len);
+    to[record->len] = '\0';
+}
+
+Test(stream, says_in_the_log_where_it_broke)
+{
+    world_open(1, UPSTREAM, "--access-log", "on", NULL);
+    log_open_sink(keep_line);
+    log_set_level(LOG_INFO);
+    call("", CALL(1));
+    answer_stream(server, "");
+    say_chunk(server, "id: \"7 8\ndata: 1\n\n");
+    sim_peer_reset(server);
+    settle();
+    cr_assert_not_null(strstr(accessed, " events=1 last_id=_7_8 "), "%s", accessed);
+    cr_assert_not_null(
+        strstr(logged, "upstream up: a stream ended too early after event id _7_8 (1 events): "), "%s",
+        logged);
+    call("", CALL(2));
+    answer(server, "", RESULT(2));
+    reply_of(client);
+    cr_assert_not_null(strstr(accessed, " events=0 last_id=- "), "%s", accessed);
     world_close();
 }
 

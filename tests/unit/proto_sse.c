@@ -85,6 +85,46 @@ Test(sse_scan, counts_events_the_same_whole_and_at_every_split)
     }
 }
 
+/* As a spliced stream does it: no sse_id before the first line that may be an id. */
+static uint32_t
+scan_lazily(struct sse_scan *scan, struct sse_id *id, bool *keeps, const char *at, uint32_t len)
+{
+    uint32_t used = 0, events = 0;
+
+    if (!*keeps)
+        events = sse_scan_until_id(scan, at, len, &used);
+    *keeps |= used < len;
+    return used < len ? events + sse_scan_ids(scan, id, at + used, len - used) : events;
+}
+
+Test(sse_scan, stops_in_front_of_the_first_id_at_every_split)
+{
+    for (size_t i = 0; i < sizeof scan_cases / sizeof *scan_cases; i++) {
+        const struct scan_case *c = &scan_cases[i];
+        uint32_t len = (uint32_t)strlen(c->bytes);
+
+        for (uint32_t split = 0; split <= len; split++) {
+            struct sse_scan scan = {0};
+            struct sse_id id = {0};
+            bool keeps = false;
+            uint32_t events = scan_lazily(&scan, &id, &keeps, c->bytes, split);
+
+            events += scan_lazily(&scan, &id, &keeps, c->bytes + split, len - split);
+            scan_check(c, &scan, events, &id);
+            cr_assert(keeps || !*c->id, "%s", c->bytes);
+        }
+    }
+}
+
+Test(sse_scan, a_stream_without_ids_is_scanned_to_its_end)
+{
+    struct sse_scan scan = {0};
+    uint32_t used;
+
+    cr_assert_eq(sse_scan_until_id(&scan, "event: id\ndata: id: 1\n: id: 2\n\n", 32, &used), 1);
+    cr_assert_eq(used, 32);
+}
+
 Test(sse_scan, counts_events_the_same_byte_by_byte)
 {
     for (size_t i = 0; i < sizeof scan_cases / sizeof *scan_cases; i++) {
