@@ -78,6 +78,8 @@ uint32_t session_table_node(const struct session_table *t);
 uint32_t session_table_capacity(const struct session_table *t);
 /* As many as there are now: may be more than this process has mapped. */
 uint32_t session_table_places(const struct session_table *t);
+/* Those that it has. */
+uint32_t session_table_mapped(const struct session_table *t);
 /* Who serves the place; SESSION_NO_SLOT: nobody, or no such place. */
 uint32_t session_table_server(const struct session_table *t, uint32_t place);
 
