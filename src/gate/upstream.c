@@ -171,6 +171,10 @@ note_failure(struct endpoint *ep)
 {
     struct worker *w = ep->upstream->worker;
 
+    /* A sibling is the only place where its sessions are: there is nothing to choose instead, and a worker
+     * that died is back at once. */
+    if (ep->upstream->is_home)
+        return;
     if (++ep->failures < w->config->eject_after || !is_healthy(ep))
         return;
     ep->ejected_until_ms = now_ms(w) + w->config->eject_time;
