@@ -21,8 +21,12 @@ enum { DEMO_BODY_MAX = 256 << 10, DEMO_PIECE = 16 << 10 };
 struct demo {
     struct worker *worker;
     struct demo_call call;
-    struct session_claim session; /* of the Mcp-Session-Id; revision MCP_NO_REVISION: none */
-    char *fields;           /* copies of what version, method and name point at */
+    struct exchange *ex;
+    struct session *session;    /* held; NULL: none */
+    struct session_call listed; /* with the session, while the call is open */
+    enum close_reason failed;   /* initialize found no room for a session; CLOSE_NONE: it did */
+    uint8_t principal[MCP_TOKEN_PRINCIPAL_BYTES];
+    char *fields; /* copies of what version, method and name point at */
     struct text version, method, name;
     struct held body;
     uint64_t wake_ms; /* when the call wants to go on, by the ring's clock; 0: not by itself */
@@ -41,6 +45,10 @@ drop(struct demo *d)
 {
     if (d->open)
         demo_cancel(&d->call);
+    list_del(&d->listed.node);
+    if (d->session && d->session->stream == d->ex)
+        d->session->stream = NULL;
+    session_release(d->session);
     held_free(d->worker, &d->body);
     free(d->fields);
     free(d);
@@ -127,6 +135,24 @@ struct reply {
     struct demo_effects *effects;
 };
 
+/* The field of the session that an initialize begins. False: there is no room for one. */
+static bool
+begin_session(struct exchange *ex, const struct demo_effects *effects, char extra[SESSION_FIELD_MAX],
+              struct text *ret_field)
+{
+    struct demo *d = ex->state;
+    struct session *s = session_create(ex->worker, effects->initialized, effects->client_capabilities,
+                                       d->principal, &d->failed);
+
+    if (!s)
+        return false;
+    d->failed = CLOSE_NONE;
+    session_release(d->session);
+    d->session = s;
+    *ret_field = (struct text){extra, session_field(s, extra)};
+    return true;
+}
+
 /* One message of the machine: the one JSON reply, or an event of the stream. A client that takes no stream
  * gets the final message only. */
 static void
@@ -136,12 +162,11 @@ on_message(void *context, struct text json, bool final)
     struct exchange *ex = reply->ex;
     struct demo *d = ex->state;
     char extra[SESSION_FIELD_MAX];
-    struct text field = {extra, 0};
+    struct text field = {0};
 
+    if (reply->effects->initialized != MCP_NO_REVISION && !begin_session(ex, reply->effects, extra, &field))
+        return;
     ex->reply_bytes += json.len;
-    if (reply->effects->initialized != MCP_NO_REVISION)
-        field.len = session_mint_field(ex->worker, reply->effects->initialized,
-                                       reply->effects->client_capabilities, extra);
     if (!ex->reply_begun && !(reply->effects->wants_stream && ex->accepts_sse)) {
         if (!final)
             return;
@@ -163,7 +188,15 @@ after_step(struct exchange *ex, struct demo *d, const struct demo_effects *effec
         drop(d);
         return;
     }
+    if (d->failed != CLOSE_NONE) {
+        refuse(ex, d->failed, (struct text){0});
+        return;
+    }
     if (d->open) {
+        if (d->session && !list_linked(&d->listed.node)) {
+            d->listed.id = demo_call_id(&d->call);
+            list_add_tail(&d->session->calls, &d->listed.node);
+        }
         d->wake_ms = effects->wake_ms ? now_ms(ex) + effects->wake_ms : 0;
         if (effects->wake_ms)
             exchange_wake_in(ex, effects->wake_ms);
@@ -225,30 +258,36 @@ demo_trailers(struct exchange *ex, struct text section)
 
 static const struct plan demo_plan;
 
-/* notifications/cancelled: ends the call of the same session. */
+/* notifications/cancelled, or the end of the session. */
 static void
-cancel_call(struct exchange *by, struct text id)
+cancel_call(struct session_call *call)
 {
-    const struct demo *asking = by->state;
+    struct demo *d = container_of(call, struct demo, listed);
+    struct exchange *ex = d->ex;
+    struct h1 *client = ex->client;
 
-    list_for_each_safe(node, &by->worker->exchanges) {
-        struct exchange *ex = container_of(node, struct exchange, node);
-        struct demo *d = ex->state;
-
-        if (ex == by || ex->plan != &demo_plan || !d->open || !session_equal(&asking->session, &d->session) ||
-            !text_eq(demo_call_id(&d->call), id))
-            continue;
-        if (ex->reply_begun) {
-            h1_send_end(ex->client, NULL);
-            exchange_finish(ex, CLOSE_DONE);
-        } else {
-            struct h1 *client = ex->client;
-
-            exchange_finish(ex, CLOSE_DONE);
-            h1_close(client, CLOSE_DONE);
-        }
-        return;
+    if (ex->reply_begun) {
+        h1_send_end(client, NULL);
+        exchange_finish(ex, CLOSE_DONE);
+    } else {
+        exchange_finish(ex, CLOSE_DONE);
+        h1_close(client, CLOSE_DONE);
     }
+}
+
+static void
+cancel_named(struct demo *by, struct text id)
+{
+    struct session_call *call = by->session ? session_find_call(by->session, id) : NULL;
+
+    if (call)
+        call->cancel(call);
+}
+
+static enum mcp_revision
+session_revision(const struct demo *d)
+{
+    return d->session ? d->session->token.revision : MCP_NO_REVISION;
 }
 
 /* All that older revisions say but initialize and ping belongs to a session. What is not well-formed is left
@@ -262,8 +301,12 @@ needs_session(struct exchange *ex, const struct demo *d)
     if (jsonrpc_scan(held_text(&d->body), JSON_SCAN_FAST, &env) != JSONRPC_FAULT_FINE)
         return false;
     ex->mcp = (uint8_t)mcp_method_of(env.method);
-    return !modern && d->session.revision == MCP_NO_REVISION && !env.meta_version.len &&
-           ex->mcp != MCP_INITIALIZE && ex->mcp != MCP_PING;
+    if (env.kind == JSONRPC_REQUEST && env.id.len <= EXCHANGE_ID_MAX) { /* for errors of our own */
+        memcpy(ex->id, env.id.at, env.id.len);
+        ex->id_len = (uint8_t)env.id.len;
+    }
+    return !modern && !d->session && !env.meta_version.len && ex->mcp != MCP_INITIALIZE &&
+           ex->mcp != MCP_PING;
 }
 
 static void
@@ -277,7 +320,7 @@ demo_end(struct exchange *ex)
                             .version = d->version,
                             .method = d->method,
                             .name = d->name,
-                            .session = d->session.revision,
+                            .session = session_revision(d),
                             .now_ms = now_ms(ex)};
 
     ex->request_whole = true;
@@ -290,7 +333,7 @@ demo_end(struct exchange *ex)
     }
     d->open = demo_begin(&d->call, &in, &effects);
     if (!d->replied && effects.cancel_id.at)
-        cancel_call(ex, effects.cancel_id);
+        cancel_named(d, effects.cancel_id);
     after_step(ex, d, &effects);
 }
 
@@ -429,40 +472,13 @@ on_timer(struct ring *ring, struct timer *timer)
     ex->plan->tick(ex);
 }
 
-/* The stream of the session for what the server says unasked; NULL: it has none open. */
-static struct exchange *
-find_listening(struct exchange *by)
-{
-    const struct demo *asking = by->state;
-
-    list_for_each(node, &by->worker->exchanges) {
-        struct exchange *ex = container_of(node, struct exchange, node);
-        const struct demo *d = ex->state;
-
-        if (ex != by && ex->plan == &demo_plan && ex->method == METHOD_GET &&
-            session_equal(&d->session, &asking->session))
-            return ex;
-    }
-    return NULL;
-}
-
-/* The session is over, and with it its stream. */
-static void
-end_listening(struct exchange *by)
-{
-    struct exchange *ex = find_listening(by);
-
-    if (!ex)
-        return;
-    h1_send_end(ex->client, NULL);
-    exchange_finish(ex, CLOSE_DONE);
-}
-
 /* GET of a session: at most one stream. */
 static void
 start_listening(struct exchange *ex)
 {
-    if (find_listening(ex)) {
+    struct session *s = ((struct demo *)ex->state)->session;
+
+    if (s->stream) {
         refuse_status(
             ex, 409,
             "{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32000,\"message\":\"Conflict: the session has a "
@@ -473,6 +489,7 @@ start_listening(struct exchange *ex)
         refuse(ex, CLOSE_NO_MEMORY, (struct text){0});
         return;
     }
+    s->stream = ex;
     if (ex->worker->config->heartbeat)
         exchange_wake_in(ex, ex->worker->config->heartbeat);
 }
@@ -488,50 +505,57 @@ is_json(const struct http1_head *head)
     return text_eq_nocase(text_trim(type), TEXT("application/json"));
 }
 
+/* The plan's state; the session passes to it. NULL: refused. */
+static struct demo *
+new_state(struct exchange *ex, const struct http1_head *head, struct session *session)
+{
+    struct demo *d = calloc(1, sizeof *d);
+
+    ex->plan = &demo_plan;
+    ex->timer.fire = on_timer;
+    ex->state = d;
+    if (d)
+        *d = (struct demo){.worker = ex->worker, .ex = ex, .session = session, .listed.cancel = cancel_call};
+    else
+        session_release(session);
+    if (d && keep_fields(d, head)) {
+        session_principal(ex->worker, head, d->principal);
+        return d;
+    }
+    refuse(ex, CLOSE_NO_MEMORY, (struct text){0});
+    return NULL;
+}
+
+/* DELETE ends the session and all that it has open. */
+static void
+delete_session(struct exchange *ex)
+{
+    session_delete(((struct demo *)ex->state)->session);
+    demo_free(ex);
+    local_reply(ex, 200, (struct text){0}, (struct text){0}, "", 0, CLOSE_DONE);
+}
+
 void
 demo_start(struct exchange *ex, const struct http1_head *head)
 {
     struct worker *w = ex->worker;
     bool modern = mcp_revision_is_modern((enum mcp_revision)ex->revision);
-    struct demo *d = calloc(1, sizeof *d);
+    struct session *session = NULL;
 
-    stats_up_add(w->stats, ex->upstream->index, UPSTAT_up_requests, 1);
-    ex->state = d;
-    ex->plan = &demo_plan;
-    ex->timer.fire = on_timer;
-    if (d)
-        d->worker = w;
-    if (!d || !keep_fields(d, head)) {
-        if (d)
-            demo_free(ex);
-        local_error(ex, CLOSE_NO_MEMORY, (struct text){0});
-        return;
-    }
-    d->session.revision = MCP_NO_REVISION;
     if (modern && head->method != METHOD_POST) {
-        refuse(ex, CLOSE_METHOD, TEXT("Allow: POST\r\n"));
-        return;
-    }
-    if (!modern && !session_read(w, head, &d->session)) {
-        refuse(ex, CLOSE_SESSION_UNKNOWN, (struct text){0});
-        return;
-    }
-    if (d->session.revision == MCP_NO_REVISION && head->method != METHOD_POST) {
-        refuse(ex, CLOSE_SESSION_MISSING, (struct text){0});
+        local_error(ex, CLOSE_METHOD, TEXT("Allow: POST\r\n"));
         return;
     }
     /* What a session has open lies with one worker. */
-    if (home_is_elsewhere(ex, &d->session)) {
-        uint32_t slot = d->session.slot;
-
-        demo_free(ex);
-        home_forward(ex, head, slot);
+    if (!modern && !session_at_home(ex, head, &session))
+        return;
+    if (!session && head->method != METHOD_POST) {
+        local_error(ex, CLOSE_SESSION_MISSING, (struct text){0});
         return;
     }
-    if (session_is_deleted(w, &d->session)) {
-        refuse(ex, CLOSE_SESSION_UNKNOWN, (struct text){0});
+    stats_up_add(w->stats, ex->upstream->index, UPSTAT_up_requests, 1);
+    if (!new_state(ex, head, session))
         return;
-    }
     if (head->method == METHOD_GET) {
         if (ex->accepts_sse)
             start_listening(ex);
@@ -540,10 +564,7 @@ demo_start(struct exchange *ex, const struct http1_head *head)
         return;
     }
     if (head->method == METHOD_DELETE) {
-        session_forget(w, &d->session);
-        end_listening(ex);
-        demo_free(ex);
-        local_reply(ex, 200, (struct text){0}, (struct text){0}, "", 0, CLOSE_DONE);
+        delete_session(ex);
         return;
     }
     if (!is_json(head)) {

@@ -10,7 +10,7 @@ struct content {
     uint32_t uid, from_slot;
     uint16_t port;
     uint8_t is_unix, is_trusted;
-    uint32_t zero; /* no hole: what is sealed is what is named here */
+    uint8_t hops, zero[3]; /* no hole: what is sealed is what is named here */
 };
 
 _Static_assert(sizeof(struct content) == 40, "no hole");
@@ -23,7 +23,8 @@ forward_seal(const struct forward *forward, struct seal_keys *keys, char *out, u
                         .from_slot = forward->from_slot,
                         .port = forward->peer.port,
                         .is_unix = forward->peer.is_unix,
-                        .is_trusted = forward->is_trusted};
+                        .is_trusted = forward->is_trusted,
+                        .hops = forward->hops};
 
     memcpy(c.ip, forward->peer.ip, sizeof c.ip);
     return seal_write(keys, label, &c, sizeof c, out, size);
@@ -40,6 +41,7 @@ forward_open(struct text sealed, struct seal_keys *keys, uint64_t now_s, struct 
         .peer = {.port = c.port, .is_unix = c.is_unix, .uid = c.uid},
         .is_trusted = c.is_trusted,
         .from_slot = c.from_slot,
+        .hops = c.hops,
         .expires_s = c.expires_s,
     };
     memcpy(ret->peer.ip, c.ip, sizeof c.ip);

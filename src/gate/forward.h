@@ -14,6 +14,7 @@ struct forward {
     struct ring_peer peer; /* the client's, in place of the forwarding worker's */
     bool is_trusted;       /* the peer is a trusted proxy */
     uint32_t from_slot;
+    uint8_t hops;       /* this one included */
     uint64_t expires_s; /* seconds since 1970; valid through that second */
 };
 

@@ -4,7 +4,6 @@
 #include "gate/forward.h"
 #include "gate/local.h"
 #include "gate/splice.h"
-#include "stats/segment.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -27,7 +26,7 @@ home_init(struct worker *w)
                             .cfg = &home_cfg,
                             .name = TEXT("/"),
                             .index = w->config->upstreams.count,
-                            .endpoint_count = segment_slots(w->child->segment),
+                            .endpoint_count = SLOTS_MAX,
                             .is_home = true};
     list_init(&up->waiting);
     up->endpoints = calloc(up->endpoint_count, sizeof *up->endpoints);
@@ -60,21 +59,6 @@ endpoint_of_slot(struct worker *w, uint32_t slot)
     return ep;
 }
 
-bool
-home_is_elsewhere(const struct exchange *ex, const struct session_claim *s)
-{
-    const struct worker *w = ex->worker;
-    const struct slot *home;
-
-    if (s->revision == MCP_NO_REVISION || client_of(ex->client)->via == VIA_HOME ||
-        s->node != w->child->h.node || s->slot == w->child->h.slot ||
-        s->slot >= segment_slots(w->child->segment))
-        return false;
-    home = segment_slot(w->child->segment, s->slot);
-    return __atomic_load_n(&home->head.state, __ATOMIC_RELAXED) == SLOT_READY &&
-           __atomic_load_n(&home->head.epoch, __ATOMIC_RELAXED) == s->epoch;
-}
-
 void
 home_forward(struct exchange *ex, const struct http1_head *head, uint32_t slot)
 {
@@ -92,6 +76,7 @@ home_seal_peer(struct exchange *ex, char *out, uint32_t size)
     const struct forward f = {.peer = client->peer,
                               .is_trusted = client->is_trusted,
                               .from_slot = ex->worker->child->h.slot,
+                              .hops = (uint8_t)(client->hops + 1),
                               .expires_s = (uint64_t)time(NULL) + FORWARD_LIFE_S};
 
     return forward_seal(&f, &ex->worker->keys, out, size);
@@ -114,6 +99,7 @@ home_open_request(struct exchange *ex, const struct http1_head *head)
         return false;
     client->peer = f.peer;
     client->is_trusted = f.is_trusted;
+    client->hops = f.hops;
     stats_add(w->stats, STAT_requests_from_siblings, 1);
     return true;
 }

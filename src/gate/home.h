@@ -2,7 +2,9 @@
 /*
  * Forwarding to the worker where a session is at home: over that slot's unix listener, with a sealed field
  * (Mcpgate-Forward) that says who the client is and that this was the one hop that is allowed. To the sending
- * worker it is a splice to an upstream of its own kind, with one endpoint per slot.
+ * worker it is a splice to an upstream of its own kind, with one endpoint per slot. A slot whose process is
+ * being replaced keeps its listener, so that a request waits there for the next one. A request that was sent,
+ * and whose worker died, fails with CLOSE_HOME_GONE and is not sent again.
  */
 #ifndef GATE_HOME_H
 #define GATE_HOME_H
@@ -10,11 +12,9 @@
 #include "gate/exchange.h"
 #include "gate/session.h"
 
-/* The session's home is another slot of this gateway, in the same incarnation, and this request did not come
- * from a sibling already. */
-bool home_is_elsewhere(const struct exchange *ex, const struct session_claim *s);
+enum { HOME_HOPS_MAX = 2 }; /* the second: when a draining worker has let the session go in between */
 
-/* May finish. */
+/* Sends the request to the worker of this slot. May finish. */
 void home_forward(struct exchange *ex, const struct http1_head *head, uint32_t slot);
 
 /* The receiving side: only our own uid may connect, and each request carries the field; its client takes the

@@ -9,12 +9,10 @@
 #include "gate/stdio_pool.h"
 #include "mcp/client_caps.h"
 #include "mcp/remap.h"
-#include "stats/segment.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
-#include <time.h>
 
 BUF_STATIC_TEXT(heartbeat_text, SSE_HEARTBEAT);
 BUF_STATIC_TEXT(event_head_text, "event: message\ndata: ");
@@ -28,7 +26,8 @@ struct call {
     struct exchange *ex;
     struct stdio_child *child; /* NULL: nothing was sent */
     struct held body;
-    struct session_claim session; /* of the Mcp-Session-Id; revision MCP_NO_REVISION: none */
+    struct session *session; /* held; NULL: none */
+    uint8_t principal[MCP_TOKEN_PRINCIPAL_BYTES];
     uint64_t number;       /* that stands for it at the server; 0: none, it waits for another's initialize */
     uint32_t capabilities; /* initialize: the client's */
     uint8_t id_len, token_len;
@@ -112,6 +111,7 @@ drop(struct exchange *ex)
     ex->state = NULL;
     detach(call, false);
     held_free(ex->worker, &call->body);
+    session_release(call->session);
     free(call);
 }
 
@@ -275,21 +275,21 @@ revision_of_result(struct text result)
     return r < MCP_2026_07_28 ? r : MCP_2024_11_05;
 }
 
-/* The field for the reply to an initialize, and the session's id, by which its child is found. */
-static uint32_t
-mint(struct call *call, enum mcp_revision revision, char field[SESSION_FIELD_MAX],
-     uint8_t id[STDIO_KEY_BYTES])
+/* The session that an initialize begins: held by the call, with the field for the reply. CLOSE_NONE, or why
+ * there is none. */
+static enum close_reason
+mint(struct call *call, enum mcp_revision revision, char field[SESSION_FIELD_MAX], struct text *ret_field)
 {
-    struct worker *w = call->ex->worker;
-    uint32_t len = session_mint_field(w, revision, call->capabilities, field),
-             skip = sizeof "Mcp-Session-Id: " - 1;
-    struct mcp_token token;
+    enum close_reason reason;
+    struct session *s =
+        session_create(call->ex->worker, revision, call->capabilities, call->principal, &reason);
 
-    if (!len ||
-        !mcp_token_open((struct text){field + skip, len - skip - 2}, &w->keys, (uint64_t)time(NULL), &token))
-        return 0;
-    memcpy(id, token.id, STDIO_KEY_BYTES);
-    return len;
+    if (!s)
+        return reason;
+    session_release(call->session);
+    call->session = s;
+    *ret_field = (struct text){field, session_field(s, field)};
+    return ret_field->len ? CLOSE_NONE : CLOSE_INTERNAL;
 }
 
 static void
@@ -312,13 +312,17 @@ answer_welcome(struct call *call, const struct welcome *welcome)
 {
     static const struct text before = {"{\"jsonrpc\":\"2.0\",\"id\":", 22}, between = {",\"result\":", 10};
     struct exchange *ex = call->ex;
-    uint8_t id[STDIO_KEY_BYTES];
     char field[SESSION_FIELD_MAX];
-    uint32_t field_len = mint(call, welcome->revision, field, id);
+    struct text extra = nothing;
+    enum close_reason reason = mint(call, welcome->revision, field, &extra);
     struct held json = {0};
 
     call->no_cancel = true;
-    if (!field_len || !held_append(ex->worker, &json, before.at, before.len) ||
+    if (reason != CLOSE_NONE) {
+        refuse(ex, reason, nothing);
+        return;
+    }
+    if (!held_append(ex->worker, &json, before.at, before.len) ||
         !held_append(ex->worker, &json, call->id, call->id_len) ||
         !held_append(ex->worker, &json, between.at, between.len) ||
         !held_append(ex->worker, &json, welcome->result, welcome->len) ||
@@ -329,8 +333,7 @@ answer_welcome(struct call *call, const struct welcome *welcome)
     }
     detach(call, true);
     struct worker *w = ex->worker;
-    local_reply(ex, 200, TEXT("application/json"), (struct text){field, field_len}, json.at, json.len,
-                CLOSE_DONE);
+    local_reply(ex, 200, TEXT("application/json"), extra, json.at, json.len, CLOSE_DONE);
     held_free(w, &json);
 }
 
@@ -350,27 +353,29 @@ answer_waiting(struct stdio_child *child)
     }
 }
 
-/* The reply to an initialize that this call has sent: the session begins. Returns the length of the field. */
-static uint32_t
-begin_session(struct call *call, const struct jsonrpc_envelope *env, char field[SESSION_FIELD_MAX])
+/* The reply to an initialize that this call has sent: the session begins, unless the server refuses.
+ * CLOSE_NONE, or why there is no session. */
+static enum close_reason
+begin_session(struct call *call, const struct jsonrpc_envelope *env, char field[SESSION_FIELD_MAX],
+              struct text *ret_field)
 {
     static const uint8_t note[STDIO_NOTE_BYTES] = {NOTE_INITIALIZED};
     struct stdio_child *child = call->child;
     bool shared = is_shared(child);
     enum mcp_revision revision = revision_of_result(env->result);
-    uint8_t id[STDIO_KEY_BYTES];
-    uint32_t len;
+    enum close_reason reason = CLOSE_NONE;
 
-    if (env->kind != JSONRPC_RESPONSE) {
+    if (env->kind == JSONRPC_RESPONSE)
+        reason = mint(call, revision, field, ret_field);
+    if (env->kind != JSONRPC_RESPONSE || (reason != CLOSE_NONE && !shared)) {
         if (!shared)
             stdio_child_end(child, CLOSE_DONE);
-        return 0;
+        return reason;
     }
-    len = mint(call, revision, field, id);
-    stdio_child_label(child, shared ? child->key : id, note);
+    stdio_child_label(child, shared ? child->key : call->session->token.id, note);
     if (shared)
         keep_welcome(child->pool, revision, env->result);
-    return len;
+    return reason;
 }
 
 /* --- what the server says --- */
@@ -391,7 +396,8 @@ static void
 take_answer(struct stdio_child *child, struct span line, const struct jsonrpc_envelope *env)
 {
     char field[SESSION_FIELD_MAX];
-    struct text place, extra = {field, 0};
+    enum close_reason reason = CLOSE_NONE;
+    struct text place, extra = nothing;
     struct spliced s;
     struct call *call;
     uint64_t number;
@@ -401,9 +407,15 @@ take_answer(struct stdio_child *child, struct span line, const struct jsonrpc_en
         return;
     struct exchange *ex = call->ex;
     if (call->is_initialize)
-        extra.len = begin_session(call, env, field);
+        reason = begin_session(call, env, field, &extra);
     bool initialized = call->is_initialize;
     detach(call, true);
+    if (reason != CLOSE_NONE) {
+        exchange_fail(ex, reason);
+        if (initialized)
+            answer_waiting(child);
+        return;
+    }
     if (!splice(ex->worker, line, place, (struct text){call->id, call->id_len}, &s)) {
         exchange_fail(ex, CLOSE_NO_MEMORY);
         return;
@@ -718,15 +730,16 @@ find_child(struct call *call, bool modern)
 {
     struct exchange *ex = call->ex;
     struct upstream *up = ex->upstream;
-    const uint8_t *key =
-        modern || up->stdio->cfg->share == SHARE_ALL ? stdio_shared_key(modern) : call->session.id;
+    const uint8_t *key = modern || up->stdio->cfg->share == SHARE_ALL ? stdio_shared_key(modern) : NULL;
     struct stdio_child *child;
     enum close_reason reason;
 
-    if (!modern && call->session.revision == MCP_NO_REVISION) {
+    if (!modern && !call->session) {
         refuse(ex, CLOSE_SESSION_MISSING, nothing);
         return NULL;
     }
+    if (!key)
+        key = call->session->token.id;
     if ((child = stdio_find(up, key)))
         return child;
     if (!modern) /* its process has ended: a new one would know nothing of the session */
@@ -750,7 +763,7 @@ cancel(struct call *by, const struct jsonrpc_envelope *env, struct stdio_child *
         struct call *call = container_of(node, struct call, node);
         struct exchange *ex = call->ex;
 
-        if (call->is_initialize || !session_equal(&call->session, &by->session) ||
+        if (call->is_initialize || !by->session || call->session != by->session ||
             !text_eq((struct text){call->id, call->id_len}, env->request_id))
             continue;
         struct jsonrpc_edit edit = remap_cancelled(env, print_number(call->number, number));
@@ -927,40 +940,12 @@ on_timer(struct ring *ring, struct timer *timer)
     ex->plan->tick(ex);
 }
 
-/* Processes stay with the slot when its worker dies: the home is where the token says, in whichever
- * incarnation. While that slot starts anew the request is refused without harm to the session. */
-static bool
-is_at_home(struct exchange *ex, struct call *call, const struct http1_head *head)
-{
-    const struct child *us = ex->worker->child;
-    struct session_claim *s = &call->session;
-    const struct slot *home;
-
-    if (s->revision == MCP_NO_REVISION || s->node != us->h.node || s->slot == us->h.slot ||
-        s->slot >= segment_slots(us->segment))
-        return true;
-    home = segment_slot(us->segment, s->slot);
-    s->epoch = __atomic_load_n(&home->head.epoch, __ATOMIC_RELAXED);
-    if (home_is_elsewhere(ex, s)) {
-        uint32_t slot = s->slot;
-
-        drop(ex);
-        home_forward(ex, head, slot);
-        return false;
-    }
-    if (__atomic_load_n(&home->head.state, __ATOMIC_RELAXED) == SLOT_STARTING) {
-        refuse(ex, CLOSE_HOME_GONE, nothing);
-        return false;
-    }
-    return true;
-}
-
 static void
 end_session(struct exchange *ex, struct call *call)
 {
-    struct stdio_child *child = stdio_find(ex->upstream, call->session.id);
+    struct stdio_child *child = stdio_find(ex->upstream, call->session->token.id);
 
-    session_forget(ex->worker, &call->session);
+    session_delete(call->session);
     drop(ex);
     if (child)
         stdio_child_end(child, CLOSE_DONE);
@@ -972,26 +957,28 @@ lines_start(struct exchange *ex, const struct http1_head *head)
 {
     struct worker *w = ex->worker;
     bool modern = mcp_revision_is_modern((enum mcp_revision)ex->revision);
-    struct call *call = calloc(1, sizeof *call);
+    struct session *session = NULL;
+    struct call *call;
 
+    /* Processes stay with the slot when its worker dies, as its sessions do. */
+    if (!modern && !session_at_home(ex, head, &session))
+        return;
     stats_up_add(w->stats, ex->upstream->index, UPSTAT_up_requests, 1);
     ex->plan = &lines_plan;
     ex->timer.fire = on_timer;
-    if (!call) {
+    if (!(call = calloc(1, sizeof *call))) {
+        session_release(session);
         local_error(ex, CLOSE_NO_MEMORY, nothing);
         return;
     }
     ex->state = call;
     call->ex = ex;
-    call->session.revision = MCP_NO_REVISION;
+    call->session = session;
+    session_principal(w, head, call->principal);
     if (head->method == METHOD_GET || (modern && head->method != METHOD_POST)) {
         refuse(ex, CLOSE_METHOD, modern ? TEXT("Allow: POST\r\n") : TEXT("Allow: POST, DELETE\r\n"));
-    } else if (!modern && (!session_read(w, head, &call->session) || session_is_deleted(w, &call->session))) {
-        refuse(ex, CLOSE_SESSION_UNKNOWN, nothing);
-    } else if (head->method == METHOD_DELETE && call->session.revision == MCP_NO_REVISION) {
+    } else if (head->method == METHOD_DELETE && !call->session) {
         refuse(ex, CLOSE_SESSION_MISSING, nothing);
-    } else if (!is_at_home(ex, call, head)) {
-        return;
     } else if (head->method == METHOD_DELETE) {
         end_session(ex, call);
     } else if (!is_json(head)) {

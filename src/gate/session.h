@@ -26,7 +26,7 @@
 
 struct exchange;
 
-enum { SESSION_FIELD_MAX = MCP_TOKEN_SIZE + 20, SESSION_LIFE_S = 24 * 3600, TOMBSTONES_MAX = 4096 };
+enum { SESSION_FIELD_MAX = MCP_TOKEN_SIZE + 20 };
 
 /* A call of the session that is open; embedded in the state of who answers it. */
 struct session_call {
@@ -65,7 +65,6 @@ struct session {
     struct list_node calls;  /* struct session_call */
     struct list_node bonds;  /* struct session_bond */
     struct list_node asked;  /* struct session_ask */
-    uint64_t next_id;        /* session_mint_id() */
 };
 
 /* Finds the session that the request names and sees to it that it is served at its home.
@@ -107,8 +106,8 @@ struct session_ask *session_find_ask(struct session *s, uint64_t id);
  * at. */
 uint64_t session_mint_id(struct session *s);
 
-/* The client's DELETE: a tombstone, and the end of all that is open. `by` asks and is not ended. */
-void session_delete(struct session *s, struct exchange *by);
+/* The client's DELETE: a tombstone, and the end of all that is open. The caller holds the session. */
+void session_delete(struct session *s);
 
 /* --- the worker --- */
 
@@ -118,20 +117,5 @@ void sessions_done(struct worker *w);
 void sessions_tick(struct worker *w);
 /* The worker drains: what has nothing open is let go. */
 void sessions_drain(struct worker *w);
-
-/* --- what the demo plan uses until it has moved --- */
-
-struct session_claim {
-    uint8_t id[MCP_TOKEN_ID_BYTES];
-    uint32_t node, slot, epoch;
-    enum mcp_revision revision; /* MCP_NO_REVISION: no session */
-};
-
-uint32_t session_mint_field(struct worker *w, enum mcp_revision revision, uint32_t client_capabilities,
-                            char out[SESSION_FIELD_MAX]);
-bool session_read(struct worker *w, const struct http1_head *head, struct session_claim *ret);
-bool session_equal(const struct session_claim *a, const struct session_claim *b);
-void session_forget(struct worker *w, const struct session_claim *s);
-bool session_is_deleted(const struct worker *w, const struct session_claim *s);
 
 #endif

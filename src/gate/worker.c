@@ -8,6 +8,7 @@
 #include "gate/lines.h"
 #include "gate/local.h"
 #include "gate/secure.h"
+#include "gate/session.h"
 #include "ipc/channel.h"
 #include "stats/segment.h"
 
@@ -155,6 +156,7 @@ worker_drain(struct worker *w, uint32_t ms)
         }
         stop_exchanges(w, false);
         stdio_drain(w);
+        sessions_drain(w);
     }
     timer_stop(&w->drain_timer);
     timer_set(w->ring, &w->drain_timer, ms, on_drain_over);
@@ -253,29 +255,15 @@ mirror_counters(struct worker *w)
     stats_set(s, STAT_upstream_sent, n->sent_bytes[LINK_UPSTREAM]);
 }
 
-/* What sealing, and forwarding between workers, need. */
 static int
 keys_init(struct worker *w)
 {
     const struct key_ring *ring = w->child->keys;
     struct seal_key keys[KEYS];
-    int err;
 
     for (unsigned i = 0; i < KEYS; i++)
         keys[i] = (struct seal_key){ring->keys[i].id, ring->keys[i].key};
-    err = seal_keys_init(&w->keys, keys, KEYS, ring->current);
-    if (err < 0)
-        return err;
-    w->tombstones = calloc(TOMBSTONES_MAX, sizeof *w->tombstones);
-    return w->tombstones ? home_init(w) : -ENOMEM;
-}
-
-static void
-keys_done(struct worker *w)
-{
-    home_done(w);
-    seal_keys_done(&w->keys);
-    free(w->tombstones);
+    return seal_keys_init(&w->keys, keys, KEYS, ring->current);
 }
 
 /* How long the ring is polled before the worker sleeps. `auto` does it for a moment, and only where a core is
@@ -329,8 +317,10 @@ worker_open(struct worker *w, struct child *child, bool is_admin, char *why, siz
         err = stdio_workers_init(w);
     if (err >= 0)
         err = keys_init(w);
+    if (err >= 0)
+        err = sessions_init(w);
     if (err < 0) {
-        snprintf(why, why_size, "not enough memory for the tables of upstreams and sessions");
+        snprintf(why, why_size, "cannot make the tables of upstreams and sessions");
         return err;
     }
     if (child->control_fd >= 0)
@@ -362,6 +352,7 @@ trim(struct worker *w)
     pool_trim(&w->conn_pool);
     pool_trim(&w->exchange_pool);
     pool_trim(&w->event_id_pool);
+    sessions_tick(w);
 }
 
 bool
@@ -418,7 +409,8 @@ worker_close(struct worker *w)
     stdio_workers_done(w);
     upstreams_done(w);
     secure_done(w);
-    keys_done(w);
+    sessions_done(w);
+    seal_keys_done(&w->keys);
     net_done(&w->net);
     pool_done(&w->client_pool);
     pool_done(&w->conn_pool);

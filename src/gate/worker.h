@@ -37,6 +37,7 @@ struct client {
     struct worker *worker;
     struct ring_peer peer;
     uint8_t via;     /* enum client_via */
+    uint8_t hops;    /* siblings that the request has passed; VIA_HOME */
     bool is_trusted; /* its peer is one of --trusted-proxy */
     bool is_idle;    /* counted as idle: kept alive between two requests */
     bool has_asked;  /* a request has come on it */
@@ -62,10 +63,9 @@ struct worker {
     struct upstream home;     /* the sibling workers */
     struct stdio_worker stdio;
     struct seal_keys keys;
-    uint8_t (*tombstones)[16]; /* ids of deleted sessions, the latest TOMBSTONES_MAX */
-    uint64_t tombstone_count;
-    struct text admin_origin; /* "http://ADDR:PORT" of the admin listener; empty: none */
-    uint64_t held_bytes;      /* of request bodies that are held whole beside the slab */
+    struct sessions *sessions; /* NULL: the admin's */
+    struct text admin_origin;  /* "http://ADDR:PORT" of the admin listener; empty: none */
+    uint64_t held_bytes;       /* of request bodies that are held whole beside the slab */
     uint64_t request_count;
     uint64_t trim_period; /* the quarter of a second in which memory was last given back */
     uint64_t date_s;      /* what date[] says */

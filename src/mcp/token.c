@@ -3,6 +3,8 @@
 
 #include "base/check.h"
 
+#include <openssl/sha.h>
+
 #define LABEL TEXT("session")
 
 static uint8_t *
@@ -76,4 +78,16 @@ mcp_token_open(struct text sealed, struct seal_keys *keys, uint64_t now_s, struc
         return false;
     *ret = t;
     return true;
+}
+
+void
+mcp_token_principal(struct text credentials, uint8_t ret[MCP_TOKEN_PRINCIPAL_BYTES])
+{
+    uint8_t hash[SHA256_DIGEST_LENGTH];
+
+    memset(ret, 0, MCP_TOKEN_PRINCIPAL_BYTES);
+    if (!credentials.len)
+        return;
+    SHA256((const uint8_t *)credentials.at, credentials.len, hash);
+    memcpy(ret, hash, MCP_TOKEN_PRINCIPAL_BYTES);
 }

@@ -33,4 +33,8 @@ uint32_t mcp_token_seal(const struct mcp_token *token, struct seal_keys *keys, c
 /* Opens one. False: it is none of ours, its key is gone, or it has expired; *ret is then untouched. */
 bool mcp_token_open(struct text sealed, struct seal_keys *keys, uint64_t now_s, struct mcp_token *ret);
 
+/* Who a token is for: a hash of the field value that says who asks (empty: nobody in particular, all zero).
+ */
+void mcp_token_principal(struct text credentials, uint8_t ret[MCP_TOKEN_PRINCIPAL_BYTES]);
+
 #endif

@@ -125,12 +125,34 @@ number_seats(struct generation *g, unsigned first)
     }
 }
 
+_Static_assert((int)SLOTS_MAX <= (int)SESSION_SLOTS_MAX &&
+                   (int)LISTENER_WORKERS_MAX <= (int)SESSION_PLACES_MAX,
+               "every slot and every worker is in the header of the session tables");
+
+/* A place for each worker. */
+static int
+make_places(struct generation *g, char *why, size_t why_size)
+{
+    struct session_table *sessions = g->gateway->sessions;
+    int r = session_table_grow(sessions, g->workers);
+
+    if (r < 0)
+        snprintf(why, why_size,
+                 "no room for the sessions of %u workers in %s: %s: free some, or set --state-dir",
+                 g->workers, cfg_text(g->config, g->config->state_dir).at, strerror(-r));
+    if (session_table_capacity(sessions) != g->config->max_sessions)
+        log_warning("--max-sessions stays %u until the next start", session_table_capacity(sessions));
+    return r;
+}
+
 static int
 make_parts(struct generation *g, char *why, size_t why_size)
 {
     int r = keys_open(cfg_text(g->config, g->config->key_file).at, &g->keys_fd, why, why_size);
 
     if (r < 0)
+        return r;
+    if ((r = make_places(g, why, why_size)) < 0)
         return r;
     if ((r = make_segment(g)) < 0) {
         snprintf(why, why_size,
@@ -264,6 +286,19 @@ generation_carry(struct generation *g)
 }
 
 void
+generation_assign_sessions(struct generation *g)
+{
+    struct session_table *sessions = g->gateway->sessions;
+
+    for (uint32_t place = 0; place < session_table_places(sessions); place++) {
+        const struct seat *seat = &g->seats[place % g->workers];
+        bool lent = seat->state != SEAT_SERVING && seat->lent_to && seat->lent_to->state == SEAT_SERVING;
+
+        session_table_assign(sessions, place, lent ? seat->lent_to->number : seat->number);
+    }
+}
+
+void
 generation_serve(struct generation *g, struct generation *before)
 {
     char kept[300];
@@ -277,6 +312,7 @@ generation_serve(struct generation *g, struct generation *before)
     keep_path(g->gateway, kept, ".before");
     unlink(kept);
     g->state = GENERATION_SERVING;
+    generation_assign_sessions(g);
 }
 
 void

@@ -9,6 +9,7 @@
 
 #include "base/list.h"
 #include "cfg/cfg.h"
+#include "journal/session_table.h"
 #include "proc/kept.h"
 #include "proc/listeners.h"
 #include "proc/rights.h"
@@ -26,10 +27,11 @@ struct gateway {
     struct run_dir dir;
     struct rights_user user;
     struct listeners listeners;
-    uint32_t epochs[SLOTS_MAX]; /* incarnations of each slot number, ever */
-    bool slot_used[SLOTS_MAX];  /* by a generation that exists */
-    unsigned next_slot;         /* where the next generation looks for fresh numbers first */
-    uint32_t generations;       /* ever */
+    struct session_table *sessions; /* of all generations */
+    uint32_t epochs[SLOTS_MAX];     /* incarnations of each slot number, ever */
+    bool slot_used[SLOTS_MAX];      /* by a generation that exists */
+    unsigned next_slot;             /* where the next generation looks for fresh numbers first */
+    uint32_t generations;           /* ever */
 };
 
 enum generation_state {
@@ -75,6 +77,9 @@ const char *generation_failure(const struct generation *generation, char *line, 
 /* From now on the statistics file is this one's (until then a file is kept to go back to), and holds what
  * `before` (NULL: there is none) has counted. */
 void generation_serve(struct generation *generation, struct generation *before);
+/* Tells who serves which place of the session tables: place i the worker i, places of workers that are no
+ * more the others in turn, and those of a worker that is down the sibling that accepts for it. */
+void generation_assign_sessions(struct generation *generation);
 /* Fetches once more what `before` has counted. */
 void generation_carry(struct generation *generation);
 /* It will not serve: the statistics file is again that of the one before. */

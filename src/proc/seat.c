@@ -90,6 +90,7 @@ send_handover(struct seat *seat, uint64_t now_ms)
     const int available[HANDOVER_FDS] = {
         [FD_CONFIG] = g->cfg.fd,   [FD_SEGMENT] = g->segment_fd, [FD_KEYS] = has_keys ? g->keys_fd : -1,
         [FD_RESOLVE] = resolve_fd, [FD_SPAWN] = spawn_fd,        [FD_HOME] = seat->home_fd,
+        [FD_SESSIONS] = seat->role == ROLE_WORKER ? session_table_fd(gateway->sessions) : -1,
     };
     struct handover h = {
         .magic = HANDOVER_MAGIC,
@@ -99,6 +100,7 @@ send_handover(struct seat *seat, uint64_t now_ms)
         .generation = g->number,
         .epoch = seat->epoch,
         .node = gateway->node,
+        .place = seat->index,
         .supervisor_pid = gateway->pid,
         .change_user = gateway->user.change,
         .uid = gateway->user.uid,
@@ -159,6 +161,7 @@ seat_start(struct seat *seat, uint64_t now_ms)
         return;
     }
     seat->epoch = ++seat->generation->gateway->epochs[seat->number];
+    session_table_set_alive(seat->generation->gateway->sessions, seat->number, seat->epoch);
     stats_slot_begin(seat->slot, seat->epoch, seat->child.pid);
     seat->turn = stats_turns(seat->slot);
     if ((r = send_handover(seat, now_ms)) < 0)
@@ -178,6 +181,8 @@ on_ready(struct seat *seat)
         return;
     log_debug("%s %u (pid %d) is ready", role_names[seat->role], seat->number, (int)seat->child.pid);
     set_state(seat, SEAT_SERVING);
+    if (seat->lent_to && seat->generation->state == GENERATION_SERVING)
+        generation_assign_sessions(seat->generation); /* its own come back */
     seat->was_ready = true;
     seat->down_since_ms = 0;
     seat->turn = stats_turns(seat->slot);
@@ -341,6 +346,7 @@ seat_reap(struct seat *seat, uint64_t now_ms)
         return;
     seat_read_control(seat, now_ms); /* its last words */
     log_out_drain(role_names[seat->role], seat->number, seat->log);
+    session_table_set_alive(seat->generation->gateway->sessions, seat->number, 0);
     bool in_order = end.code == CLD_EXITED && end.status == 0;
     bool asked = seat->state == SEAT_DRAINING || seat->state == SEAT_STOPPING;
     describe_end(seat, &end, how, sizeof how);
@@ -508,6 +514,7 @@ seat_lend_listeners(struct seat *seat, uint64_t now_ms)
     log_warning("worker %u is down: worker %u accepts for it", seat->number, sibling->number);
     seat->lent_to = sibling;
     seat->lent_epoch = sibling->epoch;
+    generation_assign_sessions(seat->generation);
     if (count)
         seat_tell(sibling, CONTROL_ADOPT, seat->number, 0, fds, count, now_ms);
 }

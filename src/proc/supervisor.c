@@ -527,6 +527,31 @@ make_state_dir(const struct config *config, char *why, size_t why_size)
     return r;
 }
 
+/* The session tables of all workers, with what an earlier run left in them. */
+static int
+open_sessions(struct gateway *gateway, const struct config *config, char *why, size_t why_size)
+{
+    const char *dir = cfg_text(config, config->state_dir).at;
+    char note[WHY_MAX];
+    int r = session_table_open(dir, generation_workers(config), (uint32_t)config->max_sessions, gateway->node,
+                               &gateway->sessions, note, sizeof note);
+
+    if (r == -EBUSY)
+        snprintf(why, why_size,
+                 "another gateway keeps its sessions in %s: choose another place with --state-dir", dir);
+    else if (r < 0)
+        snprintf(
+            why, why_size,
+            "cannot keep the sessions in %s: %s: make room, lower --max-sessions, or choose another place "
+            "with --state-dir",
+            dir, strerror(-r));
+    else if (note[0])
+        log_warning("%s", note);
+    if (r == 0)
+        gateway->node = session_table_node(gateway->sessions);
+    return r;
+}
+
 static bool
 set_up(struct supervisor *s, struct cfg_result *cfg, char *why, size_t why_size)
 {
@@ -540,7 +565,8 @@ set_up(struct supervisor *s, struct cfg_result *cfg, char *why, size_t why_size)
     }
     s->gateway.user = rights_child_user();
     if (run_dir_open(&s->gateway.dir, run_dir, &s->gateway.user, why, why_size) < 0 ||
-        make_state_dir(cfg->config, why, why_size) < 0) {
+        make_state_dir(cfg->config, why, why_size) < 0 ||
+        open_sessions(&s->gateway, cfg->config, why, why_size) < 0) {
         cfg_done(cfg);
         return false;
     }
@@ -569,6 +595,7 @@ supervisor_run(int argc, char **argv, struct cfg_result *cfg)
         s.exit_status = 1;
     }
     listeners_keep(&s.gateway.listeners, NULL, 0);
+    session_table_close(&s.gateway.sessions);
     run_dir_close(&s.gateway.dir);
     if (s.exit_status == 0)
         log_info("ended");

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "cfg/cfg.h"
+#include "journal/session_table.h"
 #include "stats/segment.h"
 
 #include <stdarg.h>
@@ -23,6 +24,7 @@ static struct cfg_result cfg;
 static const struct key_ring keys = {.keys = {{.id = 1, .key = "thirty-two bytes of no secrecy."}}};
 static char dir[64];
 static int segment_fd;
+static struct session_table *sessions;
 
 /* --- the world --- */
 
@@ -65,6 +67,19 @@ open_segment(void)
         segment_name_upstream(child.segment, i, cfg_string(c, cfg_upstream(c, i)->name));
     child.slot = segment_assign_slot(child.segment, 0, "worker");
     stats_slot_begin(child.slot, 1, getpid());
+}
+
+static void
+open_sessions(void)
+{
+    char note[240];
+
+    cr_assert_eq(
+        session_table_open(dir, 1, (uint32_t)cfg.config->max_sessions, 1, &sessions, note, sizeof note), 0);
+    session_table_set_alive(sessions, 0, 1);
+    session_table_assign(sessions, 0, 0);
+    child.fds[FD_SESSIONS] = session_table_fd(sessions);
+    child.h.node = 1;
 }
 
 static void
@@ -111,6 +126,7 @@ world_open(uint64_t seed, ...)
     for (unsigned i = 0; i < HANDOVER_FDS; i++)
         child.fds[i] = -1;
     open_segment();
+    open_sessions();
     world = (struct world){.sim = sim_open(seed, NULL), .stats = child.slot};
     world.listener = child.listeners[0] = sim_listen(world.sim, "10.0.0.1:80");
     serve_addresses();
@@ -185,6 +201,7 @@ world_next_life(void)
     stats_slot_died(child.slot);
     check_books();
     stats_slot_begin(child.slot, ++child.h.epoch, getpid());
+    session_table_set_alive(sessions, 0, child.h.epoch);
     open_worker();
 }
 
@@ -210,6 +227,7 @@ world_close_after(unsigned ms)
     worker_close(world.worker);
     life = ended->before;
     free(ended);
+    session_table_close(&sessions);
     segment_unmap(&child.segment);
     close(segment_fd);
     cfg_done(&cfg);
