@@ -132,6 +132,8 @@ exchange_finish(struct exchange *ex, enum close_reason reason)
     span_unref(ex->origin);
     if (ex->last_id)
         pool_put(&w->event_id_pool, ex->last_id);
+    if (ex->fields)
+        buf_unref(ex->fields);
     list_del(&ex->node);
     w->exchange_count--;
     pool_put(&w->exchange_pool, ex);

@@ -66,6 +66,7 @@ struct exchange {
                            bytes of its X-Request-Id); the Origin, kept on MCP */
     struct span origin; /* fronts for the fields of CORS; buf NULL: none */
     struct sse_id *last_id; /* of a spliced stream, from its first id on; NULL: it has none */
+    struct buf *fields; /* envelope.c: values of the request's MCP fields until its body is read; NULL: none */
     struct timer timer;
     uint64_t begun_ns;          /* the head was whole */
     uint64_t phase_ns;          /* the phase began */

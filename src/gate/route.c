@@ -11,6 +11,7 @@
 #include "gate/lines.h"
 #include "gate/local.h"
 #include "gate/splice.h"
+#include "mcp/headers.h"
 
 #include <stdio.h>
 
@@ -193,6 +194,9 @@ route_mcp(struct exchange *ex, const struct http1_head *head, struct upstream *u
         local_error(ex, CLOSE_NOT_FOUND, (struct text){0});
     } else if (head->method != METHOD_POST && head->method != METHOD_GET && head->method != METHOD_DELETE) {
         local_error(ex, CLOSE_METHOD, TEXT("Allow: GET, POST, DELETE, OPTIONS\r\n"));
+    } else if (!mcp_verb_allowed(head->method == METHOD_POST, (enum mcp_revision)ex->revision,
+                                 http1_find(head, HTTP_MCP_SESSION_ID) != NULL)) {
+        local_error(ex, CLOSE_METHOD, TEXT("Allow: POST\r\n"));
     } else if (c->max_body && head->framing == FRAMING_LENGTH && head->length > c->max_body) {
         local_error(ex, CLOSE_BODY_TOO_LARGE, (struct text){0});
     } else if (up->cfg->is_demo) {

@@ -10,36 +10,14 @@
  */
 #include "gate/splice_sides.h"
 
+#include "gate/envelope.h"
 #include "gate/heads.h"
 #include "gate/local.h"
-#include "proto/jsonrpc.h"
 
 BUF_STATIC_TEXT(heartbeat_text, SSE_HEARTBEAT);
 BUF_STATIC_TEXT(processing_text, "HTTP/1.1 102 Processing\r\n\r\n");
 
 /* --- the request --- */
-
-/* What is worth knowing of a body that is here whole: the id for errors, the method and revision. */
-static void
-scan_body(struct exchange *ex, const struct h1_body *body)
-{
-    struct jsonrpc_envelope env;
-    enum jsonrpc_fault fault;
-    struct text json;
-    bool is_request;
-
-    json = (struct text){(const char *)span_data(body->data[0]), body->data[0].len};
-    fault = jsonrpc_scan(json, JSON_SCAN_FAST, &env);
-    if (fault == JSONRPC_FAULT_FINE && env.method.len)
-        ex->mcp = (uint8_t)mcp_method_of(env.method);
-    is_request = fault == JSONRPC_FAULT_FINE ? env.kind == JSONRPC_REQUEST : fault == JSONRPC_FAULT_TRUNCATED;
-    /* Of a piece the id counts only when it does not end with the piece. */
-    if (is_request && env.id.len && env.id.len <= EXCHANGE_ID_MAX &&
-        env.id.at + env.id.len < json.at + json.len) {
-        memcpy(ex->id, env.id.at, env.id.len);
-        ex->id_len = (uint8_t)env.id.len;
-    }
-}
 
 static void
 splice_body(struct exchange *ex, const struct h1_body *body)
@@ -53,8 +31,8 @@ splice_body(struct exchange *ex, const struct h1_body *body)
         exchange_fail(ex, CLOSE_BODY_TOO_LARGE);
         return;
     }
-    if (first && ex->is_mcp)
-        scan_body(ex, body);
+    if (first && ex->is_mcp && !envelope_check(ex, body))
+        return;
     if (ex->failed) {
         exchange_fail(ex, (enum close_reason)ex->failed);
         return;
@@ -301,6 +279,10 @@ splice_start_at(struct exchange *ex, const struct http1_head *head, struct endpo
 
     ex->plan = &splice_plan;
     ex->timer.fire = on_timer;
+    if (ex->is_mcp && !ex->fields && ex->method == METHOD_POST && !envelope_keep_fields(ex, head)) {
+        exchange_fail(ex, CLOSE_NO_MEMORY);
+        return;
+    }
     reason = ep ? upstream_take(ex, ep) : CLOSE_NO_ENDPOINT;
     if (reason != CLOSE_NONE) {
         refuse(ex, head, reason);

@@ -105,7 +105,7 @@ enum { JSONRPC_CARRY = 4096 };
 /* The same for a message in `count` pieces, cut anywhere, together less than 2^32 bytes; the result does not
  * depend on the cuts. A member that lies in one piece is a span of it. Of those that are cut, strings,
  * numbers and literals are put together in `carry`, which must live as long as *ret and may be NULL for one
- * piece; objects, arrays and what carry has no room for have at NULL and their length: they are found by
+ * piece; objects, arrays and what carry has no room for are left out of *ret as if absent: they are found by
  * *ret_places. ret_places may be NULL. */
 enum jsonrpc_fault jsonrpc_scan_pieces(const struct text *pieces, unsigned count, enum json_mode mode,
                                        struct jsonrpc_envelope *ret, struct jsonrpc_places *ret_places,

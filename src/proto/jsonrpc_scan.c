@@ -216,7 +216,7 @@ piece_text(const struct jsonrpc_walk *w, const struct jsonrpc_spot *spot, char *
         off -= w->pieces[i].len;
     }
     if (!fits)
-        return (struct text){NULL, len};
+        return (struct text){NULL, 0};
     carry += *carried;
     *carried += len;
     return (struct text){jsonrpc_bytes(w->pieces, w->count, spot->value, len, carry), len};

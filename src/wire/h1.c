@@ -357,6 +357,7 @@ input_body(struct h1 *h1, struct span bytes)
         body->raw =
             span_head(span_skip(bytes, first), (body->raw_last ? bytes.len - rest.len : last) - first);
     }
+    body->ends = event == BODY_END;
     if (body->count && h1->user)
         h1->up->on_body(h1, body);
     if (event == BODY_END && h1->state == H1_BODY) {

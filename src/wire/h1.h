@@ -35,6 +35,7 @@ struct h1_body {
     struct span raw; /* len 0: none */
     uint32_t raw_first, raw_end;
     bool raw_last;
+    bool ends; /* nothing of the body is still to come (a length whose last byte is here ends with it) */
     uint32_t bytes; /* of content: the sum of data[].len */
     uint32_t count;
     struct span data[H1_PIECES_MAX];

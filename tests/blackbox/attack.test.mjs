@@ -3,7 +3,7 @@
 // counters add up (world.mjs checks both). What is random is repeatable: MCPGATE_TEST_SEED.
 
 import assert from 'node:assert/strict';
-import { CRLF, call, get, ping, post, request } from './lib/mcp.mjs';
+import { CRLF, get, modernCall, ping, post, request } from './lib/mcp.mjs';
 import { run } from './lib/process.mjs';
 import { program } from './lib/gateway.mjs';
 import { json, reply } from './lib/raw.mjs';
@@ -45,7 +45,7 @@ const chunked = (...texts) => texts.map((s) => `${s.length.toString(16)}${CRLF}$
 
 const requests = [
   post('/mcp', ping),
-  post('/mcp', call('a', 'echo', { text: 'hi' }), 'MCP-Protocol-Version: 2026-07-28', 'Mcp-Method: tools/call', 'Mcp-Name: echo'),
+  post('/mcp', modernCall('a', 'echo', { text: 'hi' }), 'MCP-Protocol-Version: 2026-07-28', 'Mcp-Method: tools/call', 'Mcp-Name: echo'),
   post('/plain/x', 'b'.repeat(100_000)),
   post('/mcp', 'x'.repeat(3000), 'Expect: 100-continue'),
   `POST /mcp HTTP/1.1\r\nHost: g\r\nTransfer-Encoding: chunked\r\n\r\n${chunked('one', 'x'.repeat(5000), ping)}`,

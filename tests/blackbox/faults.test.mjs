@@ -3,7 +3,7 @@
 // counters add up.
 
 import assert from 'node:assert/strict';
-import { STREAM, call, event, get, ping, post } from './lib/mcp.mjs';
+import { STREAM, call, event, get, modernCall, ping, post } from './lib/mcp.mjs';
 import { bornAt, pss } from './lib/process.mjs';
 import { echo, json } from './lib/raw.mjs';
 import { long, sleep, until, within } from './lib/wait.mjs';
@@ -342,15 +342,15 @@ promise('an old client that leaves does not stop its call, a new one does', asyn
     finished++;
     await connection.send(Buffer.concat([event({ jsonrpc: '2.0', id: 1, result: {} }), Buffer.from('0\r\n\r\n')]));
   });
-  const leave = async (version, ...fields) => {
+  const leave = async (body, version, ...fields) => {
     const client = await world.connect(gateway);
-    await client.send(post('/mcp/up', call(1, 'slow'), `MCP-Protocol-Version: ${version}`, ...fields));
+    await client.send(post('/mcp/up', body, `MCP-Protocol-Version: ${version}`, ...fields));
     await client.queue.through('"progress":2', 5000);
     client.close();
   };
-  await leave('2025-06-18', 'Mcp-Session-Id: s');
+  await leave(call(1, 'slow'), '2025-06-18', 'Mcp-Session-Id: s');
   await until('the old one\'s call runs to its end', () => finished === 1);
-  await leave('2026-07-28', 'Mcp-Method: tools/call', 'Mcp-Name: slow');
+  await leave(modernCall(1, 'slow'), '2026-07-28', 'Mcp-Method: tools/call', 'Mcp-Name: slow');
   await until('the new one\'s call is closed', () => left >= 1);
   assert.equal(finished, 1);
 });

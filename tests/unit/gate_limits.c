@@ -301,7 +301,7 @@ Test(limits, answers_503_when_the_buffer_memory_is_used_up)
     for (unsigned i = 0; i < CLIENTS; i++) {
         clients[i] = client_new();
         sim_peer_set_window(clients[i], 200);
-        post(clients[i], "MCP-Protocol-Version: 2026-07-28\r\n", CALL(1));
+        post(clients[i], MODERN, MODERN_CALL(1));
         server = server_next();
         if (!server || !try_request(server))
             break;

@@ -354,7 +354,7 @@ Test(splice, drops_a_client_that_takes_nothing_and_its_upstream_with_it)
     char *text = pattern(100000);
 
     world_open(1, UPSTREAM, "--send-timeout", "2s", NULL);
-    call("MCP-Protocol-Version: 2026-07-28\r\n", CALL(1));
+    call(MODERN, MODERN_CALL(1));
     sim_peer_set_window(client, 100);
     say(server, "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n%s", text);
     advance(2100);
@@ -370,7 +370,7 @@ Test(splice, drops_a_client_that_takes_nothing_and_its_upstream_with_it)
 Test(splice, closes_the_upstream_when_a_client_of_2026_07_28_leaves)
 {
     world_open(1, UPSTREAM, NULL);
-    call("MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\n", CALL(1));
+    call(MODERN, MODERN_CALL(1));
     sim_peer_reset(client);
     settle();
     cr_assert(sim_peer_ended(server));
@@ -416,7 +416,7 @@ Test(splice, gives_up_an_orphan_after_the_orphan_timeout)
 Test(splice, notices_a_client_that_closed_in_order_by_its_probe)
 {
     world_open(1, UPSTREAM, NULL);
-    call("MCP-Protocol-Version: 2026-07-28\r\n", CALL(1));
+    call(MODERN, MODERN_CALL(1));
     sim_peer_close(client);
     settle();
     cr_assert_eq(counter(STAT_exchanges_open), 0, "102 Processing was answered with a reset");
@@ -427,7 +427,7 @@ Test(splice, notices_a_client_that_closed_in_order_by_its_probe)
 Test(splice, answers_a_client_that_only_half_closed)
 {
     world_open(1, UPSTREAM, NULL);
-    call("MCP-Protocol-Version: 2026-07-28\r\n", CALL(1));
+    call(MODERN, MODERN_CALL(1));
     sim_peer_half_close(client);
     settle();
     cr_assert_eq(counter(STAT_exchanges_open), 1);

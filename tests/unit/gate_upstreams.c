@@ -105,7 +105,7 @@ Test(upstreams, forgets_a_waiting_request_whose_client_left)
     world_open(1, UPSTREAM, "--upstream-max", "1", "--upstream-idle-max", "1", "--upstream-wait", "1h", NULL);
     first = caller(1);
     second = client_new();
-    post(second, "MCP-Protocol-Version: 2026-07-28\r\n", CALL(2));
+    post(second, MODERN, MODERN_CALL(2));
     third = caller(3);
     server = server_next();
     request_of(server);

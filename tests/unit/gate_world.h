@@ -108,7 +108,15 @@ void answer(struct sim_peer *server, const char *fields, const char *body);
 void answer_stream(struct sim_peer *server, const char *fields);
 
 /* JSON-RPC calls with an id. */
-#define CALL(id)   "{\"jsonrpc\":\"2.0\",\"id\":" #id ",\"method\":\"tools/call\",\"params\":{}}"
+#define CALL(id) "{\"jsonrpc\":\"2.0\",\"id\":" #id ",\"method\":\"tools/call\",\"params\":{}}"
+/* The same of 2026-07-28, and the fields that it needs. */
+#define MODERN_META                                                                                          \
+    "\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\","                                 \
+    "\"io.modelcontextprotocol/clientCapabilities\":{}}"
+#define MODERN_CALL(id)                                                                                      \
+    "{\"jsonrpc\":\"2.0\",\"id\":" #id                                                                       \
+    ",\"method\":\"tools/call\",\"params\":{\"name\":\"echo\"," MODERN_META "}}"
+#define MODERN     "MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\nMcp-Name: echo\r\n"
 #define RESULT(id) "{\"jsonrpc\":\"2.0\",\"id\":" #id ",\"result\":{}}"
 
 #endif

@@ -21,6 +21,13 @@ export const request = (id, method, params) => JSON.stringify({ jsonrpc: '2.0', 
 export const ping = request(7, 'ping');
 export const call = (id, name, args = {}) => request(id, 'tools/call', { name, arguments: args });
 
+/** The same of 2026-07-28. */
+export const modernCall = (id, name, args = {}) => request(id, 'tools/call', {
+  name,
+  arguments: args,
+  _meta: { 'io.modelcontextprotocol/protocolVersion': '2026-07-28', 'io.modelcontextprotocol/clientCapabilities': {} },
+});
+
 /** The head of an SSE reply as a server of the SDK sends it. */
 export const STREAM = 'HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\nTransfer-Encoding: chunked\r\n\r\n';
 
