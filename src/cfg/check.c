@@ -39,21 +39,8 @@ check_at_most(struct draft *d, const char *low, const char *high, bool equal_is_
 static int
 check_servers(struct draft *d)
 {
-    const struct setting *mode = draft_setting(d, "mode"), *most = draft_setting(d, "max-upstreams");
-    uint32_t upstreams = 0;
+    const struct setting *most = draft_setting(d, "max-upstreams");
 
-    for (uint32_t i = 0; i < d->servers_count; i++)
-        upstreams += !d->servers[i].is_route;
-    if (mode->number == MODE_MERGED)
-        return draft_fail(d, &mode->origin,
-                          "merged: several upstreams as one server are not in this release: use "
-                          "--mode path");
-    if (mode->number == MODE_AUTO && upstreams > 1)
-        return draft_fail(
-            d, &mode->origin,
-            "auto: /mcp with %u upstreams needs merged mode, which is not in this release: with more "
-            "than one upstream set --mode path, which serves each at /mcp/NAME",
-            upstreams);
     if (d->servers_count > most->number)
         return draft_fail(d, &d->servers[most->number].origin,
                           "%u upstreams and routes are more than --max-upstreams: raise it",

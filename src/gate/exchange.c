@@ -53,63 +53,100 @@ keep_for_log(struct exchange *ex, const struct http1_head *head)
     ex->given_id_len = (uint8_t)id.len;
 }
 
-struct exchange *
-exchange_new(struct worker *w, struct h1 *client, const struct http1_head *head)
+static struct exchange *
+begin(struct worker *w, enum http_method method)
 {
     struct exchange *ex = pool_get(&w->exchange_pool);
 
     ex->worker = w;
-    ex->client = client;
-    ex->method = head->method;
-    ex->client_minor_0 = head->minor == 0;
-    ex->expects_100 = head->expect_continue;
+    ex->method = (uint8_t)method;
     ex->begun_ns = ex->phase_ns = ex->client_ns = ring_now(w->ring);
     ex->stream_row = -1;
     ex->revision = MCP_NO_REVISION;
+    list_add_tail(&w->exchanges, &ex->node);
+    w->exchange_count++;
     ex->number = (uint32_t)++w->request_count;
+    return ex;
+}
+
+struct exchange *
+exchange_new(struct worker *w, struct h1 *client, const struct http1_head *head)
+{
+    struct exchange *ex = begin(w, (enum http_method)head->method);
+
+    ex->client = client;
+    ex->client_minor_0 = head->minor == 0;
+    ex->expects_100 = head->expect_continue;
     if (w->config->access_log)
         keep_for_log(ex, head);
     client->user = ex;
-    list_add_tail(&w->exchanges, &ex->node);
-    w->exchange_count++;
     stats_add(w->stats, STAT_requests_begun, 1);
     stats_add(w->stats, STAT_exchanges_open, 1);
     return ex;
 }
 
+struct exchange *
+exchange_new_leg(struct worker *w, struct upstream *up, enum http_method method)
+{
+    struct exchange *ex = begin(w, method);
+
+    ex->upstream = up;
+    ex->is_leg = ex->request_whole = true;
+    stats_add(w->stats, STAT_legs_begun, 1);
+    stats_add(w->stats, STAT_legs_open, 1);
+    return ex;
+}
+
+static void
+count_client_side(struct exchange *ex, enum close_reason reason, uint64_t now)
+{
+    struct slot *stats = ex->worker->stats;
+
+    stats_sub(stats, STAT_exchanges_open, 1);
+    stats_add(stats, STAT_exchanges_finished, 1);
+    stats_request(stats, ex->method, ex->status);
+    stats_close(stats, reason);
+    if (ex->is_mcp)
+        stats_mcp(stats, (enum mcp_method)ex->mcp);
+    if (ex->first_ns) {
+        stats_observe(stats, HIST_request_latency, now - ex->begun_ns);
+        stats_observe(stats, HIST_first_byte, ex->first_ns - ex->begun_ns);
+        stats_observe(stats, HIST_first_to_last, now - ex->first_ns);
+    }
+    if (ex->is_stream) {
+        stats_sub(stats, STAT_streams_open, 1);
+        stats_up_sub(stats, ex->upstream ? ex->upstream->index : ex->worker->home.index, UPSTAT_up_streams, 1);
+        stats_stream_close(stats, ex->stream_row);
+    }
+    if (ex->is_tunnel)
+        stats_sub(stats, STAT_tunnels_open, 1);
+}
+
+static void
+count_upstream_side(struct exchange *ex, enum close_reason reason, uint64_t now)
+{
+    struct slot *stats = ex->worker->stats;
+    unsigned up = ex->upstream->index;
+
+    if (ex->phase == PHASE_BODY)
+        stats_up_observe(stats, up, UPHIST_up_latency, now - ex->begun_ns);
+    if (reason != CLOSE_DONE && reason != CLOSE_CLIENT_GONE)
+        stats_up_add(stats, up, UPSTAT_up_failures, 1);
+    stats_up_add(stats, up, UPSTAT_up_received, ex->reply_bytes);
+    stats_up_add(stats, up, UPSTAT_up_sent, ex->body_bytes);
+}
+
 static void
 count_end(struct exchange *ex, enum close_reason reason)
 {
-    struct worker *w = ex->worker;
-    uint64_t now = ring_now(w->ring);
+    uint64_t now = ring_now(ex->worker->ring);
 
-    stats_sub(w->stats, STAT_exchanges_open, 1);
-    stats_add(w->stats, STAT_exchanges_finished, 1);
-    stats_request(w->stats, ex->method, ex->status);
-    stats_close(w->stats, reason);
-    if (ex->is_mcp)
-        stats_mcp(w->stats, (enum mcp_method)ex->mcp);
-    if (ex->first_ns) {
-        stats_observe(w->stats, HIST_request_latency, now - ex->begun_ns);
-        stats_observe(w->stats, HIST_first_byte, ex->first_ns - ex->begun_ns);
-        stats_observe(w->stats, HIST_first_to_last, now - ex->first_ns);
-    }
-    if (ex->upstream) {
-        if (ex->phase == PHASE_BODY)
-            stats_up_observe(w->stats, ex->upstream->index, UPHIST_up_latency, now - ex->begun_ns);
-        if (reason != CLOSE_DONE && reason != CLOSE_CLIENT_GONE)
-            stats_up_add(w->stats, ex->upstream->index, UPSTAT_up_failures, 1);
-        stats_up_add(w->stats, ex->upstream->index, UPSTAT_up_received, ex->reply_bytes);
-        stats_up_add(w->stats, ex->upstream->index, UPSTAT_up_sent, ex->body_bytes);
-    }
-    if (ex->is_stream) {
-        stats_sub(w->stats, STAT_streams_open, 1);
-        if (ex->upstream)
-            stats_up_sub(w->stats, ex->upstream->index, UPSTAT_up_streams, 1);
-        stats_stream_close(w->stats, ex->stream_row);
-    }
-    if (ex->is_tunnel)
-        stats_sub(w->stats, STAT_tunnels_open, 1);
+    if (ex->is_leg)
+        stats_sub(ex->worker->stats, STAT_legs_open, 1);
+    else
+        count_client_side(ex, reason, now);
+    if (ex->upstream && !ex->by_legs)
+        count_upstream_side(ex, reason, now);
 }
 
 void
@@ -126,7 +163,7 @@ exchange_finish(struct exchange *ex, enum close_reason reason)
     if (ex->client && ex->client->user == ex)
         ex->client->user = NULL;
     count_end(ex, reason);
-    if (w->config->access_log)
+    if (w->config->access_log && !ex->is_leg)
         access_log(ex, reason);
     span_unref(ex->path);
     span_unref(ex->origin);
@@ -242,6 +279,12 @@ waits_for_address(const struct exchange *ex)
     return ex->server && !((const struct endpoint *)ex->server->owner)->address_count;
 }
 
+static bool
+is_long_lived(const struct exchange *ex)
+{
+    return ex->is_stream || ex->is_tunnel || ex->leg_stream;
+}
+
 static uint64_t
 phase_limit_ms(const struct exchange *ex)
 {
@@ -257,7 +300,7 @@ phase_limit_ms(const struct exchange *ex)
     case PHASE_REPLY:
         return c->first_byte_timeout;
     case PHASE_BODY:
-        return ex->is_stream || ex->is_tunnel ? c->stream_idle : c->reply_idle;
+        return is_long_lived(ex) ? c->stream_idle : c->reply_idle;
     default:
         return 0;
     }
@@ -268,10 +311,9 @@ static unsigned
 current_limits(const struct exchange *ex, struct limit *limits)
 {
     const struct config *c = ex->worker->config;
-    bool long_lived = ex->is_stream || ex->is_tunnel;
     unsigned n = 0;
 
-    n = add_limit(limits, n, long_lived ? c->stream_total : c->total_timeout, ex->begun_ns,
+    n = add_limit(limits, n, is_long_lived(ex) ? c->stream_total : c->total_timeout, ex->begun_ns,
                   CLOSE_TOTAL_TIMEOUT);
     if (!ex->request_whole && !ex->client_paused && !ex->orphan && ex->phase != PHASE_BODY)
         n = add_limit(limits, n, c->body_timeout, ex->client_ns, CLOSE_BODY_TIMEOUT);
@@ -339,13 +381,13 @@ void
 exchange_open_stream(struct exchange *ex)
 {
     struct worker *w = ex->worker;
+    unsigned row = ex->upstream ? ex->upstream->index : w->home.index; /* of the merged server: the gateway's */
 
     ex->is_stream = true;
     stats_add(w->stats, STAT_streams_opened, 1);
     stats_add(w->stats, STAT_streams_open, 1);
-    stats_up_add(w->stats, ex->upstream->index, UPSTAT_up_streams, 1);
-    ex->stream_row = (int16_t)stats_stream_open(w->stats, ex->upstream->index, (enum mcp_method)ex->mcp,
-                                                ring_now(w->ring));
+    stats_up_add(w->stats, row, UPSTAT_up_streams, 1);
+    ex->stream_row = (int16_t)stats_stream_open(w->stats, row, (enum mcp_method)ex->mcp, ring_now(w->ring));
     exchange_watch_limits(ex);
     if (w->config->heartbeat)
         exchange_wake_in(ex, w->config->heartbeat);

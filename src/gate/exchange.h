@@ -101,6 +101,9 @@ struct exchange {
     bool client_paused : 1, server_paused : 1;
     bool asks_upgrade : 1;    /* the upstream may answer 101 */
     bool listed : 1;          /* on the upstream's waiting list */
+    bool is_leg : 1;          /* the gateway's own request (leg.h): there never was a client */
+    bool leg_stream : 1;      /* whose reply is a stream of events */
+    bool by_legs : 1;         /* the upstream is asked by legs, which count what they send and receive */
     char id[EXCHANGE_ID_MAX]; /* the JSON-RPC id as it was written; id_len 0: none, not seen, or too long */
 };
 
@@ -108,6 +111,9 @@ _Static_assert(sizeof(struct exchange) <= 320, "an idle stream has one exchange"
 
 /* --max-exchanges is the caller's to hold. */
 struct exchange *exchange_new(struct worker *w, struct h1 *client, const struct http1_head *head);
+
+/* The same for a request of the gateway's own. */
+struct exchange *exchange_new_leg(struct worker *w, struct upstream *up, enum http_method method);
 
 /* The id that a request without X-Request-Id gets, unique among the gateway's workers and their incarnations.
  */

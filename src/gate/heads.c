@@ -2,6 +2,7 @@
 #include "gate/heads.h"
 
 #include "gate/home.h"
+#include "gate/leg.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -214,7 +215,7 @@ static bool
 passes(struct exchange *ex, const struct http_header *h)
 {
     const struct config *c = ex->worker->config;
-    bool is_home = ex->upstream->is_home;
+    bool is_home = ex->upstream && ex->upstream->is_home;
 
     switch ((enum http_field)h->id) {
     case HTTP_HOST:
@@ -324,6 +325,98 @@ heads_request(struct exchange *ex, const struct http1_head *head, const struct e
         put_literal(&w, "Connection: upgrade\r\n");
         put_field(&w, http1_find(head, HTTP_UPGRADE));
     }
+    return writer_close(&w);
+}
+
+/* Of the message; legs have their own. */
+static bool
+is_about_body(const struct http_header *h)
+{
+    switch ((enum http_field)h->id) {
+    case HTTP_ACCEPT:
+    case HTTP_ACCEPT_ENCODING:
+    case HTTP_CONTENT_TYPE:
+    case HTTP_CONTENT_LENGTH:
+    case HTTP_CONTENT_ENCODING:
+    case HTTP_X_REQUEST_ID:
+    case HTTP_HOST:
+        return true;
+    default:
+        return h->name_len == 10 && strncasecmp(h->name, "user-agent", 10) == 0;
+    }
+}
+
+static bool
+is_about_message(const struct http_header *h)
+{
+    return h->name_len > 4 && strncasecmp(h->name, "mcp-", 4) == 0;
+}
+
+bool
+heads_keep(struct exchange *ex, const struct http1_head *head, struct held *held, uint32_t *ret_plain,
+           struct text *ret_credentials)
+{
+    const struct cfg_upstream *up = ex->upstream ? ex->upstream->cfg : NULL; /* NULL: the merged server */
+    uint32_t credentials_at = 0, credentials_len = 0;
+    struct writer w = {0};
+
+    if (!held_reserve(ex->worker, held,
+                      (uint32_t)fields_size(head) + 2 * http1_value(head, HTTP_HOST).len + 320))
+        return false;
+    w.at = held->at;
+    w.end = held->at + held->size;
+    for (unsigned pass = 0; pass < 2; pass++) {
+        for (unsigned i = 0; i < head->count; i++) {
+            const struct http_header *h = &head->headers[i];
+
+            if (is_about_message(h) != (pass == 1) || !passes(ex, h) || is_about_body(h) ||
+                (up ? is_static_field(ex->worker->config, up, http_name(h)) : h->id == HTTP_AUTHORIZATION))
+                continue;
+            if (h->id == HTTP_AUTHORIZATION)
+                credentials_at = (uint32_t)(w.at - held->at);
+            put_field(&w, h);
+            if (h->id == HTTP_AUTHORIZATION)
+                credentials_len = (uint32_t)(w.at - held->at) - credentials_at;
+        }
+        if (pass == 0) {
+            put_forwarding(&w, ex, head);
+            *ret_plain = (uint32_t)(w.at - held->at);
+        }
+    }
+    held->len = (uint32_t)(w.at - held->at);
+    *ret_credentials = (struct text){held->at + credentials_at, credentials_len};
+    return true;
+}
+
+struct span
+heads_leg(struct exchange *ex, const struct leg_request *request, const struct endpoint *ep)
+{
+    static const char *const names[METHODS] = {
+        [METHOD_GET] = "GET ", [METHOD_POST] = "POST ", [METHOD_DELETE] = "DELETE "};
+    const struct config *c = ex->worker->config;
+    const struct cfg_upstream *up = ex->upstream->cfg;
+    struct writer w;
+
+    if (!writer_open(&w, &ex->worker->slab,
+                     ep->path.len + request->path.len + ep->authority.len + request->fields.len +
+                         static_fields_size(c, up) + 320 +
+                         (request->body.len <= SMALL_BODY ? request->body.len : 0)))
+        return (struct span){0};
+    put_text(&w, text_of(names[request->method]));
+    put_text(&w, request->path.at ? request->path : ep->path);
+    put_literal(&w, " HTTP/1.1\r\nHost: ");
+    put_text(&w, ep->authority);
+    put_literal(&w, "\r\nUser-Agent: mcpgate\r\n");
+    if (request->method == METHOD_POST) {
+        put_literal(&w, "Content-Type: application/json\r\nContent-Length: ");
+        put_number(&w, request->body.len);
+        put_literal(&w, "\r\nAccept: application/json, text/event-stream\r\n");
+    } else {
+        put_literal(&w, "Accept: text/event-stream\r\n");
+    }
+    put_text(&w, request->fields);
+    put_request_id(&w, ex);
+    put_static_fields(&w, c, up);
     return writer_close(&w);
 }
 

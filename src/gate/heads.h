@@ -5,6 +5,7 @@
 #define GATE_HEADS_H
 
 #include "gate/exchange.h"
+#include "gate/held.h"
 
 enum { HEADS_IP_MAX = 48 };
 
@@ -14,6 +15,16 @@ uint32_t heads_format_ip(const struct ring_peer *peer, char out[HEADS_IP_MAX]);
 /* A slab buffer with the request head for `ep`: fields of hops removed, Host, forwarding and static fields
  * set. The span holds one reference, which is the caller's. buf NULL: no memory. */
 struct span heads_request(struct exchange *ex, const struct http1_head *head, const struct endpoint *ep);
+
+/* The same for a request of the gateway's own. */
+struct leg_request;
+struct span heads_leg(struct exchange *ex, const struct leg_request *request, const struct endpoint *ep);
+
+/* What passes of a client's fields on its way to a leg: appends whole lines to `held`, those that say
+ * something about the message (Mcp-*) last; *ret_plain is the length without them, *ret_credentials the
+ * Authorization line within. False: no memory. */
+bool heads_keep(struct exchange *ex, const struct http1_head *head, struct held *held, uint32_t *ret_plain,
+                struct text *ret_credentials);
 
 /* The bytes of a request that was built for `from` (they begin with its head), as they are for `to`. Same
  * ownership. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "gate/held.h"
 
+#include "gate/worker.h"
+
 #include <stdlib.h>
 
 enum { HELD_MIN = 4096 };

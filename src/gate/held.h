@@ -8,7 +8,8 @@
 #define GATE_HELD_H
 
 #include "base/text.h"
-#include "gate/worker.h"
+
+struct worker;
 
 struct held { /* zero: nothing */
     char *at;

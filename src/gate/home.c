@@ -39,14 +39,14 @@ home_done(struct worker *w)
     free(w->home.endpoints);
 }
 
-static struct endpoint *
-endpoint_of_slot(struct worker *w, uint32_t slot)
+struct endpoint *
+home_endpoint(struct worker *w, uint32_t slot)
 {
-    struct endpoint *ep = &w->home.endpoints[slot];
+    struct endpoint *ep = slot < w->home.endpoint_count ? &w->home.endpoints[slot] : NULL;
     struct sockaddr_un *un = (struct sockaddr_un *)&ep->addresses[0].ss;
     int n;
 
-    if (ep->upstream)
+    if (!ep || ep->upstream)
         return ep;
     *ep = (struct endpoint){
         .upstream = &w->home, .authority = TEXT("home"), .path = TEXT("/"), .address_count = 1};
@@ -66,7 +66,7 @@ home_forward(struct exchange *ex, const struct http1_head *head, uint32_t slot)
 
     ex->upstream = &w->home;
     stats_add(w->stats, STAT_requests_forwarded_home, 1);
-    splice_start_at(ex, head, endpoint_of_slot(w, slot));
+    splice_start_at(ex, head, home_endpoint(w, slot));
 }
 
 uint32_t

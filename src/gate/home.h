@@ -17,6 +17,9 @@ enum { HOME_HOPS_MAX = 2 }; /* the second: when a draining worker has let the se
 /* Sends the request to the worker of this slot. May finish. */
 void home_forward(struct exchange *ex, const struct http1_head *head, uint32_t slot);
 
+/* Where that worker listens; NULL: there is no such slot. */
+struct endpoint *home_endpoint(struct worker *w, uint32_t slot);
+
 /* The receiving side: only our own uid may connect, and each request carries the field; its client takes the
  * place of the connection's peer. */
 bool home_peer_allowed(const struct ring_peer *peer);

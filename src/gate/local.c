@@ -56,9 +56,8 @@ const struct plan local_plan = {
     .stop = stop,
 };
 
-/* A copy of the body, in pieces; false when the worker's memory is used up. */
-static bool
-send_copy(struct h1 *client, struct slab *slab, const char *body, uint32_t len)
+bool
+local_send_copy(struct h1 *to, struct slab *slab, const char *body, uint32_t len)
 {
     while (len) {
         uint32_t n = len < PIECE_BYTES ? len : PIECE_BYTES;
@@ -67,7 +66,7 @@ send_copy(struct h1 *client, struct slab *slab, const char *body, uint32_t len)
         if (!b)
             return false;
         memcpy(b->data, body, n);
-        h1_send_piece(client, span_of(b, 0, n));
+        h1_send_piece(to, span_of(b, 0, n));
         buf_unref(b);
         body += n;
         len -= n;
@@ -97,7 +96,7 @@ local_reply(struct exchange *ex, int status, struct text content_type, struct te
     stats_add(ex->worker->stats, STAT_local_replies, 1);
     h1_send_head(client, head, framing, body_len, METHOD_GET);
     span_unref(head);
-    if (ex->method != METHOD_HEAD && !send_copy(client, &ex->worker->slab, body, body_len)) {
+    if (ex->method != METHOD_HEAD && !local_send_copy(client, &ex->worker->slab, body, body_len)) {
         h1_abort(client, CLOSE_NO_MEMORY);
         exchange_finish(ex, CLOSE_NO_MEMORY);
         return;

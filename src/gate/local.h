@@ -13,6 +13,9 @@ void local_reply(struct exchange *ex, int status, struct text content_type, stru
  * text elsewhere. */
 void local_error(struct exchange *ex, enum close_reason reason, struct text extra);
 
+/* A copy of bytes as a message's body, in pieces; false: the worker's memory is used up. */
+bool local_send_copy(struct h1 *to, struct slab *slab, const char *body, uint32_t len);
+
 /* The JSON-RPC error of `reason` for this exchange, into out[]; returns its length. */
 uint32_t local_error_json(const struct exchange *ex, enum close_reason reason, char *out, uint32_t size);
 

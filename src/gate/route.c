@@ -6,9 +6,9 @@
  *      /PREFIX...        a plain route, the longest one that matches whole segments
  */
 #include "gate/admin.h"
+#include "gate/bridging.h"
 #include "gate/demo.h"
 #include "gate/home.h"
-#include "gate/lines.h"
 #include "gate/local.h"
 #include "gate/splice.h"
 #include "mcp/headers.h"
@@ -183,14 +183,15 @@ read_mcp_fields(struct exchange *ex, const struct http1_head *head)
 }
 
 static void
-route_mcp(struct exchange *ex, const struct http1_head *head, struct upstream *up)
+route_mcp(struct exchange *ex, const struct http1_head *head, struct upstream *up, struct text path)
 {
     const struct config *c = ex->worker->config;
+    bool is_merged = ex->worker->merging && path.len <= 5; /* "/mcp" or "/mcp/" */
 
     read_mcp_fields(ex, head);
     if (head->method == METHOD_OPTIONS) {
         answer_preflight(ex, head);
-    } else if (!up) {
+    } else if (!up && !is_merged) {
         local_error(ex, CLOSE_NOT_FOUND, (struct text){0});
     } else if (head->method != METHOD_POST && head->method != METHOD_GET && head->method != METHOD_DELETE) {
         local_error(ex, CLOSE_METHOD, TEXT("Allow: GET, POST, DELETE, OPTIONS\r\n"));
@@ -199,15 +200,17 @@ route_mcp(struct exchange *ex, const struct http1_head *head, struct upstream *u
         local_error(ex, CLOSE_METHOD, TEXT("Allow: POST\r\n"));
     } else if (c->max_body && head->framing == FRAMING_LENGTH && head->length > c->max_body) {
         local_error(ex, CLOSE_BODY_TOO_LARGE, (struct text){0});
+    } else if (is_merged) {
+        bridging_start(ex, head);
     } else if (up->cfg->is_demo) {
         ex->upstream = up;
         demo_start(ex, head);
-    } else if (up->stdio) {
-        ex->upstream = up;
-        lines_start(ex, head);
     } else {
         ex->upstream = up;
-        splice_start(ex, head);
+        if (bridging_wanted(ex, head, up))
+            bridging_start(ex, head);
+        else
+            splice_start(ex, head);
     }
 }
 
@@ -238,7 +241,7 @@ route_request(struct exchange *ex, const struct http1_head *head)
     }
     up = find_mcp(w, path, &is_mcp);
     if (is_mcp) {
-        route_mcp(ex, head, up);
+        route_mcp(ex, head, up, path);
         return;
     }
     up = find_route(w, path);

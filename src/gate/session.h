@@ -23,6 +23,7 @@
 #include "gate/worker.h"
 #include "journal/session_table.h"
 #include "mcp/token.h"
+#include "proto/jsonrpc.h"
 
 struct exchange;
 
@@ -49,6 +50,8 @@ struct session_bond {
 struct session_ask {
     struct list_node node;
     uint64_t id; /* session_mint_id() */
+    /* The client's response. On return it is off the list. */
+    void (*answered)(struct session_ask *ask, struct text message, const struct jsonrpc_envelope *env);
     /* The session is over: no response will come. On return it is off the list. */
     void (*drop)(struct session_ask *ask);
 };

@@ -100,6 +100,7 @@ child_new(struct stdio_pool *pool, const struct stdio_user *user)
 
     stdio_init(&child->wire, &w->stdio.wire, &wire_events);
     list_init(&child->calls);
+    list_init(&child->bonds);
     child->pool = pool;
     child->user = user;
     child->begun_ms = child->active_ms = now_ms(w);

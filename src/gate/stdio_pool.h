@@ -49,7 +49,7 @@ struct stdio_child {
     struct list_node node;
     struct stdio_pool *pool;
     const struct stdio_user *user; /* NULL: nobody yet (reserve) */
-    struct list_node calls;        /* the user's */
+    struct list_node calls, bonds; /* the user's */
     uint64_t next_id;              /* stdio_child_mint_id() */
     uint64_t server;               /* spawn's id; 0: not started yet */
     uint64_t begun_ms, active_ms;

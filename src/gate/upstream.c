@@ -56,6 +56,7 @@ upstreams_init(struct worker *w)
                                 .index = i,
                                 .endpoint_count = cfg[i].endpoints.count};
         list_init(&up->waiting);
+        era_init(up);
         up->endpoints = calloc(up->endpoint_count ? up->endpoint_count : 1, sizeof *up->endpoints);
         if (!up->endpoints)
             return -ENOMEM;
@@ -108,6 +109,7 @@ upstreams_done(struct worker *w)
 
         for (unsigned k = 0; up->endpoints && k < up->endpoint_count; k++)
             secure_endpoint_done(&up->endpoints[k]);
+        era_done(up);
         free(up->endpoints);
     }
     free(w->upstreams.items);

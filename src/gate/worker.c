@@ -2,10 +2,12 @@
 #include "gate/worker.h"
 
 #include "base/log.h"
+#include "gate/bridging.h"
 #include "gate/exchange.h"
 #include "gate/health.h"
 #include "gate/home.h"
-#include "gate/lines.h"
+#include "gate/leg.h"
+#include "gate/bond.h"
 #include "gate/local.h"
 #include "gate/secure.h"
 #include "gate/session.h"
@@ -99,11 +101,19 @@ open_listeners(struct worker *w)
 static void
 stop_exchanges(struct worker *w, bool at_once)
 {
-    list_for_each_safe(node, &w->exchanges) {
+    struct list_node here = {0};
+
+    /* The end of one may be the end of others: those it had begun. */
+    list_insert_between(&here, &w->exchanges, w->exchanges.next);
+    while (here.next != &w->exchanges) {
+        struct list_node *node = here.next;
         struct exchange *ex = container_of(node, struct exchange, node);
 
+        list_del(&here);
+        list_insert_between(&here, node, node->next);
         ex->plan->stop(ex, at_once);
     }
+    list_del(&here);
 }
 
 static void
@@ -155,8 +165,8 @@ worker_drain(struct worker *w, uint32_t ms)
                 timer_set(w->ring, &h1->link.timer, DRAIN_IDLE_MS, h1->link.timer.fire);
         }
         stop_exchanges(w, false);
-        stdio_drain(w);
         sessions_drain(w);
+        stdio_drain(w);
     }
     timer_stop(&w->drain_timer);
     timer_set(w->ring, &w->drain_timer, ms, on_drain_over);
@@ -307,6 +317,7 @@ worker_open(struct worker *w, struct child *child, bool is_admin, char *why, siz
     pool_init(&w->conn_pool, sizeof(struct h1));
     pool_init(&w->exchange_pool, sizeof(struct exchange));
     pool_init(&w->event_id_pool, sizeof(struct sse_id));
+    pool_init(&w->leg_pool, sizeof(struct leg));
     list_init(&w->clients);
     list_init(&w->exchanges);
     err = secure_init(w, why, why_size);
@@ -315,6 +326,8 @@ worker_open(struct worker *w, struct child *child, bool is_admin, char *why, siz
     err = upstreams_init(w);
     if (err >= 0)
         err = stdio_workers_init(w);
+    if (err >= 0)
+        err = bridging_init(w);
     if (err >= 0)
         err = keys_init(w);
     if (err >= 0)
@@ -329,7 +342,7 @@ worker_open(struct worker *w, struct child *child, bool is_admin, char *why, siz
     open_listeners(w);
     if (!is_admin) {
         upstreams_set_resolver(w, child->fds[FD_RESOLVE]);
-        lines_init(w);
+        bond_stdio_init(w);
         stdio_set_channel(w, child->fds[FD_SPAWN]);
         health_start(w);
     }
@@ -352,6 +365,7 @@ trim(struct worker *w)
     pool_trim(&w->conn_pool);
     pool_trim(&w->exchange_pool);
     pool_trim(&w->event_id_pool);
+    pool_trim(&w->leg_pool);
     sessions_tick(w);
 }
 
@@ -406,16 +420,18 @@ worker_close(struct worker *w)
     timer_stop(&w->drain_timer);
     while (is_busy(w) && turns++ < CLOSE_TURNS_MAX)
         worker_turn(w, 1);
+    sessions_done(w);
+    bridging_done(w);
     stdio_workers_done(w);
     upstreams_done(w);
     secure_done(w);
-    sessions_done(w);
     seal_keys_done(&w->keys);
     net_done(&w->net);
     pool_done(&w->client_pool);
     pool_done(&w->conn_pool);
     pool_done(&w->exchange_pool);
     pool_done(&w->event_id_pool);
+    pool_done(&w->leg_pool);
     slab_done(&w->slab);
     ring_free(&w->ring);
 }

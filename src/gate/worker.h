@@ -51,7 +51,7 @@ struct worker {
     struct slab slab;
     struct net net;
     struct h1_shared h1;
-    struct pool client_pool, conn_pool, exchange_pool, event_id_pool;
+    struct pool client_pool, conn_pool, exchange_pool, event_id_pool, leg_pool, bond_pool, bridged_pool;
     struct list_node clients;   /* struct client, by h1.node */
     struct list_node exchanges; /* struct exchange, by node */
     uint32_t client_count, exchange_count, listener_count;
@@ -59,8 +59,14 @@ struct worker {
     struct op control;
     struct timer drain_timer;
     struct upstreams upstreams;
-    struct tls_context **tls; /* as config.tls */
-    struct upstream home;     /* the sibling workers */
+    struct tls_context **tls;              /* as config.tls */
+    struct upstream home;                  /* the sibling workers */
+    struct list_node bonds;                /* struct bond: those of no session */
+    struct list_node listeners_of_changes; /* struct bridged, by listener */
+    struct list_node parked;               /* calls that wait for their clients (bridging_parked.c) */
+    uint32_t parked_count;
+    struct merging *merging;         /* NULL: /mcp is not the merged server */
+    struct bridge_room *bridge_room; /* scratch of bridging (bridged.h) */
     struct stdio_worker stdio;
     struct seal_keys keys;
     struct sessions *sessions; /* NULL: the admin's */

@@ -215,8 +215,9 @@ server_reap(struct server *server, uint64_t now_ms)
         waitid(type, id, &info, WEXITED | WNOHANG | WNOWAIT);
     server_read_errors(server, now_ms);
     describe(server, &info, how, sizeof how);
-    bool in_order = server->state != SERVER_RUNS;
-    log_write(in_order ? LOG_DEBUG : LOG_WARNING, "upstream %s: pid %d ended with %s", server->name,
+    /* It may have ended by itself before it could hear that it should. */
+    bool by_itself = server->state == SERVER_RUNS || (server->state == SERVER_CLOSED && info.si_status != 0);
+    log_write(by_itself ? LOG_WARNING : LOG_DEBUG, "upstream %s: pid %d ended with %s", server->name,
               server->who.pid, how);
     kill(-server->who.pid, SIGKILL); /* what it has left behind */
     if (server->is_ours)

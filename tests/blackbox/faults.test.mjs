@@ -8,6 +8,9 @@ import { bornAt, pss } from './lib/process.mjs';
 import { echo, json } from './lib/raw.mjs';
 import { long, sleep, until, within } from './lib/wait.mjs';
 import { promise } from './lib/world.mjs';
+import { withoutProbes } from './lib/gateway.mjs';
+
+withoutProbes();
 
 async function setUp(world, handler, { args = [], ...rest } = {}) {
   const upstream = await world.upstream(handler);

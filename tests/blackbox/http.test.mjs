@@ -9,6 +9,9 @@ import { pss } from './lib/process.mjs';
 import { json, reply } from './lib/raw.mjs';
 import { until } from './lib/wait.mjs';
 import { promise } from './lib/world.mjs';
+import { withoutProbes } from './lib/gateway.mjs';
+
+withoutProbes();
 
 const CRLF = '\r\n';
 const get = (target, ...fields) => [`GET ${target} HTTP/1.1`, 'Host: gate.test', ...fields, '', ''].join(CRLF);

@@ -7,6 +7,9 @@ import { json } from './lib/raw.mjs';
 import { EventReader } from './lib/transcript.mjs';
 import { sleep, until } from './lib/wait.mjs';
 import { promise } from './lib/world.mjs';
+import { withoutProbes } from './lib/gateway.mjs';
+
+withoutProbes();
 
 const read = (connection, request) => connection.reader.body(request.framing);
 const silence = () => new Promise(() => {});

@@ -4,10 +4,12 @@
 import assert from 'node:assert/strict';
 import { copyFileSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { program } from './lib/gateway.mjs';
+import { program, withoutProbes } from './lib/gateway.mjs';
 import { pss, run } from './lib/process.mjs';
 import { long, sleep, until, within } from './lib/wait.mjs';
 import { promise } from './lib/world.mjs';
+
+withoutProbes();
 
 const KIB = 1024;
 

@@ -62,10 +62,6 @@ for (const [name, [args, pattern]] of Object.entries(wrong)) {
   promise(`refused at start: ${name}`, async (world) => assert.match(await refused(world, args), pattern));
 }
 
-promise('/mcp with two upstreams is refused at start until merged mode comes', async (world) => {
-  assert.match(await refused(world, ['--mode', 'merged', '--upstream', 'a=http://127.0.0.1:1/mcp', '--upstream', 'b=http://127.0.0.1:2/mcp']), /merged/);
-});
-
 promise('a file that is no JSON is named with line and column', async (world) => {
   const file = world.file('mcp.json', '{\n  "mcpServers": {,}\n}\n');
   const line = await refused(world, ['--config', file]);

@@ -22,7 +22,7 @@ async function busy(world) {
     await connection.send(STREAM);
     await connection.send(event('hello'));
   });
-  const gateway = await world.gateway({ upstreams: { up: `${upstream.url}/mcp` }, routes: { '/plain': upstream.url } });
+  const gateway = await world.gateway({ upstreams: { up: `${upstream.url}/mcp` }, routes: { '/plain': upstream.url }, args: ['--era-ttl', '0'] }); // no requests but the test's
   const client = await world.connect(gateway);
   for (let i = 0; i < 10; i++) await client.ask(post('/mcp/up', call(i, 'echo')));
   for (let i = 0; i < 5; i++) await client.ask(post('/mcp/up', ping));
@@ -145,7 +145,7 @@ promise('mcpstat without a gateway says where it looked', async (world) => {
 promise('the access log has one line per request, as text and as JSON', async (world) => {
   const upstream = await world.upstream();
   for (const format of ['text', 'json']) {
-    const gateway = await world.gateway({ upstreams: { up: `${upstream.url}/mcp` }, args: ['--access-log', 'on', '--log-format', format] });
+    const gateway = await world.gateway({ upstreams: { up: `${upstream.url}/mcp` }, args: ['--access-log', 'on', '--log-format', format, '--era-ttl', '0'] });
     for (let i = 0; i < 2; i++) await gateway.ask(post('/mcp/up', call(i, 'echo')));
     await gateway.ask(post('/mcp/up', call(2, 'echo'), 'X-Request-Id: mine "1"'));
     const lines = () => gateway.process.stderr.split('\n').filter((line) => /\baccess\b/.test(line) && (format === 'json' ? /"status":200,"request_id":"[^"]+","upstream":"up"/ : /"POST \/mcp\/up" 200 id=\S+ upstream=up /).test(line));

@@ -82,13 +82,13 @@ promise('with --stdio-share shared, and for 2026-07-28, one process serves all c
   const pids = new Set(await Promise.all(sessions.map(async (s) => (await s.whoami()).pid)));
   assert.equal(pids.size, 1);
   assert.equal(new Set(sessions.map((s) => s.session)).size, 5);
-  const modern = request('m', 'tools/call', { name: 'echo', arguments: { message: 'hi' }, _meta: { 'io.modelcontextprotocol/protocolVersion': '2026-07-28' } });
+  const modern = request('m', 'tools/call', { name: 'echo', arguments: { message: 'hi' }, _meta: { 'io.modelcontextprotocol/protocolVersion': '2026-07-28', 'io.modelcontextprotocol/clientCapabilities': {} } });
   for (let i = 0; i < 3; i++) {
     const reply = await gateway.ask(post('/mcp/s', modern, 'MCP-Protocol-Version: 2026-07-28', 'Mcp-Method: tools/call', 'Mcp-Name: echo'));
     assert.equal(JSON.parse(reply.body.toString()).id, 'm');
     assert.equal(reply.head.get('mcp-session-id'), undefined);
   }
-  assert.equal(await gateway.metric('up_servers'), 2);
+  await gateway.untilMetric('up_servers', (n) => n === 1);
 });
 
 promise('ids and progress tokens of clients that share a process do not meet', async (world) => {
@@ -149,7 +149,7 @@ promise('a process that does not answer costs the call its time limit, and hears
   await s.whoami();
 });
 
-promise('a process that dies fails its calls with a reason, and its session is unknown afterwards', async (world) => {
+promise('a process that dies fails its calls with a reason, and its session goes on with another one', async (world) => {
   const gateway = await start(world);
   const s = await open(gateway);
   const [hangs, dies] = await Promise.all([s.call('hang', {}, 1), s.call('die', {}, 2)]);
@@ -157,7 +157,7 @@ promise('a process that dies fails its calls with a reason, and its session is u
     assert.equal(reply.status, 502, reply.text);
     assert.match(reply.text, /ended before it answered/);
   }
-  assert.equal((await s.call('whoami')).status, 404);
+  await s.whoami();
   await gateway.process.line(/upstream s: pid \d+ ended with exit status 7/);
   await (await open(gateway)).whoami();
 });
@@ -197,12 +197,12 @@ promise('no more processes than --stdio-max are started', async (world) => {
   assert.match(reply.body.toString(), /--stdio-max/);
 });
 
-promise('an idle process is ended with its session', async (world) => {
+promise('an idle process is ended, and started again for its session', async (world) => {
   const gateway = await start(world, { args: ['--stdio-idle', '600ms'] });
   const s = await open(gateway);
   await gateway.untilMetric('up_servers', (n) => n === 0);
-  assert.equal((await s.call('whoami')).status, 404);
   assert.equal(await gateway.metric('closed', { reason: 'stdio_idle' }), 1);
+  await s.whoami();
 });
 
 promise('a process that ignores the end of its input and SIGTERM is killed', async (world) => {
@@ -211,7 +211,8 @@ promise('a process that ignores the end of its input and SIGTERM is killed', asy
   await gateway.untilMetric('up_servers', (n) => n === 1);
   const [{ pid, born }] = servers(gateway);
   await gateway.untilGone([{ pid, born }]);
-  assert.match(gateway.process.stderr, /has not ended with its input: SIGTERM[\s\S]*not listening to SIGTERM[\s\S]*SIGKILL/);
+  for (const what of ['has not ended with its input: SIGTERM', 'not listening to SIGTERM', '.*SIGKILL'])
+    await gateway.process.line(new RegExp(`pid ${pid}:? ${what}`));
 });
 
 promise('processes and their sessions outlive the death of their worker', async (world) => {
@@ -253,7 +254,7 @@ promise('nothing is left when the supervisor is killed', async (world) => {
   await open(gateway);
   await open(gateway);
   const all = descendants(gateway.pid);
-  assert.equal(all.filter(({ command: c }) => c.includes(server)).length, 2);
+  assert.ok(all.filter(({ command: c }) => c.includes(server)).length >= 2);
   gateway.process.kill('SIGKILL');
   await gateway.process.exit;
   await until('every process is gone', () => !all.some(alive));
@@ -266,7 +267,7 @@ for (const revision of ['2024-11-05', '2025-03-26', '2025-06-18', '2025-11-25', 
     const transport = new StreamableHTTPClientTransport(new URL(`${gateway.url}/mcp/d`));
     world.atEnd(() => client.close());
     await client.connect(transport);
-    assert.equal(transport.protocolVersion, revision ?? '2025-11-25');
+    assert.equal(transport.protocolVersion, '2025-11-25'); // the client's own, whatever the server speaks
     const progress = [];
     const { content } = await client.callTool({ name: 'slow_count', arguments: { to: 3, interval_ms: 5 } }, undefined, { onprogress: (p) => progress.push(p.progress) });
     assert.deepEqual(progress, [1, 2, 3]);

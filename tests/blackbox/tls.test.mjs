@@ -10,11 +10,13 @@ import https from 'node:https';
 import net from 'node:net';
 import tls from 'node:tls';
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
-import { program } from './lib/gateway.mjs';
+import { program, withoutProbes } from './lib/gateway.mjs';
 import { run } from './lib/process.mjs';
 import { until } from './lib/wait.mjs';
 import { promise } from './lib/world.mjs';
 import { Authority } from './lib/certificates.mjs';
+
+withoutProbes();
 
 const ping = (id) => JSON.stringify({ jsonrpc: '2.0', id, method: 'ping' });
 const headers = { 'Content-Type': 'application/json', Accept: 'application/json, text/event-stream' };

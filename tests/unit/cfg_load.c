@@ -207,17 +207,6 @@ Test(load, gives_a_stdio_server_the_values_of_the_flags)
     cfg_done(&r);
 }
 
-Test(load, refuses_what_is_not_in_this_release_with_the_way_out)
-{
-    MUST_FAIL(
-        "mcpgate: --mode: merged: several upstreams as one server are not in this release: use --mode path",
-        "--mode=merged");
-    MUST_FAIL(
-        "mcpgate: --mode: auto: /mcp with 2 upstreams needs merged mode, which is not in this release: with "
-        "more than one upstream set --mode path, which serves each at /mcp/NAME",
-        "--upstream=a=http://a", "--upstream=b=http://b");
-}
-
 Test(load, takes_one_upstream_and_routes_in_mode_auto)
 {
     struct cfg_result r;

@@ -42,8 +42,9 @@ static void
 load_config(va_list args)
 {
     const char *argv[ARGS_MAX] = {"mcpgate",   "--listen", "10.0.0.1:80", "--admin", "off",
-                                  "--run-dir", dir,        "--state-dir", dir};
-    int argc = 9;
+                                  "--run-dir", dir,        "--state-dir", dir,
+                                  "--era-ttl", "0"}; /* no probes: upstreams see what the test sends */
+    int argc = 11;
 
     while ((argv[argc] = va_arg(args, const char *))) {
         argc++;

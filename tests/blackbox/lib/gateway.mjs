@@ -21,6 +21,11 @@ export const program = (name) => join(build, name);
 const READY = /ready: listening on (.+) \((\d+) workers?, admin (\S+)\)/;
 const BROKEN = /AddressSanitizer|LeakSanitizer|runtime error:|assertion failed|ASSERT/;
 
+/** Flags of every gateway of a test file, before its own. */
+export const always = [];
+/** For files whose upstreams are scripts: they see the requests of the test and no probes of the gateway's. */
+export const withoutProbes = () => always.push('--era-ttl', '0');
+
 export class Gateway {
   /**
    * upstreams: {name: url}, routes: {'/prefix': url}, workers, args: further flags, env;
@@ -38,7 +43,7 @@ export class Gateway {
     for (const [prefix, url] of Object.entries(routes)) all.push('--route', `${prefix}=${url}`);
     // HTTP clients keep connections that never had a request; a drain waits for those, and no test wants to.
     if (!args.includes('--drain-timeout')) all.push('--drain-timeout', '1s');
-    const command = [...through, program('mcpgate'), ...all, ...args];
+    const command = [...through, program('mcpgate'), ...all, ...always, ...args];
     gateway.process = new Process(command[0], command.slice(1), { env, name: 'mcpgate' });
     try {
       const ready = await gateway.process.line(READY);

@@ -1,0 +1,518 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "gate/bond.h"
+
+#include "base/log.h"
+#include "gate/bond_port.h"
+#include "gate/bridging.h"
+#include "gate/upstream.h"
+#include "mcp/bridge_listen.h"
+
+#include <stdlib.h>
+
+enum { GREETING_BYTES = 4096, LISTEN_AGAIN_MS = 2000 };
+
+/* --- memory --- */
+
+static void
+stop_listening(struct bond *bond)
+{
+    timer_stop(&bond->listening_timer);
+    if (!bond->listening.bond)
+        return;
+    list_del(&bond->listening.node);
+    bond->port->let_go(&bond->listening);
+    bond->listening.bond = NULL;
+}
+
+static void
+free_if_over(struct bond *bond)
+{
+    struct worker *w = bond->worker;
+
+    if (bond->over)
+        stop_listening(bond);
+    if (!bond->over || !list_empty(&bond->waiting) || !list_empty(&bond->calls) || bond->hello.bond ||
+        bond->posts)
+        return;
+    if (bond->is_begun)
+        bond->port->end(bond, false);
+    era_forget(&bond->era);
+    list_del(&bond->node);
+    held_free(w, &bond->about);
+    held_free(w, &bond->fields);
+    pool_put(&w->bond_pool, bond);
+}
+
+static struct bond *
+bond_new(struct worker *w, struct upstream *up, struct text fields)
+{
+    struct bond *bond = pool_get(&w->bond_pool);
+
+    bond->worker = w;
+    bond->up = up;
+    bond->port = up->stdio ? &bond_stdio : &bond_http;
+    list_init(&bond->waiting);
+    list_init(&bond->calls);
+    held_append(w, &bond->fields, fields.at, fields.len); /* without memory: its own messages go without */
+    return bond;
+}
+
+uint64_t
+bond_mint(struct bond *bond)
+{
+    return bond->port->mint(bond);
+}
+
+/* --- what is said of a state --- */
+
+static void
+set_ready(struct bond *bond)
+{
+    struct list_node waiting;
+
+    bond->state = BOND_READY;
+    list_init(&waiting);
+    if (!list_empty(&bond->waiting))
+        list_take(&waiting, &bond->waiting);
+    for (struct list_node *node; (node = list_first(&waiting));) {
+        struct bond_call *call = container_of(node, struct bond_call, node);
+
+        list_del(node);
+        list_add_tail(&bond->calls, node);
+        call->up->on_ready(call);
+    }
+    if (bond->wants_stream)
+        bond_listen(bond);
+    free_if_over(bond);
+}
+
+static void
+end_call(struct bond_call *call, enum close_reason reason, unsigned status)
+{
+    list_del(&call->node);
+    call->bond->port->let_go(call);
+    call->bond = NULL;
+    call->up->on_end(call, reason, status);
+}
+
+/* All of `list` end; new ones that come meanwhile are none of these. */
+static void
+end_calls(struct list_node *list, enum close_reason reason, unsigned status)
+{
+    struct list_node ending;
+
+    list_init(&ending);
+    if (!list_empty(list))
+        list_take(&ending, list);
+    for (struct list_node *node; (node = list_first(&ending));)
+        end_call(container_of(node, struct bond_call, node), reason, status);
+}
+
+static void
+set_failed(struct bond *bond, enum close_reason reason, unsigned status)
+{
+    bond->state = BOND_FAILED;
+    end_calls(&bond->waiting, reason, status);
+    free_if_over(bond);
+}
+
+/* --- getting acquainted --- */
+
+/* The answer to initialize. */
+static void
+on_hello_message(struct bond_call *hello, struct text message, const struct jsonrpc_envelope *env)
+{
+    struct bond *bond = hello->bond;
+
+    (void)message;
+    if (env->kind != JSONRPC_RESPONSE)
+        return;
+    if (held_append(bond->worker, &bond->about, env->result.at, env->result.len) &&
+        !bridge_read_initialize(held_text(&bond->about), &bond->server))
+        bond->about.len = 0;
+}
+
+static void
+on_hello_end(struct bond_call *hello, enum close_reason reason, unsigned status)
+{
+    set_failed(container_of(hello, struct bond, hello), reason, status);
+}
+
+static const struct bond_call_up hello_up = {.on_message = on_hello_message, .on_end = on_hello_end};
+
+/* READY comes when the upstream has taken it: bond_posted(). */
+static void
+say_initialized(struct bond *bond)
+{
+    bool was_understood = bond->about.len != 0;
+
+    bond_call_done(&bond->hello, false);
+    if (!was_understood) {
+        set_failed(bond, CLOSE_NOT_INITIALIZED, 0);
+        return;
+    }
+    bond->bridge.upstream = bond->server.revision;
+    bond_post(bond, TEXT("{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}"));
+}
+
+static void
+initialize(struct bond *bond)
+{
+    char body[GREETING_BYTES];
+    struct json_writer w = {.at = body, .size = sizeof body};
+    struct bridge b = bond->bridge;
+    struct jsonrpc_envelope env;
+    enum close_reason reason;
+
+    /* What the client offered is offered, so that it is refused or agreed once. */
+    b.upstream = mcp_revision_is_modern(b.client) ? MCP_LATEST_LEGACY : b.client;
+    bond->state = BOND_INITIALIZING;
+    bond->about.len = 0;
+    bond->bridge.upstream = MCP_NO_REVISION; /* initialize has no version field */
+    bond->hello = (struct bond_call){.bond = bond, .up = &hello_up, .number = bond_mint(bond)};
+    list_add_tail(&bond->calls, &bond->hello.node);
+    bridge_put_initialize_request(&w, &b, bond->hello.number);
+    jsonrpc_scan(json_written(&w), JSON_SCAN_FAST, &env);
+    reason = w.full ? CLOSE_INTERNAL
+                    : bond->port->send(&bond->hello, json_written(&w), &env, held_text(&bond->fields));
+    if (reason != CLOSE_NONE) {
+        bond_call_done(&bond->hello, false);
+        set_failed(bond, reason, 0);
+    }
+}
+
+/* A modern upstream needs no greeting; what it says of itself came with the probe. */
+static void
+adopt_modern(struct bond *bond)
+{
+    const struct era *era = &bond->up->era;
+
+    bond->bridge.upstream = (enum mcp_revision)era->revision;
+    bond->about.len = 0;
+    if (era->result.len && held_append(bond->worker, &bond->about, era->result.at, era->result.len) &&
+        !bridge_read_discover(held_text(&bond->about), &bond->server))
+        bond->about.len = 0;
+    set_ready(bond);
+}
+
+static void
+begin(struct bond *bond)
+{
+    bool is_modern = bond->up->era.era == BRIDGE_ERA_MODERN, is_ready = false;
+    enum close_reason reason = bond->port->begin(bond, &is_ready);
+
+    if (reason != CLOSE_NONE) {
+        set_failed(bond, reason, 0);
+        return;
+    }
+    bond->is_begun = true;
+    if (is_modern)
+        adopt_modern(bond);
+    else if (is_ready)
+        set_ready(bond);
+    else if (bond->state == BOND_PROBING)
+        initialize(bond);
+}
+
+static void
+on_era_known(struct era_wait *wait)
+{
+    struct bond *bond = container_of(wait, struct bond, era);
+    const struct era *era = &bond->up->era;
+
+    if (era->era == BRIDGE_ERA_MODERN && era->revision == MCP_NO_REVISION)
+        set_failed(bond, CLOSE_NO_COMMON_REVISION, 0);
+    else if (era->era != BRIDGE_ERA_UNKNOWN || (!bond->worker->config->era_ttl && !bond->up->stdio))
+        begin(bond);
+    else
+        set_failed(bond, CLOSE_NO_ERA, 0);
+}
+
+void
+bond_greet(struct bond *bond)
+{
+    if (bond->state != BOND_NEW && bond->state != BOND_FAILED)
+        return;
+    bond->state = BOND_PROBING;
+    bond->era.known = on_era_known;
+    if (era_ask(bond->up, held_text(&bond->fields), &bond->era))
+        on_era_known(&bond->era);
+}
+
+/* --- calls --- */
+
+void
+bond_ask(struct bond *bond, struct bond_call *call, const struct bond_call_up *up)
+{
+    call->bond = bond;
+    call->up = up;
+    if (bond->state == BOND_READY) {
+        list_add_tail(&bond->calls, &call->node);
+        up->on_ready(call);
+        return;
+    }
+    list_add_tail(&bond->waiting, &call->node);
+    bond_greet(bond);
+}
+
+enum close_reason
+bond_send(struct bond_call *call, struct text message, struct text fields)
+{
+    struct jsonrpc_envelope env;
+
+    jsonrpc_scan(message, JSON_SCAN_FAST, &env);
+    return call->bond->port->send(call, message, &env, fields);
+}
+
+void
+bond_call_done(struct bond_call *call, bool cancel)
+{
+    struct bond *bond = call->bond;
+    char body[256];
+    struct json_writer w = {.at = body, .size = sizeof body};
+    bool must_tell;
+
+    span_unref(call->challenge);
+    call->challenge = (struct span){0};
+    if (!bond)
+        return;
+    list_del(&call->node);
+    must_tell = bond->port->let_go(call);
+    call->bond = NULL;
+    if (cancel && must_tell && !call->is_answered) {
+        bridge_put_cancelled(&w, call->number, (struct text){0});
+        bond_post(bond, json_written(&w));
+    }
+    free_if_over(bond);
+}
+
+void
+bond_pause(struct bond_call *call)
+{
+    if (call->bond)
+        call->bond->port->pause(call);
+}
+
+void
+bond_resume(struct bond_call *call)
+{
+    if (call->bond)
+        call->bond->port->resume(call);
+}
+
+void
+bond_came(struct bond_call *call, struct text message, const struct jsonrpc_envelope *env)
+{
+    struct bond *bond = call->bond;
+    bool is_hello = call == &bond->hello;
+
+    if (call->is_answered) /* nothing follows a response */
+        return;
+    if (env->kind == JSONRPC_RESPONSE || env->kind == JSONRPC_ERROR)
+        call->is_answered = true;
+    call->up->on_message(call, message, env);
+    if (is_hello && call->is_answered && call->bond)
+        say_initialized(bond);
+}
+
+/* The upstream forgot its session (mcp-wire 5, behaviour 33): everybody waits for a new one. */
+static void
+start_anew(struct bond_call *call)
+{
+    struct bond *bond = call->bond;
+
+    call->is_resent = true;
+    list_del(&call->node);
+    list_add_tail(&bond->waiting, &call->node);
+    stats_up_add(bond->worker->stats, bond->up->index, UPSTAT_up_reinitialized, 1);
+    if (bond->state == BOND_READY) {
+        bond->state = BOND_NEW;
+        bond_greet(bond);
+    }
+}
+
+void
+bond_came_to_end(struct bond_call *call, enum close_reason reason, unsigned status, bool forgotten)
+{
+    struct bond *bond = call->bond;
+
+    if (call->is_answered) /* who has the answer takes the call off when he likes */
+        return;
+    if (forgotten && !call->is_resent) {
+        start_anew(call);
+        return;
+    }
+    end_call(call, reason, status);
+    free_if_over(bond);
+}
+
+void
+bond_lost(struct bond *bond, enum close_reason reason)
+{
+    bond->state = BOND_NEW;
+    bond->is_begun = false;
+    end_calls(&bond->calls, reason, 0);
+    end_calls(&bond->waiting, reason, 0);
+    free_if_over(bond);
+}
+
+/* --- what needs no answer --- */
+
+void
+bond_post(struct bond *bond, struct text message)
+{
+    struct jsonrpc_envelope env;
+
+    if (bond->state != BOND_READY && bond->state != BOND_INITIALIZING)
+        return;
+    jsonrpc_scan(message, JSON_SCAN_FAST, &env);
+    bond->posts++;
+    bond->port->post(bond, message, &env);
+}
+
+void
+bond_posted(struct bond *bond, enum close_reason reason, unsigned status)
+{
+    bond->posts--;
+    if (bond->state != BOND_INITIALIZING)
+        free_if_over(bond);
+    else if (reason == CLOSE_DONE && status / 100 == 2)
+        set_ready(bond);
+    else
+        set_failed(bond, reason == CLOSE_DONE ? CLOSE_NOT_INITIALIZED : reason, status);
+}
+
+/* --- what the upstream says unasked --- */
+
+static void
+on_listening_due(struct ring *ring, struct timer *timer)
+{
+    (void)ring;
+    bond_listen(container_of(timer, struct bond, listening_timer));
+}
+
+static void
+on_listening_message(struct bond_call *call, struct text message, const struct jsonrpc_envelope *env)
+{
+    if (env->kind == JSONRPC_NOTIFICATION)
+        bridging_heard(call->bond, message, env);
+    else /* its last word */
+        timer_set(call->bond->worker->ring, &call->bond->listening_timer, LISTEN_AGAIN_MS, on_listening_due);
+}
+
+static void
+on_listening_end(struct bond_call *call, enum close_reason reason, unsigned status)
+{
+    struct bond *bond = container_of(call, struct bond, listening);
+
+    (void)reason;
+    if (status / 100 != 4 && !bond->over && !bond->worker->draining)
+        timer_set(bond->worker->ring, &bond->listening_timer, LISTEN_AGAIN_MS, on_listening_due);
+}
+
+static const struct bond_call_up listening_up = {.on_message = on_listening_message,
+                                                 .on_end = on_listening_end};
+
+/* A modern upstream says nothing unasked: it is asked, for all lists that it announces changes of. */
+static void
+subscribe(struct bond *bond)
+{
+    struct bridge_filter filter = {.lists = bridge_listen_lists(bond->server.caps)};
+    char body[GREETING_BYTES];
+    struct json_writer w = {.at = body, .size = sizeof body};
+
+    if (bond->listening.bond && !bond->listening.is_answered)
+        return;
+    bond_call_done(&bond->listening, false);
+    if (!bond->about.len || !filter.lists)
+        return;
+    bond->listening =
+        (struct bond_call){.bond = bond, .up = &listening_up, .number = bond_mint(bond), .is_standing = true};
+    list_add_tail(&bond->calls, &bond->listening.node);
+    bridge_put_listen(&w, &bond->bridge, bond->listening.number, &filter);
+    if (bond_send(&bond->listening, json_written(&w), held_text(&bond->fields)) != CLOSE_NONE)
+        bond_call_done(&bond->listening, false);
+}
+
+void
+bond_listen(struct bond *bond)
+{
+    bond->wants_stream = true;
+    if (bond->state != BOND_READY || timer_running(&bond->listening_timer))
+        return;
+    if (mcp_revision_is_modern(bond->bridge.upstream))
+        subscribe(bond);
+    else
+        bond->port->listen(bond);
+}
+
+/* --- whose it is --- */
+
+/* The session is over, or goes elsewhere. */
+static void
+on_drop(struct session_bond *tie, bool ended)
+{
+    struct bond *bond = container_of(tie, struct bond, tie);
+
+    list_del(&tie->node);
+    bond->over = true;
+    if (bond->is_begun)
+        bond->port->end(bond, ended);
+    bond->is_begun = false;
+    bond->session = NULL;
+    free_if_over(bond);
+}
+
+struct bond *
+bond_of_session(struct session *s, struct upstream *up, struct text fields)
+{
+    struct session_bond *tie = session_find_bond(s, up->index);
+    struct bond *bond;
+
+    if (tie)
+        return container_of(tie, struct bond, tie);
+    bond = bond_new(s->worker, up, fields);
+    bond->session = s;
+    bond->tie = (struct session_bond){.upstream = up->index, .drop = on_drop};
+    bond->bridge.client = s->token.revision;
+    bond->bridge.client_caps = s->token.client_capabilities;
+    list_add_tail(&s->bonds, &bond->tie.node);
+    return bond;
+}
+
+struct bond *
+bond_shared(struct worker *w, struct upstream *up, uint32_t client_caps, struct text fields)
+{
+    struct bond *bond;
+
+    list_for_each(node, &w->bonds) {
+        bond = container_of(node, struct bond, node);
+        if (bond->up == up && bond->bridge.client_caps == client_caps &&
+            text_eq(held_text(&bond->fields), fields))
+            return bond;
+    }
+    bond = bond_new(w, up, fields);
+    bond->bridge.client = MCP_2026_07_28;
+    bond->bridge.client_caps = client_caps;
+    list_add_tail(&w->bonds, &bond->node);
+    return bond;
+}
+
+void
+bonds_init(struct worker *w)
+{
+    list_init(&w->bonds);
+    pool_init(&w->bond_pool, sizeof(struct bond));
+}
+
+void
+bonds_done(struct worker *w)
+{
+    list_for_each_safe(node, &w->bonds) {
+        struct bond *bond = container_of(node, struct bond, node);
+
+        bond->over = true;
+        free_if_over(bond);
+    }
+    pool_done(&w->bond_pool);
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A bond: an initialised relationship with one MCP upstream, on behalf of one client session, or, in a
+ * worker, of all clients of 2026-07-28 that declare the same capabilities. It knows how messages reach the
+ * upstream and come back, and nothing of what they become on the way (bridging.c).
+ *
+ *      NEW --> PROBING --> INITIALIZING --> READY --> (lost: its upstream forgot the session) NEW
+ *                  '------------'------------'--> FAILED --> NEW with the next call
+ *
+ * Calls wait for READY. When the upstream has forgotten its session, the bond initialises anew and the call
+ * that was turned away is sent once more; the client notices nothing.
+ */
+#ifndef GATE_BOND_H
+#define GATE_BOND_H
+
+#include "gate/era.h"
+#include "gate/leg.h"
+#include "gate/session.h"
+#include "mcp/bridge.h"
+#include "mcp/bridge_server.h"
+
+enum bond_state { BOND_NEW, BOND_PROBING, BOND_INITIALIZING, BOND_READY, BOND_FAILED };
+
+enum { BOND_SESSION_ID_MAX = 256 };
+
+struct bond_port;
+struct stdio_child;
+struct bond_call;
+
+struct bond_call_up {
+    /* The bond is ready: bond_send(), or bond_call_done(). Comes again when the call has to be made anew. */
+    void (*on_ready)(struct bond_call *call);
+    /* A message that came back for it: notifications and requests, then the response. */
+    void (*on_message)(struct bond_call *call, struct text message, const struct jsonrpc_envelope *env);
+    /* No response will come: `status` is HTTP's or 0. The call is off the bond. */
+    void (*on_end)(struct bond_call *call, enum close_reason reason, unsigned status);
+};
+
+/* A request to the upstream; embedded in the state of who asks. */
+struct bond_call {
+    struct list_node node;
+    struct bond *bond; /* NULL: it is on none */
+    const struct bond_call_up *up;
+    uint64_t number;           /* its id at the upstream: bond_mint() */
+    struct leg *leg;           /* bond_http.c */
+    struct list_node of_child; /* bond_stdio.c: of its child's, while is_on_child */
+    bool is_on_child;
+    bool is_resent;        /* after the upstream forgot its session */
+    bool is_answered;      /* its response came */
+    bool is_standing;      /* has no end of its own */
+    uint16_t status;       /* of the reply that came last */
+    struct span challenge; /* WWW-Authenticate of that reply; buf NULL: none */
+};
+
+struct bond {
+    struct session_bond tie; /* to its session */
+    struct list_node node;   /* of the worker's shared ones */
+    struct worker *worker;
+    struct upstream *up;
+    struct session *session; /* NULL: shared */
+    const struct bond_port *port;
+    struct bridge bridge;        /* `upstream` is right from READY on */
+    struct bridge_server server; /* what the upstream says of itself; points into about */
+    struct held about;
+    struct held fields;           /* field lines of the client that go with what the bond sends by itself */
+    struct list_node waiting;     /* struct bond_call: for READY */
+    struct list_node calls;       /* those that may send, or have */
+    struct bond_call hello;       /* initialize */
+    struct bond_call listening;   /* subscriptions/listen, of a modern upstream */
+    struct timer listening_timer; /* until it is asked again */
+    struct era_wait era;
+    uint32_t posts;    /* notifications and answers on their way */
+    uint8_t state;     /* enum bond_state */
+    bool over;         /* nobody may have it any more; freed when nothing is in progress */
+    bool is_begun;     /* the port has something to end */
+    bool wants_stream; /* of what the upstream says unasked */
+    /* bond_http.c */
+    struct endpoint *endpoint; /* where its session is; NULL: anywhere */
+    uint32_t session_id_len;
+    char session_id[BOND_SESSION_ID_MAX]; /* the upstream's */
+    uint64_t last_number;
+    struct leg *stream;        /* GET */
+    struct timer stream_timer; /* until it is opened again */
+    uint64_t stream_wait_ms;
+    /* bond_stdio.c */
+    struct stdio_child *child;
+    struct list_node of_child; /* of its child's */
+};
+
+/* What a session and an upstream have, made when there is none. NULL: no memory. */
+struct bond *bond_of_session(struct session *s, struct upstream *up, struct text fields);
+/* The same for clients of 2026-07-28 with these capabilities. */
+struct bond *bond_shared(struct worker *w, struct upstream *up, uint32_t client_caps, struct text fields);
+
+/* Puts the call on the bond; on_ready or on_end follow, perhaps at once. */
+void bond_ask(struct bond *bond, struct bond_call *call, const struct bond_call_up *up);
+/* Sends the request, whose id is call->number; `fields` are lines of the client's that pass. CLOSE_NONE, or
+ * why not: the call stays on the bond. */
+enum close_reason bond_send(struct bond_call *call, struct text message, struct text fields);
+/* A fresh id for a request. */
+uint64_t bond_mint(struct bond *bond);
+/* Flow control of what comes back. */
+void bond_pause(struct bond_call *call);
+void bond_resume(struct bond_call *call);
+/* Takes the call off: answered, or nobody wants it any more. `cancel`: the upstream is told, in its own way.
+ * Every call that was asked ends with this, also after on_end. */
+void bond_call_done(struct bond_call *call, bool cancel);
+
+/* A notification, or the answer to a request of the upstream's; what comes back is of no interest. */
+void bond_post(struct bond *bond, struct text message);
+
+/* Wants to hear what the upstream says unasked: bridging_heard() is told. */
+void bond_listen(struct bond *bond);
+
+/* Says who speaks with the processes that a dead worker has left (bond_stdio.c). */
+void bond_stdio_init(struct worker *w);
+
+/* Of all bonds of a worker: shared ones that nobody uses are let go. */
+void bonds_init(struct worker *w);
+void bonds_done(struct worker *w);
+
+#endif

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A bond over HTTP: each message is a POST of its own, and of a legacy upstream a GET brings what is said
+ * unasked. */
+#include "gate/bond_port.h"
+#include "gate/bridging.h"
+#include "mcp/headers.h"
+
+enum { FIELDS_BYTES = 4096, STREAM_WAIT_MIN_MS = 500, STREAM_WAIT_MAX_MS = 30000 };
+
+/* --- fields --- */
+
+struct field_lines {
+    char at[FIELDS_BYTES];
+    uint32_t len;
+    bool full;
+};
+
+static void
+put(struct field_lines *l, const char *bytes, uint32_t n)
+{
+    if (n > sizeof l->at - l->len) {
+        l->full = true;
+        return;
+    }
+    memcpy(l->at + l->len, n ? bytes : "", n);
+    l->len += n;
+}
+
+static void
+put_line(struct field_lines *l, const char *name, struct text value)
+{
+    put(l, name, (uint32_t)strlen(name));
+    put(l, value.at, value.len);
+    put(l, "\r\n", 2);
+}
+
+/* The fields of 2026-07-28 that repeat parts of the message that is sent. */
+static void
+put_mirrors(struct field_lines *l, const struct jsonrpc_envelope *env)
+{
+    int n = mcp_write_fields(env, l->at + l->len, (uint32_t)sizeof l->at - l->len);
+
+    if (n < 0)
+        l->full = true;
+    else
+        l->len += (uint32_t)n;
+}
+
+static void
+put_fields(struct bond *bond, struct field_lines *l, const struct jsonrpc_envelope *env, struct text passing)
+{
+    enum mcp_revision revision = bond->bridge.upstream;
+
+    l->len = 0;
+    l->full = false;
+    if (mcp_revision_is_modern(revision)) {
+        if (env && env->method.len)
+            put_mirrors(l, env);
+        else
+            put_line(l, "MCP-Protocol-Version: ", mcp_revision_name(revision));
+    } else {
+        if (bond->session_id_len)
+            put_line(l, "Mcp-Session-Id: ", (struct text){bond->session_id, bond->session_id_len});
+        if (revision >= MCP_2025_06_18 && revision < MCP_REVISIONS)
+            put_line(l, "MCP-Protocol-Version: ", mcp_revision_name(revision));
+    }
+    put(l, passing.at, passing.len);
+}
+
+static struct leg *
+post(struct bond *bond, struct text message, const struct jsonrpc_envelope *env, struct text passing,
+     const struct leg_up *up, void *owner, enum close_reason *ret_reason)
+{
+    struct field_lines l;
+
+    put_fields(bond, &l, env, passing);
+    if (l.full) {
+        *ret_reason = CLOSE_HEAD_TOO_LARGE;
+        return NULL;
+    }
+    return leg_open(bond->worker,
+                    &(struct leg_request){.upstream = bond->up,
+                                          .endpoint = bond->endpoint,
+                                          .method = METHOD_POST,
+                                          .body = message,
+                                          .fields = {l.at, l.len}},
+                    up, owner, ret_reason);
+}
+
+/* --- calls --- */
+
+static void
+on_call_head(struct leg *leg, const struct http1_head *head)
+{
+    struct bond_call *call = leg->owner;
+    struct bond *bond = call->bond;
+    struct text id = http1_value(head, HTTP_MCP_SESSION_ID);
+
+    call->status = head->status;
+    if (!call->challenge.buf)
+        call->challenge = exchange_keep(leg->ex, http1_value(head, HTTP_WWW_AUTHENTICATE));
+    if (bond->state != BOND_INITIALIZING || head->status != 200 || !id.len ||
+        id.len > sizeof bond->session_id)
+        return;
+    memcpy(bond->session_id, id.at, id.len);
+    bond->session_id_len = id.len;
+    bond->endpoint = leg_endpoint(leg);
+}
+
+static void
+on_call_message(struct leg *leg, struct text message)
+{
+    struct bond_call *call = leg->owner;
+    struct jsonrpc_envelope env;
+
+    if (jsonrpc_scan(message, JSON_SCAN_STRICT, &env) != JSONRPC_FAULT_FINE)
+        return; /* what is no message says nothing */
+    if (call->status == 404 && call->bond->session_id_len)
+        return; /* the session is gone: on_call_end() */
+    bond_came(call, message, &env);
+}
+
+static void
+on_call_end(struct leg *leg, enum close_reason reason)
+{
+    struct bond_call *call = leg->owner;
+
+    call->leg = NULL;
+    bond_came_to_end(call, reason == CLOSE_DONE ? CLOSE_UPSTREAM_GONE : reason, leg->status,
+                     call->status == 404 && call->bond->session_id_len);
+}
+
+static const struct leg_up call_up = {
+    .on_head = on_call_head, .on_message = on_call_message, .on_end = on_call_end};
+
+static enum close_reason
+http_begin(struct bond *bond, bool *ret_ready)
+{
+    *ret_ready = false;
+    bond->session_id_len = 0;
+    bond->endpoint = NULL;
+    return CLOSE_NONE;
+}
+
+static uint64_t
+http_mint(struct bond *bond)
+{
+    return ++bond->last_number;
+}
+
+static enum close_reason
+http_send(struct bond_call *call, struct text message, const struct jsonrpc_envelope *env, struct text fields)
+{
+    enum close_reason reason = CLOSE_NONE;
+
+    call->leg = post(call->bond, message, env, fields, &call_up, call, &reason);
+    if (call->leg)
+        call->leg->is_standing = call->is_standing;
+    return call->leg ? CLOSE_NONE : reason;
+}
+
+/* For a modern upstream the closed stream says it (mcp-wire 4.6). */
+static bool
+http_let_go(struct bond_call *call)
+{
+    bool was_sent = call->leg != NULL;
+
+    if (call->leg)
+        leg_close(call->leg);
+    call->leg = NULL;
+    return was_sent && !mcp_revision_is_modern(call->bond->bridge.upstream);
+}
+
+static void
+http_pause(struct bond_call *call)
+{
+    if (call->leg)
+        leg_pause(call->leg);
+}
+
+static void
+http_resume(struct bond_call *call)
+{
+    if (call->leg)
+        leg_resume(call->leg);
+}
+
+/* --- what needs no answer --- */
+
+static void
+ignore_message(struct leg *leg, struct text message)
+{
+    (void)leg, (void)message;
+}
+
+static void
+on_post_end(struct leg *leg, enum close_reason reason)
+{
+    bond_posted(leg->owner, reason, leg->status);
+}
+
+static const struct leg_up post_up = {.on_message = ignore_message, .on_end = on_post_end};
+
+static void
+http_post(struct bond *bond, struct text message, const struct jsonrpc_envelope *env)
+{
+    enum close_reason reason;
+
+    if (!post(bond, message, env, held_text(&bond->fields), &post_up, bond, &reason))
+        bond_posted(bond, reason, 0);
+}
+
+/* --- what the upstream says unasked --- */
+
+static void http_listen(struct bond *bond);
+
+static void
+on_stream_message(struct leg *leg, struct text message)
+{
+    struct bond *bond = leg->owner;
+    struct jsonrpc_envelope env;
+
+    bond->stream_wait_ms = 0;
+    if (jsonrpc_scan(message, JSON_SCAN_STRICT, &env) == JSONRPC_FAULT_FINE)
+        bridging_heard(bond, message, &env);
+}
+
+static void
+on_stream_due(struct ring *ring, struct timer *timer)
+{
+    struct bond *bond = container_of(timer, struct bond, stream_timer);
+
+    (void)ring;
+    http_listen(bond);
+}
+
+static void
+on_stream_end(struct leg *leg, enum close_reason reason)
+{
+    struct bond *bond = leg->owner;
+
+    (void)reason;
+    bond->stream = NULL;
+    /* It offers none (405), or does not know us any more. */
+    if (leg->status / 100 == 4 || bond->over || bond->worker->draining)
+        return;
+    bond->stream_wait_ms = bond->stream_wait_ms ? 2 * bond->stream_wait_ms : STREAM_WAIT_MIN_MS;
+    if (bond->stream_wait_ms > STREAM_WAIT_MAX_MS)
+        bond->stream_wait_ms = STREAM_WAIT_MAX_MS;
+    timer_set(bond->worker->ring, &bond->stream_timer, bond->stream_wait_ms, on_stream_due);
+}
+
+static const struct leg_up stream_up = {.on_message = on_stream_message, .on_end = on_stream_end};
+
+static void
+http_listen(struct bond *bond)
+{
+    enum close_reason reason;
+    struct field_lines l;
+
+    if (bond->stream || timer_running(&bond->stream_timer) || mcp_revision_is_modern(bond->bridge.upstream))
+        return;
+    put_fields(bond, &l, NULL, held_text(&bond->fields));
+    if (!l.full)
+        bond->stream = leg_open(bond->worker,
+                                &(struct leg_request){.upstream = bond->up,
+                                                      .endpoint = bond->endpoint,
+                                                      .method = METHOD_GET,
+                                                      .fields = {l.at, l.len}},
+                                &stream_up, bond, &reason);
+    if (bond->stream)
+        bond->stream->is_standing = true;
+}
+
+/* --- the end --- */
+
+static void
+http_end(struct bond *bond, bool ended)
+{
+    enum close_reason reason;
+    struct field_lines l;
+
+    timer_stop(&bond->stream_timer);
+    if (bond->stream)
+        leg_close(bond->stream);
+    bond->stream = NULL;
+    if (!ended || bond->state != BOND_READY || !bond->session_id_len)
+        return;
+    put_fields(bond, &l, NULL, held_text(&bond->fields));
+    if (!l.full && leg_open(bond->worker,
+                            &(struct leg_request){.upstream = bond->up,
+                                                  .endpoint = bond->endpoint,
+                                                  .method = METHOD_DELETE,
+                                                  .fields = {l.at, l.len}},
+                            &post_up, bond, &reason))
+        bond->posts++;
+}
+
+const struct bond_port bond_http = {
+    .begin = http_begin,
+    .mint = http_mint,
+    .send = http_send,
+    .let_go = http_let_go,
+    .post = http_post,
+    .listen = http_listen,
+    .end = http_end,
+    .pause = http_pause,
+    .resume = http_resume,
+};

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How a bond's messages reach its upstream and come back: over HTTP (bond_http.c) or over a process's stdin
+ * and stdout (bond_stdio.c). For bond*.c only.
+ */
+#ifndef GATE_BOND_PORT_H
+#define GATE_BOND_PORT_H
+
+#include "gate/bond.h"
+
+struct bond_port {
+    /* Before the upstream is greeted. *ret_ready: it was greeted already, and bond->bridge.upstream is set.
+     * CLOSE_NONE, or why it cannot be. */
+    enum close_reason (*begin)(struct bond *bond, bool *ret_ready);
+    uint64_t (*mint)(struct bond *bond);
+    /* Sends a request; bond_came() and, unless it was answered, bond_came_to_end() follow. */
+    enum close_reason (*send)(struct bond_call *call, struct text message, const struct jsonrpc_envelope *env,
+                              struct text fields);
+    /* Nothing more is wanted of this one; true: the upstream has to be told. */
+    bool (*let_go)(struct bond_call *call);
+    /* Sends what has no answer; bond_posted() follows, perhaps at once. */
+    void (*post)(struct bond *bond, struct text message, const struct jsonrpc_envelope *env);
+    void (*listen)(struct bond *bond);
+    /* The bond is over; `ended`: so is the session with the upstream. */
+    void (*end)(struct bond *bond, bool ended);
+    void (*pause)(struct bond_call *call);
+    void (*resume)(struct bond_call *call);
+};
+
+extern const struct bond_port bond_http, bond_stdio;
+
+/* From the port: a message for this call. */
+void bond_came(struct bond_call *call, struct text message, const struct jsonrpc_envelope *env);
+/* No more will come for it. `forgotten`: because the upstream has forgotten its session. */
+void bond_came_to_end(struct bond_call *call, enum close_reason reason, unsigned status, bool forgotten);
+void bond_posted(struct bond *bond, enum close_reason reason, unsigned status);
+/* The upstream itself has gone: nothing on its way will be answered. */
+void bond_lost(struct bond *bond, enum close_reason reason);
+/* Goes on with a bond that waited for another one's greeting. */
+void bond_greet(struct bond *bond);
+
+#endif

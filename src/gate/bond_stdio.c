@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A bond over a process's stdin and stdout. What answers a request is found by its id, which is unique for
+ * the process; what belongs to no request goes to the bonds that it serves.
+ *
+ *      legacy   a process of its own for each session, or one for all (--stdio-share)
+ *      modern   one for all clients with the same capabilities
+ */
+#include "gate/bond_port.h"
+#include "gate/bridging.h"
+#include "gate/stdio_pool.h"
+
+enum { NOTE_GREETED, NOTE_REVISION, NOTE_CAPS }; /* bytes of a child's note */
+
+static const struct stdio_user bond_child_events;
+
+static struct bond_call *
+find_call(struct stdio_child *child, uint64_t number)
+{
+    list_for_each(node, &child->calls) {
+        struct bond_call *call = container_of(node, struct bond_call, of_child);
+
+        if (call->number == number)
+            return call;
+    }
+    return NULL;
+}
+
+/* --- what the process says --- */
+
+static void
+take_unasked(struct stdio_child *child, struct text message, const struct jsonrpc_envelope *env)
+{
+    struct list_node *only = list_first(&child->calls);
+
+    /* A question of a server that has one call only is about that call. */
+    if (env->kind == JSONRPC_REQUEST && only && only->next == &child->calls) {
+        bond_came(container_of(only, struct bond_call, of_child), message, env);
+        return;
+    }
+    list_for_each_safe(node, &child->bonds)
+        bridging_heard(container_of(node, struct bond, of_child), message, env);
+}
+
+static void
+on_line(struct stdio_child *child, struct span line)
+{
+    struct text message = {(const char *)span_data(line), line.len};
+    struct jsonrpc_envelope env;
+    struct bond_call *call = NULL;
+
+    if (jsonrpc_scan(message, JSON_SCAN_STRICT, &env) != JSONRPC_FAULT_FINE) {
+        stdio_child_junk(child, message);
+        return;
+    }
+    if (env.kind == JSONRPC_RESPONSE || env.kind == JSONRPC_ERROR) {
+        call = find_call(child, bridge_number(env.id));
+        if (call)
+            bond_came(call, message, &env);
+        return; /* else it comes too late */
+    }
+    if (mcp_method_of(env.method) == MCP_PROGRESS) {
+        call = find_call(child, bridge_number(env.progress_token));
+        if (call)
+            bond_came(call, message, &env);
+        return;
+    }
+    take_unasked(child, message, &env);
+}
+
+/* Nobody can tell whose answer it was. */
+static void
+on_lost(struct stdio_child *child, enum close_reason reason)
+{
+    struct list_node ending;
+
+    list_init(&ending);
+    if (!list_empty(&child->calls))
+        list_take(&ending, &child->calls);
+    for (struct list_node *node; (node = list_first(&ending));)
+        bond_came_to_end(container_of(node, struct bond_call, of_child), reason, 0, false);
+}
+
+static void
+on_writable(struct stdio_child *child)
+{
+    (void)child; /* what is sent is bounded by --max-exchanges and --max-body */
+}
+
+static void
+on_gone(struct stdio_child *child, enum close_reason reason)
+{
+    for (struct list_node *node; (node = list_first(&child->bonds));) {
+        struct bond *bond = container_of(node, struct bond, of_child);
+
+        list_del(node);
+        bond->child = NULL;
+        bond_lost(bond, reason == CLOSE_DONE ? CLOSE_STDIO_EXITED : reason);
+    }
+}
+
+static const struct stdio_user bond_child_events = {
+    .on_line = on_line, .on_lost = on_lost, .on_writable = on_writable, .on_gone = on_gone};
+
+void
+bond_stdio_init(struct worker *w)
+{
+    for (unsigned i = 0; i < w->upstreams.count; i++)
+        if (w->upstreams.items[i].stdio)
+            stdio_set_user(&w->upstreams.items[i], &bond_child_events);
+}
+
+/* --- the port --- */
+
+static void
+key_of(const struct bond *bond, uint8_t key[STDIO_KEY_BYTES])
+{
+    bool modern = bond->up->era.era == BRIDGE_ERA_MODERN;
+    uint32_t caps = bond->bridge.client_caps;
+
+    if (bond->session && !modern && bond->up->stdio->cfg->share == SHARE_SESSION) {
+        memcpy(key, bond->session->token.id, STDIO_KEY_BYTES);
+        return;
+    }
+    memcpy(key, stdio_shared_key(modern), STDIO_KEY_BYTES);
+    for (unsigned i = 0; i < sizeof caps && !modern; i++)
+        key[i] ^= (uint8_t)(caps >> 8 * i);
+}
+
+/* Another bond of the same process that is READY, or is about to be. */
+static struct bond *
+greeted_by(const struct stdio_child *child)
+{
+    list_for_each(node, &child->bonds) {
+        struct bond *other = container_of(node, struct bond, of_child);
+
+        if (other->state == BOND_READY || other->state == BOND_INITIALIZING)
+            return other;
+    }
+    return NULL;
+}
+
+/* A process that was greeted in another worker's life. */
+static bool
+was_greeted(struct bond *bond, const struct stdio_child *child)
+{
+    if (child->note[NOTE_GREETED] != 1 || child->note[NOTE_REVISION] >= MCP_REVISIONS)
+        return false;
+    bond->bridge.upstream = (enum mcp_revision)child->note[NOTE_REVISION];
+    bond->server.revision = bond->bridge.upstream;
+    memcpy(&bond->server.caps, child->note + NOTE_CAPS, sizeof bond->server.caps);
+    return true;
+}
+
+static bool
+share_greeting(struct bond *bond, const struct bond *other)
+{
+    if (other->state != BOND_READY)
+        return false;
+    bond->bridge.upstream = other->bridge.upstream;
+    bond->about.len = 0;
+    if (held_append(bond->worker, &bond->about, other->about.at, other->about.len) && other->about.len)
+        bridge_read_initialize(held_text(&bond->about), &bond->server);
+    return true;
+}
+
+static enum close_reason
+port_begin(struct bond *bond, bool *ret_ready)
+{
+    uint8_t key[STDIO_KEY_BYTES];
+    enum close_reason reason = CLOSE_NONE;
+    struct stdio_child *child;
+    struct bond *other;
+
+    key_of(bond, key);
+    child = stdio_find(bond->up, key);
+    if (!child)
+        reason = stdio_take(bond->up, key, &bond_child_events, &child);
+    if (reason != CLOSE_NONE)
+        return reason;
+    other = greeted_by(child);
+    bond->child = child;
+    list_add_tail(&child->bonds, &bond->of_child);
+    *ret_ready = other ? share_greeting(bond, other) : was_greeted(bond, child);
+    if (other && !*ret_ready) /* it is being greeted: port_post() of "initialized" goes on with this one */
+        bond->state = BOND_NEW;
+    return CLOSE_NONE;
+}
+
+static uint64_t
+port_mint(struct bond *bond)
+{
+    return stdio_child_mint_id(bond->child);
+}
+
+/* One line: line ends between tokens become spaces. */
+static bool
+say(struct stdio_child *child, struct text message)
+{
+    struct buf *b = stdio_buf(&child->pool->worker->stdio.wire, message.len);
+
+    if (!b)
+        return false;
+    memcpy(b->data, message.at, message.len);
+    lines_flatten((char *)b->data, message.len);
+    stdio_child_send(child, &(struct span){b, 0, message.len}, 1);
+    buf_unref(b);
+    return true;
+}
+
+static enum close_reason
+port_send(struct bond_call *call, struct text message, const struct jsonrpc_envelope *env,
+           struct text fields)
+{
+    struct stdio_child *child = call->bond->child;
+
+    (void)env, (void)fields;
+    if (!say(child, message))
+        return CLOSE_NO_MEMORY;
+    stats_up_add(call->bond->worker->stats, call->bond->up->index, UPSTAT_up_requests, 1);
+    stdio_child_hold(child);
+    list_add_tail(&child->calls, &call->of_child);
+    call->is_on_child = true;
+    return CLOSE_NONE;
+}
+
+static bool
+port_let_go(struct bond_call *call)
+{
+    if (!call->is_on_child)
+        return false;
+    call->is_on_child = false;
+    list_del(&call->of_child);
+    if (call->bond->child)
+        stdio_child_release(call->bond->child);
+    return true;
+}
+
+/* Those that found the process being greeted by this bond. */
+static void
+greet_others(struct bond *bond)
+{
+    list_for_each_safe(node, &bond->child->bonds) {
+        struct bond *other = container_of(node, struct bond, of_child);
+
+        if (other == bond || other->state != BOND_NEW)
+            continue;
+        list_del(&other->of_child);
+        other->child = NULL;
+        other->is_begun = false;
+        bond_greet(other);
+    }
+}
+
+static void
+note_greeted(struct bond *bond)
+{
+    struct stdio_child *child = bond->child;
+    uint8_t note[STDIO_NOTE_BYTES] = {[NOTE_GREETED] = 1, [NOTE_REVISION] = (uint8_t)bond->bridge.upstream};
+    uint8_t key[STDIO_KEY_BYTES];
+
+    memcpy(note + NOTE_CAPS, &bond->server.caps, sizeof bond->server.caps);
+    memcpy(key, child->key, sizeof key);
+    stdio_child_label(child, key, note);
+}
+
+static void
+port_post(struct bond *bond, struct text message, const struct jsonrpc_envelope *env)
+{
+    bool said = bond->child && say(bond->child, message), is_greeting = bond->state == BOND_INITIALIZING;
+
+    (void)env;
+    if (is_greeting && said)
+        note_greeted(bond);
+    bond_posted(bond, said ? CLOSE_DONE : CLOSE_NO_MEMORY, said ? 202 : 0);
+    if (is_greeting && said && bond->child)
+        greet_others(bond);
+}
+
+static void
+port_listen(struct bond *bond)
+{
+    (void)bond; /* it says what it says */
+}
+
+static void
+port_end(struct bond *bond, bool ended)
+{
+    struct stdio_child *child = bond->child;
+
+    (void)ended;
+    if (!child)
+        return;
+    list_del(&bond->of_child);
+    bond->child = NULL;
+    if (ended && list_empty(&child->bonds) && bond->session &&
+        memcmp(child->key, bond->session->token.id, STDIO_KEY_BYTES) == 0)
+        stdio_child_end(child, CLOSE_DONE);
+}
+
+static void
+port_pause(struct bond_call *call)
+{
+    if (call->bond->child)
+        stdio_child_pause(call->bond->child);
+}
+
+static void
+port_resume(struct bond_call *call)
+{
+    if (call->bond->child)
+        stdio_child_resume(call->bond->child);
+}
+
+const struct bond_port bond_stdio = {
+    .begin = port_begin,
+    .mint = port_mint,
+    .send = port_send,
+    .let_go = port_let_go,
+    .post = port_post,
+    .listen = port_listen,
+    .end = port_end,
+    .pause = port_pause,
+    .resume = port_resume,
+};

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the parts of the bridge plan share; for bridging*.c only. */
+#ifndef GATE_BRIDGED_H
+#define GATE_BRIDGED_H
+
+#include "gate/bridging.h"
+#include "mcp/bridge_ask.h"
+#include "mcp/bridge_listen.h"
+
+enum { BRIDGED_EDITS = 4096, BRIDGED_MORE = 2 };
+
+/* Scratch of one worker: a message is made at a time. */
+struct bridge_room {
+    struct held text; /* what bridge_*() write */
+    struct held made; /* a message with its edits */
+    struct http1_head head;
+    struct h1_body body;
+    struct jsonrpc_edit edits[BRIDGED_EDITS];
+};
+
+/* A question to a legacy client, of a modern upstream's input_required. */
+struct bridged_question {
+    struct session_ask ask; /* linked while its answer is awaited */
+    struct bridged *of;
+    struct text key; /* in the upstream's reply, which is kept */
+};
+
+/* Questions of one round, and their answers so far. */
+struct bridged_round {
+    struct bridged_question questions[BRIDGE_ASKS_MAX];
+    struct held reply;   /* the upstream's, which the questions and the state point into */
+    struct held answers; /* "{...": inputResponses so far */
+    struct text state;   /* raw requestState; at NULL: none */
+    unsigned open, answered, rounds;
+};
+
+/* What the plan keeps per request: ex->state. */
+struct bridged {
+    struct exchange *ex;
+    struct worker *worker;
+    struct session *session; /* held; NULL: none */
+    struct session_call listed;
+    struct bond_call ask; /* to the upstream */
+    struct leg *relay;    /* the request as it is, where nothing is translated */
+    struct era_wait era;
+    struct bridge bridge;
+    struct bridge_call call;        /* points into body */
+    struct held head, body, fields; /* the head: only while it is not known what becomes of the request */
+    struct jsonrpc_envelope env;    /* of the body, once it is whole */
+    struct span relayed_session;    /* Mcp-Session-Id of a relayed reply */
+    struct bridged_round *round;    /* NULL: the client was not asked anything */
+    struct list_node listener;      /* of the worker's: a subscription of a modern client */
+    struct bridge_filter filter;    /* that it honours; points into body */
+    struct bond *listens_to;
+    struct text credentials; /* the Authorization line, within fields */
+    uint32_t plain_fields;   /* length of fields without those about the message */
+    uint8_t principal[MCP_TOKEN_PRINCIPAL_BYTES];
+    struct upstream *upstream;              /* of the call, also while there is no exchange */
+    struct parked *parked;                  /* bridging_parked.c: what a server asked of a modern client */
+    struct about *about;                    /* merging.c: waits for what upstreams say of themselves */
+    struct list_node list_waiter;           /* for a merged list */
+    struct jsonrpc_edit more[BRIDGED_MORE]; /* of the request: names and URIs */
+    uint32_t more_count;
+    bool is_resent;   /* the client has visited the pages that it was sent to */
+    bool is_leaving;  /* parked: it outlives its exchange */
+    bool is_merged;   /* a client of the merged server */
+    bool is_standing; /* a stream that has no end of its own: GET, or a subscription */
+};
+
+struct text bridged_message(const struct bridged *b);
+
+/* A fresh output with room for anything that becomes of a message of `n` bytes. False: no memory. */
+bool bridged_out(struct worker *w, uint32_t n, struct bridge_out *ret);
+/* The message that out says, whole; valid until the next. at NULL: no memory. */
+struct text bridged_made(struct worker *w, const struct bridge_out *out);
+
+/* Towards the client. The last two finish. */
+bool bridged_event(struct bridged *b, struct text json, struct text extra);
+void bridged_reply(struct bridged *b, unsigned status, struct text json, struct text extra);
+void bridged_error(struct bridged *b, int code, unsigned status, const char *text);
+/* 202, nothing more. Finishes. */
+void bridged_accept(struct bridged *b);
+
+/* Puts the request to ex->upstream, over the session's bond with it or a shared one. May finish. */
+void bridged_ask_upstream(struct bridged *b);
+
+/* Towards the upstream (bridging_call.c). */
+extern const struct bond_call_up bridged_call_up;
+void bridged_round_free(struct bridged *b);
+
+/* The response to the call, translated. Finishes. */
+void bridged_take_result(struct bridged *b, struct text message, const struct jsonrpc_envelope *env);
+/* Ends one that has no exchange (any more): its call, and all that it holds. */
+void bridged_free(struct bridged *b);
+
+/* As it is (bridging_relay.c): by the splice plan, which takes the exchange over; or to the worker of another
+ * slot. May finish. */
+void bridged_splice(struct bridged *b);
+void bridged_forward(struct bridged *b, uint32_t slot);
+
+/* Questions of a legacy server to a modern client (bridging_parked.c). False: it cannot be parked; nothing
+ * was done. */
+bool bridged_park(struct bridged *b, struct text ask);
+/* -32042: pages to visit (raw data.elicitations). Finishes. */
+void bridged_visit(struct bridged *b, struct text elicitations);
+/* The retry, by its raw requestState. May finish. */
+void bridged_retry(struct bridged *b, struct text raw_state);
+void bridged_parked_result(struct bridged *b, struct text message);
+void bridged_parked_failed(struct bridged *b, enum close_reason reason);
+void bridged_parked_free(struct bridged *b);
+void bridged_parked_end_all(struct worker *w);
+
+#endif

@@ -1,0 +1,663 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The client's side of the bridge plan. */
+#include "gate/bridging.h"
+
+#include "gate/bridged.h"
+#include "gate/events.h"
+#include "gate/heads.h"
+#include "gate/local.h"
+#include "gate/merging.h"
+#include "mcp/headers.h"
+#include "proto/jsonrpc.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum { ERROR_BYTES = 1024 };
+
+static const struct plan bridge_plan;
+
+int
+bridging_init(struct worker *w)
+{
+    bonds_init(w);
+    list_init(&w->listeners_of_changes);
+    list_init(&w->parked);
+    pool_init(&w->bridged_pool, sizeof(struct bridged));
+    w->bridge_room = calloc(1, sizeof *w->bridge_room);
+    return w->bridge_room ? merging_init(w) : -ENOMEM;
+}
+
+void
+bridging_done(struct worker *w)
+{
+    bridged_parked_end_all(w);
+    merging_done(w);
+    bonds_done(w);
+    pool_done(&w->bridged_pool);
+    held_free(w, &w->bridge_room->text);
+    held_free(w, &w->bridge_room->made);
+    free(w->bridge_room);
+}
+
+/* --- making messages --- */
+
+struct text
+bridged_message(const struct bridged *b)
+{
+    return held_text(&b->body);
+}
+
+bool
+bridged_out(struct worker *w, uint32_t n, struct bridge_out *ret)
+{
+    struct bridge_room *room = w->bridge_room;
+
+    if (n > UINT32_MAX / 4 || !held_reserve(w, &room->text, BRIDGE_ROOM(n)))
+        return false;
+    *ret = (struct bridge_out){.room = {.at = room->text.at, .size = room->text.size},
+                               .edits = {.at = room->edits, .room = BRIDGED_EDITS}};
+    return true;
+}
+
+struct text
+bridged_made(struct worker *w, const struct bridge_out *out)
+{
+    struct held *made = &w->bridge_room->made;
+    uint32_t n = jsonrpc_edited_size(out->text, out->edits.at, out->edits.count);
+
+    if (!out->edits.count)
+        return out->text;
+    if (!held_reserve(w, made, n))
+        return (struct text){0};
+    jsonrpc_edit_write(out->text, out->edits.at, out->edits.count, made->at, made->size);
+    return (struct text){made->at, n};
+}
+
+/* --- towards the client --- */
+
+bool
+bridged_event(struct bridged *b, struct text json, struct text extra)
+{
+    struct exchange *ex = b->ex;
+
+    if (!ex->client || !ex->accepts_sse)
+        return false;
+    if (!ex->reply_begun && !events_open(ex, extra))
+        return false;
+    events_send(ex, json);
+    return true;
+}
+
+void
+bridged_reply(struct bridged *b, unsigned status, struct text json, struct text extra)
+{
+    struct exchange *ex = b->ex;
+
+    b->call.is_done = true;
+    if (!ex->client) {
+        exchange_finish(ex, CLOSE_CLIENT_GONE);
+        return;
+    }
+    if (!ex->reply_begun) {
+        ex->reply_bytes += json.len;
+        local_reply(ex, (int)status, TEXT("application/json"), extra, json.at, json.len, CLOSE_DONE);
+        return;
+    }
+    events_send(ex, json);
+    h1_send_end(ex->client, NULL);
+    exchange_finish(ex, CLOSE_DONE);
+}
+
+void
+bridged_error(struct bridged *b, int code, unsigned status, const char *text)
+{
+    char body[ERROR_BYTES];
+    struct json_writer w = {.at = body, .size = sizeof body};
+
+    bridge_put_error(&w, b->bridge.client, b->env.id_kind == JSON_IS_ABSENT ? (struct text){0} : b->env.id,
+                     code, text_of(text), (struct text){0});
+    bridged_reply(b, status, json_written(&w), (struct text){0});
+}
+
+void
+bridged_accept(struct bridged *b)
+{
+    local_reply(b->ex, 202, (struct text){0}, (struct text){0}, "", 0, CLOSE_DONE);
+}
+
+/* --- the request, whole --- */
+
+static void
+on_cancelled(struct session_call *listed)
+{
+    struct bridged *b = container_of(listed, struct bridged, listed);
+    struct exchange *ex = b->ex;
+    struct h1 *client = ex->client;
+
+    list_del(&listed->node);
+    b->call.is_done = true;
+    bond_call_done(&b->ask, true);
+    if (!client) {
+        exchange_finish(ex, CLOSE_CANCELLED);
+    } else if (ex->reply_begun) {
+        h1_send_end(client, NULL);
+        exchange_finish(ex, CLOSE_CANCELLED);
+    } else { /* a cancelled request is never answered; its connection has nothing else to say */
+        exchange_finish(ex, CLOSE_CANCELLED);
+        h1_close(client, CLOSE_DONE);
+    }
+}
+
+/* Revision and capabilities are the session's, or the request's own. */
+static void
+read_client(struct bridged *b)
+{
+    const struct jsonrpc_envelope *env = &b->env;
+
+    if (b->session) {
+        struct session_record record;
+
+        b->bridge.client = b->session->token.revision;
+        b->bridge.client_caps = b->session->token.client_capabilities;
+        if (session_record_get(b->session, &record))
+            b->bridge.log_level = (enum bridge_level)record.log_level;
+    } else if (env->meta_version.len) {
+        b->bridge.client = MCP_2026_07_28;
+        b->bridge.client_caps = mcp_client_caps(env->meta_capabilities);
+    } else {
+        b->bridge.client = mcp_method_of(env->method) == MCP_INITIALIZE
+                               ? bridge_negotiate(env->protocol_version)
+                               : MCP_2025_03_26;
+        b->bridge.client_caps = mcp_client_caps(json_find(env->params, TEXT("capabilities")));
+    }
+    b->ex->revision = (uint8_t)b->bridge.client;
+    b->ex->mcp = (uint8_t)mcp_method_of(env->method);
+    b->call = (struct bridge_call){.method = mcp_method_of(env->method),
+                                   .id = env->id,
+                                   .token = env->meta_progress_token,
+                                   .level = bridge_level_of(env->meta_log_level)};
+    if (env->id.len && env->id.len <= EXCHANGE_ID_MAX) {
+        memcpy(b->ex->id, env->id.at, env->id.len);
+        b->ex->id_len = (uint8_t)env->id.len;
+    }
+}
+
+/* A response to a question that was put to the client. */
+static void
+take_answer(struct bridged *b)
+{
+    struct session_ask *ask = b->session ? session_find_ask(b->session, bridge_number(b->env.id)) : NULL;
+
+    if (ask)
+        ask->answered(ask, bridged_message(b), &b->env);
+    bridged_accept(b);
+}
+
+static void
+take_notification(struct bridged *b)
+{
+    struct session_call *listed = NULL;
+
+    if (b->call.method == MCP_CANCELLED && b->session)
+        listed = session_find_call(b->session, b->env.request_id);
+    if (listed) {
+        listed->cancel(listed);
+        bridged_accept(b);
+        return;
+    }
+    if (b->call.method == MCP_CANCELLED || !b->session) {
+        bridged_accept(b);
+        return;
+    }
+    bond_ask(bond_of_session(b->session, b->ex->upstream, b->credentials), &b->ask, &bridged_call_up);
+}
+
+/* initialize of a client whose upstream is of the other era: the gateway's own session begins. */
+static bool
+open_session(struct bridged *b)
+{
+    enum close_reason reason;
+
+    b->session = session_create(b->worker, b->bridge.client, b->bridge.client_caps, b->principal, &reason);
+    if (b->session)
+        return true;
+    local_error(b->ex, reason, (struct text){0});
+    return false;
+}
+
+void
+bridged_ask_upstream(struct bridged *b)
+{
+    struct upstream *up = b->upstream = b->ex->upstream;
+    struct bond *bond;
+
+    if (!b->session && b->call.method == MCP_INITIALIZE && !open_session(b))
+        return;
+    if (b->session) {
+        b->listed = (struct session_call){.id = b->env.id, .cancel = on_cancelled};
+        list_add_tail(&b->session->calls, &b->listed.node);
+        bond = bond_of_session(b->session, up, b->credentials);
+    } else {
+        bond = bond_shared(b->worker, up, b->bridge.client_caps, b->credentials);
+    }
+    bond_ask(bond, &b->ask, &bridged_call_up);
+}
+
+static bool
+same_era(const struct bridged *b)
+{
+    enum bridge_era era = (enum bridge_era)b->ex->upstream->era.era;
+    bool modern = mcp_revision_is_modern(b->bridge.client);
+
+    return era == BRIDGE_ERA_UNKNOWN || modern == (era == BRIDGE_ERA_MODERN) ||
+           (!modern && b->ex->upstream->era.speaks_both);
+}
+
+static void
+on_era_known(struct era_wait *wait)
+{
+    struct bridged *b = container_of(wait, struct bridged, era);
+
+    if (!b->session && !b->ex->upstream->stdio && same_era(b))
+        bridged_splice(b);
+    else if (!b->session && !mcp_revision_is_modern(b->bridge.client) && b->call.method != MCP_INITIALIZE)
+        local_error(b->ex, CLOSE_SESSION_MISSING, (struct text){0});
+    else if (b->env.kind == JSONRPC_NOTIFICATION)
+        take_notification(b);
+    else
+        bridged_ask_upstream(b);
+}
+
+/* The value of a field that was kept; at NULL: it was not sent. */
+static struct text
+kept_value(const struct bridged *b, struct text name)
+{
+    const char *at = b->fields.at + b->plain_fields, *end = b->fields.at + b->fields.len;
+
+    while (b->fields.at && at < end) {
+        const char *line_end = memchr(at, '\r', (size_t)(end - at));
+        uint32_t len = (uint32_t)(line_end - at);
+
+        if (len > name.len && at[name.len] == ':' && text_eq_nocase((struct text){at, name.len}, name))
+            return text_trim((struct text){at + name.len + 1, len - name.len - 1});
+        at = line_end + 2;
+    }
+    return (struct text){0};
+}
+
+/* Whether the message, and the fields that repeat parts of it, may be served (mcp/headers.h). */
+static bool
+is_fine(struct bridged *b, enum jsonrpc_fault fault)
+{
+    struct mcp_head head = {.http = true,
+                            .version = kept_value(b, TEXT("mcp-protocol-version")),
+                            .method = kept_value(b, TEXT("mcp-method")),
+                            .name = kept_value(b, TEXT("mcp-name")),
+                            .session = b->session ? b->session->token.revision : MCP_NO_REVISION};
+    struct mcp_verdict verdict;
+    struct bridge_out out;
+
+    if (mcp_check(&head, fault, &b->env, false, &verdict))
+        return true;
+    if (!bridged_out(b->worker, b->env.id.len, &out)) {
+        exchange_fail(b->ex, CLOSE_NO_MEMORY);
+        return false;
+    }
+    bridge_put_error(&out.room, verdict.revision, b->env.id, verdict.code, text_of(verdict.text),
+                     text_of(verdict.data));
+    bridged_reply(b, verdict.status, json_written(&out.room), (struct text){0});
+    return false;
+}
+
+/* Notifications of a client of the merged server: what concerns a call is found by its id, the rest concerns
+ * every upstream that the session talks to. */
+static void
+take_merged_notification(struct bridged *b)
+{
+    struct session_call *listed = NULL;
+
+    if (b->call.method == MCP_CANCELLED && b->session)
+        listed = session_find_call(b->session, b->env.request_id);
+    if (listed)
+        listed->cancel(listed);
+    if (b->call.method == MCP_ROOTS_CHANGED && b->session)
+        list_for_each(node, &b->session->bonds) {
+            struct bond *bond = container_of(container_of(node, struct session_bond, node), struct bond, tie);
+
+            if (!mcp_revision_is_modern(bond->bridge.upstream))
+                bond_post(bond, bridged_message(b));
+        }
+    bridged_accept(b);
+}
+
+static void
+take_merged(struct bridged *b)
+{
+    if (b->env.kind == JSONRPC_NOTIFICATION)
+        take_merged_notification(b);
+    else if (!b->session && !mcp_revision_is_modern(b->bridge.client) && b->call.method != MCP_INITIALIZE)
+        local_error(b->ex, CLOSE_SESSION_MISSING, (struct text){0});
+    else
+        merging_take(b);
+}
+
+static void
+take_message(struct bridged *b)
+{
+    enum jsonrpc_fault fault = jsonrpc_scan(bridged_message(b), JSON_SCAN_STRICT, &b->env);
+
+    if (!is_fine(b, fault))
+        return;
+    read_client(b);
+    if (b->env.kind == JSONRPC_RESPONSE || b->env.kind == JSONRPC_ERROR) {
+        take_answer(b);
+        return;
+    }
+    if (b->env.kind == JSONRPC_BATCH) {
+        bridged_error(b, -32600, 400, "a batch is not taken here: send its messages one by one");
+        return;
+    }
+    if (b->is_merged) {
+        take_merged(b);
+        return;
+    }
+    b->era.known = on_era_known;
+    if (era_ask(b->ex->upstream, b->credentials, &b->era))
+        on_era_known(&b->era);
+}
+
+/* --- the plan --- */
+
+static void
+bridge_body(struct exchange *ex, const struct h1_body *body)
+{
+    struct bridged *b = ex->state;
+    uint64_t max = ex->worker->config->max_body;
+
+    ex->body_bytes += body->bytes;
+    ex->client_ns = ring_now(ex->worker->ring);
+    if (max && ex->body_bytes > max) {
+        exchange_fail(ex, CLOSE_BODY_TOO_LARGE);
+        return;
+    }
+    for (uint32_t i = 0; i < body->count; i++)
+        if (!held_append(ex->worker, &b->body, span_data(body->data[i]), body->data[i].len)) {
+            exchange_fail(ex, CLOSE_NO_MEMORY);
+            return;
+        }
+}
+
+static void
+bridge_trailers(struct exchange *ex, struct text section)
+{
+    (void)ex, (void)section;
+}
+
+/* A legacy client's stream of what comes unasked. A newer one takes the place of an older, whose client may
+ * have gone without a word. */
+static void
+open_stream(struct bridged *b)
+{
+    struct session *s = b->session;
+
+    if (!b->ex->accepts_sse) {
+        local_error(b->ex, CLOSE_NOT_ACCEPTABLE, (struct text){0});
+        return;
+    }
+    if (s->stream && s->stream->client) {
+        h1_send_end(s->stream->client, NULL);
+        exchange_finish(s->stream, CLOSE_DONE);
+    }
+    b->is_standing = true;
+    s->stream = b->ex;
+    if (b->is_merged)
+        list_add_tail(&b->worker->listeners_of_changes, &b->listener);
+    if (!events_open(b->ex, (struct text){0})) {
+        exchange_fail(b->ex, CLOSE_NO_MEMORY);
+        return;
+    }
+    list_for_each(node, &s->bonds)
+        bond_listen(container_of(container_of(node, struct session_bond, node), struct bond, tie));
+}
+
+static void
+bridge_end(struct exchange *ex)
+{
+    struct bridged *b = ex->state;
+
+    ex->request_whole = true;
+    ex->client_ns = ring_now(ex->worker->ring);
+    switch ((enum http_method)ex->method) {
+    case METHOD_POST:
+        take_message(b);
+        break;
+    case METHOD_GET:
+        open_stream(b);
+        break;
+    default:
+        session_delete(b->session);
+        local_reply(ex, 200, (struct text){0}, (struct text){0}, "", 0, CLOSE_DONE);
+    }
+}
+
+static void
+bridge_writable(struct exchange *ex)
+{
+    struct bridged *b = ex->state;
+
+    bond_resume(&b->ask);
+}
+
+/* A call of an older revision goes on without its client (mcp-wire 5, behaviour 16), a modern one is
+ * cancelled (15). */
+static void
+bridge_client_gone(struct exchange *ex, enum close_reason reason)
+{
+    struct bridged *b = ex->state;
+    uint64_t keep_ms = ex->worker->config->orphan_timeout;
+
+    if (b->is_standing || mcp_revision_is_modern(b->bridge.client) || !b->ask.bond || !keep_ms) {
+        bond_call_done(&b->ask, true);
+        exchange_finish(ex, reason);
+        return;
+    }
+    ex->orphan = true;
+    ex->client_ns = ring_now(ex->worker->ring);
+    exchange_wake_in(ex, keep_ms);
+}
+
+static void
+end_in_order(struct exchange *ex)
+{
+    struct bridged *b = ex->state;
+    char body[ERROR_BYTES];
+    struct json_writer w = {.at = body, .size = sizeof body};
+
+    if (b->listener.next && ex->method == METHOD_POST) {
+        bridge_put_listen_end(&w, b->call.id);
+        events_send(ex, json_written(&w));
+    }
+    ex->client->keep_alive = false;
+    h1_send_end(ex->client, NULL);
+    exchange_finish(ex, CLOSE_DRAIN);
+}
+
+static void
+bridge_stop(struct exchange *ex, bool at_once)
+{
+    struct bridged *b = ex->state;
+
+    if (b->is_standing && ex->client && ex->reply_begun)
+        end_in_order(ex);
+    else if (at_once)
+        exchange_fail(ex, CLOSE_DRAIN);
+}
+
+static void
+bridge_tick(struct exchange *ex)
+{
+    struct bridged *b = ex->state;
+
+    if (exchange_check_limits(ex))
+        return;
+    if (ex->worker->draining && b->is_standing) { /* it came too late to stand for long */
+        bridge_stop(ex, false);
+        return;
+    }
+    events_tick(ex);
+}
+
+void
+bridged_free(struct bridged *b)
+{
+    struct worker *w = b->worker;
+
+    bond_call_done(&b->ask, true);
+    if (b->relay)
+        leg_close(b->relay);
+    era_forget(&b->era);
+    list_del(&b->listed.node);
+    list_del(&b->listener);
+    bridged_round_free(b);
+    bridged_parked_free(b);
+    merging_leave(b);
+    session_release(b->session);
+    span_unref(b->relayed_session);
+    held_free(w, &b->head);
+    held_free(w, &b->body);
+    held_free(w, &b->fields);
+    pool_put(&w->bridged_pool, b);
+}
+
+static void
+bridge_release(struct exchange *ex, enum close_reason reason)
+{
+    struct bridged *b = ex->state;
+
+    (void)reason;
+    if (b->session && b->session->stream == ex)
+        b->session->stream = NULL;
+    ex->state = NULL;
+    b->ex = NULL;
+    if (!b->is_leaving)
+        bridged_free(b);
+}
+
+static const struct plan bridge_plan = {
+    .name = "bridge",
+    .body = bridge_body,
+    .trailers = bridge_trailers,
+    .end = bridge_end,
+    .writable = bridge_writable,
+    .client_gone = bridge_client_gone,
+    .tick = bridge_tick,
+    .stop = bridge_stop,
+    .release = bridge_release,
+};
+
+/* --- the start --- */
+
+static bool
+names_our_session(const struct worker *w, const struct http1_head *head)
+{
+    struct mcp_token token;
+
+    return mcp_token_open(http1_value(head, HTTP_MCP_SESSION_ID), (struct seal_keys *)&w->keys,
+                          (uint64_t)time(NULL), &token);
+}
+
+bool
+bridging_wanted(struct exchange *ex, const struct http1_head *head, struct upstream *up)
+{
+    const struct worker *w = ex->worker;
+    enum mcp_revision revision = (enum mcp_revision)ex->revision;
+    enum bridge_era era = (enum bridge_era)up->era.era;
+
+    if (up->stdio)
+        return true;
+    if (!w->config->era_ttl)
+        return false;
+    if (mcp_revision_is_modern(revision))
+        return head->method == METHOD_POST && (!up->era.until_ms || era == BRIDGE_ERA_LEGACY);
+    if (http1_find(head, HTTP_MCP_SESSION_ID))
+        return names_our_session(w, head);
+    return head->method == METHOD_POST &&
+           (!up->era.until_ms || (era == BRIDGE_ERA_MODERN && !up->era.speaks_both));
+}
+
+static void
+on_timer(struct ring *ring, struct timer *timer)
+{
+    struct exchange *ex = container_of(timer, struct exchange, timer);
+
+    (void)ring;
+    ex->plan->tick(ex);
+}
+
+static bool
+is_json(const struct http1_head *head)
+{
+    struct text type = http1_value(head, HTTP_CONTENT_TYPE);
+    const char *end = memchr(type.at ? type.at : "", ';', type.len);
+
+    if (end)
+        type.len = (uint32_t)(end - type.at);
+    return text_eq_nocase(text_trim(type), TEXT("application/json"));
+}
+
+/* The bytes of the head, for bridged_splice(). */
+static bool
+keep_head(struct bridged *b, const struct http1_head *head)
+{
+    const char *begin = head->method_text.at, *end = head->target.at;
+
+    if (b->session || b->is_merged || b->ex->upstream->stdio)
+        return true;
+    if (head->count)
+        end = head->headers[head->count - 1].value;
+    while (memcmp(end, "\r\n\r\n", 4) != 0) /* it was found before, and only once */
+        end++;
+    return held_append(b->worker, &b->head, begin, (uint32_t)(end + 4 - begin));
+}
+
+void
+bridging_start(struct exchange *ex, const struct http1_head *head)
+{
+    struct worker *w = ex->worker;
+    struct bridged *b;
+    struct session *s = NULL;
+
+    if (!mcp_revision_is_modern((enum mcp_revision)ex->revision) && !session_at_home(ex, head, &s))
+        return;
+    b = pool_get(&w->bridged_pool);
+    *b = (struct bridged){.ex = ex, .worker = w, .session = s, .is_merged = !ex->upstream};
+    ex->plan = &bridge_plan;
+    ex->state = b;
+    ex->by_legs = true;
+    ex->timer.fire = on_timer;
+    session_principal(w, head, b->principal);
+    if (!heads_keep(ex, head, &b->fields, &b->plain_fields, &b->credentials) || !keep_head(b, head)) {
+        exchange_fail(ex, CLOSE_NO_MEMORY);
+        return;
+    }
+    if (ex->method != METHOD_POST && !s) {
+        if (mcp_revision_is_modern((enum mcp_revision)ex->revision))
+            local_error(ex, CLOSE_METHOD, TEXT("Allow: POST\r\n"));
+        else
+            local_error(ex, CLOSE_SESSION_MISSING, (struct text){0});
+        return;
+    }
+    if (ex->method == METHOD_POST && !is_json(head)) {
+        local_error(ex, CLOSE_MEDIA_TYPE, (struct text){0});
+        return;
+    }
+    if (head->expect_continue)
+        h1_send_continue(ex->client);
+    ex->expects_100 = false;
+    exchange_watch_limits(ex);
+    if (head->framing == FRAMING_NONE && ex->method == METHOD_POST)
+        bridged_error(b, -32700, 400, "the request has no body");
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The bridge plan: a request whose messages are translated on their way, because client and upstream speak
+ * revisions of different eras. What a message becomes is mcp/bridge.h's; here it is read whole, sent, and its
+ * answers are put into the form that the client takes.
+ *
+ * Where both sides are of one era nothing is translated in path mode: the request is spliced. Only while it
+ * is not known yet which era the upstream is of, requests are held until it is, and then relayed.
+ */
+#ifndef GATE_BRIDGING_H
+#define GATE_BRIDGING_H
+
+#include "gate/bond.h"
+
+/* Whether this request goes by this plan; else it is spliced. */
+bool bridging_wanted(struct exchange *ex, const struct http1_head *head, struct upstream *up);
+
+/* Starts the plan with ex->upstream. May finish. */
+void bridging_start(struct exchange *ex, const struct http1_head *head);
+
+/* What a bond's upstream says unasked. */
+void bridging_heard(struct bond *bond, struct text message, const struct jsonrpc_envelope *env);
+
+int bridging_init(struct worker *w); /* 0 or -ENOMEM */
+void bridging_done(struct worker *w);
+
+#endif

@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "gate/era.h"
+
+#include "base/log.h"
+#include "gate/leg.h"
+#include "gate/stdio_pool.h"
+
+#include <stdio.h>
+#include <sys/random.h>
+
+enum { PROBE_LIMIT_MS = 5000, NO_EVIDENCE_MS = 2000, PROBE_BYTES = 1024 };
+
+static uint64_t
+now_ms(const struct upstream *up)
+{
+    return ring_now(up->worker->ring) / 1000000;
+}
+
+void
+era_init(struct upstream *up)
+{
+    list_init(&up->era.waiting);
+}
+
+void
+era_done(struct upstream *up)
+{
+    struct era *era = &up->era;
+
+    timer_stop(&era->timer);
+    if (era->probe)
+        leg_close(era->probe);
+    era->probe = NULL;
+    era->sibling = NULL;
+    held_free(up->worker, &era->result);
+    held_free(up->worker, &era->answer);
+}
+
+void
+era_doubt(struct upstream *up)
+{
+    up->era.until_ms = 0;
+}
+
+static void
+keep_result(struct upstream *up, struct text result)
+{
+    struct era *era = &up->era;
+
+    era->result.len = 0;
+    if (!held_append(up->worker, &era->result, result.at, result.len))
+        era->result.len = 0; /* it is asked for again by who needs it */
+}
+
+static void ask_for_legacy(struct upstream *up);
+
+static void
+tell_waiting(struct era *era)
+{
+    for (struct list_node *node; (node = list_first(&era->waiting));) {
+        struct era_wait *wait = container_of(node, struct era_wait, node);
+
+        list_del(node);
+        wait->known(wait);
+    }
+}
+
+static void
+decide(struct upstream *up, unsigned status)
+{
+    struct era *era = &up->era;
+    struct bridge_probe verdict;
+    bool is_evidence;
+
+    bridge_era_of(status, held_text(&era->answer), &verdict);
+    is_evidence = verdict.era != BRIDGE_ERA_UNKNOWN;
+    if (is_evidence && (era->era != verdict.era || era->revision != verdict.revision))
+        log_info("upstream %.*s: %s", (int)up->name.len, up->name.at,
+                 verdict.era == BRIDGE_ERA_MODERN ? "speaks 2026-07-28"
+                                                  : "speaks a revision before 2026-07-28");
+    if (is_evidence || !era->until_ms) {
+        era->era = (uint8_t)verdict.era;
+        era->revision = (uint8_t)verdict.revision;
+        keep_result(up, verdict.result);
+    }
+    era->until_ms = now_ms(up) + (is_evidence ? up->worker->config->era_ttl : NO_EVIDENCE_MS);
+    held_free(up->worker, &era->answer);
+    timer_stop(&era->timer);
+    era->probe = NULL;
+    if (era->era == BRIDGE_ERA_MODERN && is_evidence && !up->stdio)
+        ask_for_legacy(up);
+    if (!era->probe)
+        tell_waiting(era);
+}
+
+static void
+on_message(struct leg *leg, struct text message)
+{
+    struct upstream *up = leg->owner;
+
+    if (!up->era.answer.len)
+        held_append(up->worker, &up->era.answer, message.at, message.len);
+}
+
+static void
+on_end(struct leg *leg, enum close_reason reason)
+{
+    (void)reason;
+    decide(leg->owner, leg->status ? leg->status : BRIDGE_PROBE_HTTP_TIMEOUT);
+}
+
+static const struct leg_up probe_up = {.on_message = on_message, .on_end = on_end};
+
+/* --- a modern server may speak the older form as well: then nobody need be translated --- */
+
+static void
+end_legacy_probe(struct upstream *up, bool speaks_it)
+{
+    struct era *era = &up->era;
+
+    era->probe = NULL;
+    era->speaks_both = speaks_it;
+    timer_stop(&era->timer);
+    held_free(up->worker, &era->answer);
+    tell_waiting(era);
+}
+
+static void
+ignore_message(struct leg *leg, struct text message)
+{
+    (void)leg, (void)message;
+}
+
+static void
+ignore_end(struct leg *leg, enum close_reason reason)
+{
+    (void)leg, (void)reason;
+}
+
+/* The probe's session is of no use. */
+static void
+on_legacy_head(struct leg *leg, const struct http1_head *head)
+{
+    static const struct leg_up nobody = {.on_message = ignore_message, .on_end = ignore_end};
+    struct text id = http1_value(head, HTTP_MCP_SESSION_ID);
+    struct upstream *up = leg->owner;
+    enum close_reason reason;
+    char line[512];
+    int n = snprintf(line, sizeof line, "Mcp-Session-Id: %.*s\r\n", (int)id.len, id.len ? id.at : "");
+
+    if (id.len && n < (int)sizeof line)
+        leg_open(up->worker,
+                 &(struct leg_request){.upstream = up,
+                                       .endpoint = leg_endpoint(leg),
+                                       .method = METHOD_DELETE,
+                                       .fields = {line, (uint32_t)n}},
+                 &nobody, NULL, &reason);
+}
+
+static void
+on_legacy_end(struct leg *leg, enum close_reason reason)
+{
+    struct upstream *up = leg->owner;
+    struct bridge_server server;
+    struct jsonrpc_envelope env;
+    bool speaks_it = jsonrpc_scan(held_text(&up->era.answer), JSON_SCAN_STRICT, &env) == JSONRPC_FAULT_FINE &&
+                     env.kind == JSONRPC_RESPONSE && bridge_read_initialize(env.result, &server);
+
+    (void)reason;
+    end_legacy_probe(up, speaks_it);
+}
+
+static const struct leg_up legacy_up = {
+    .on_head = on_legacy_head, .on_message = on_message, .on_end = on_legacy_end};
+
+static void
+on_legacy_limit(struct ring *ring, struct timer *timer)
+{
+    struct upstream *up = container_of(timer, struct upstream, era.timer);
+
+    (void)ring;
+    leg_close(up->era.probe);
+    end_legacy_probe(up, false);
+}
+
+static void
+ask_for_legacy(struct upstream *up)
+{
+    struct bridge b = {.client = MCP_LATEST_LEGACY, .upstream = MCP_LATEST_LEGACY};
+    char body[PROBE_BYTES];
+    struct json_writer w = {.at = body, .size = sizeof body};
+    enum close_reason reason;
+
+    bridge_put_initialize_request(&w, &b, 1);
+    up->era.probe = leg_open(
+        up->worker, &(struct leg_request){.upstream = up, .method = METHOD_POST, .body = json_written(&w)},
+        &legacy_up, up, &reason);
+    if (up->era.probe)
+        timer_set(up->worker->ring, &up->era.timer, PROBE_LIMIT_MS, on_legacy_limit);
+}
+
+static void
+on_limit(struct ring *ring, struct timer *timer)
+{
+    struct upstream *up = container_of(timer, struct upstream, era.timer);
+
+    (void)ring;
+    leg_close(up->era.probe);
+    decide(up, BRIDGE_PROBE_HTTP_TIMEOUT);
+}
+
+static void
+probe(struct upstream *up, struct text fields)
+{
+    static const char lines[] = "MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: server/discover\r\n";
+    struct bridge b = {.client = MCP_2026_07_28, .upstream = MCP_2026_07_28};
+    char body[PROBE_BYTES], all[PROBE_BYTES];
+    struct json_writer w = {.at = body, .size = sizeof body};
+    uint32_t n = sizeof lines - 1;
+    enum close_reason reason;
+
+    memcpy(all, lines, n);
+    if (fields.len <= sizeof all - n) {
+        memcpy(all + n, fields.len ? fields.at : "", fields.len);
+        n += fields.len;
+    }
+    bridge_put_discover_request(&w, &b, 1);
+    up->era.probe =
+        leg_open(up->worker,
+                 &(struct leg_request){
+                     .upstream = up, .method = METHOD_POST, .body = json_written(&w), .fields = {all, n}},
+                 &probe_up, up, &reason);
+    if (up->era.probe)
+        timer_set(up->worker->ring, &up->era.timer, PROBE_LIMIT_MS, on_limit);
+}
+
+/* --- a process: a sibling is asked, which does nothing else and is ended (mcp-wire 2.11) --- */
+
+static const struct stdio_user probe_user;
+
+static void
+end_sibling(struct stdio_child *child, unsigned status)
+{
+    struct upstream *up = child->pool->upstream;
+
+    if (up->era.sibling != child)
+        return;
+    up->era.sibling = NULL;
+    decide(up, status);
+}
+
+static void
+on_sibling_line(struct stdio_child *child, struct span line)
+{
+    struct upstream *up = child->pool->upstream;
+    struct text message = {(const char *)span_data(line), line.len};
+    struct jsonrpc_envelope env;
+
+    if (up->era.sibling != child || jsonrpc_scan(message, JSON_SCAN_STRICT, &env) != JSONRPC_FAULT_FINE ||
+        (env.kind != JSONRPC_RESPONSE && env.kind != JSONRPC_ERROR))
+        return;
+    held_append(up->worker, &up->era.answer, message.at, message.len);
+    end_sibling(child, BRIDGE_PROBE_STDIO);
+    stdio_child_end(child, CLOSE_DONE);
+}
+
+static void
+on_sibling_lost(struct stdio_child *child, enum close_reason reason)
+{
+    (void)child, (void)reason;
+}
+
+static void
+on_sibling_writable(struct stdio_child *child)
+{
+    (void)child;
+}
+
+static void
+on_sibling_gone(struct stdio_child *child, enum close_reason reason)
+{
+    (void)reason;
+    end_sibling(child, BRIDGE_PROBE_EXIT);
+}
+
+static const struct stdio_user probe_user = {.on_line = on_sibling_line,
+                                             .on_lost = on_sibling_lost,
+                                             .on_writable = on_sibling_writable,
+                                             .on_gone = on_sibling_gone};
+
+static void
+on_sibling_limit(struct ring *ring, struct timer *timer)
+{
+    struct upstream *up = container_of(timer, struct upstream, era.timer);
+    struct stdio_child *child = up->era.sibling;
+
+    (void)ring;
+    end_sibling(child, BRIDGE_PROBE_TIMEOUT);
+    stdio_child_end(child, CLOSE_DONE);
+}
+
+static void
+probe_process(struct upstream *up)
+{
+    struct bridge b = {.client = MCP_2026_07_28, .upstream = MCP_2026_07_28};
+    char body[PROBE_BYTES];
+    struct json_writer w = {.at = body, .size = sizeof body};
+    uint8_t key[STDIO_KEY_BYTES];
+    struct buf *line;
+
+    if (getrandom(key, sizeof key, 0) != sizeof key ||
+        stdio_take(up, key, &probe_user, &up->era.sibling) != CLOSE_NONE) {
+        up->era.sibling = NULL;
+        return;
+    }
+    bridge_put_discover_request(&w, &b, stdio_child_mint_id(up->era.sibling));
+    line = stdio_buf(&up->worker->stdio.wire, w.len);
+    if (line) {
+        memcpy(line->data, w.at, w.len);
+        stdio_child_send(up->era.sibling, &(struct span){line, 0, w.len}, 1);
+        buf_unref(line);
+    }
+    stdio_child_hold(up->era.sibling);
+    timer_set(up->worker->ring, &up->era.timer, PROBE_LIMIT_MS, on_sibling_limit);
+}
+
+bool
+era_ask(struct upstream *up, struct text fields, struct era_wait *wait)
+{
+    struct era *era = &up->era;
+    bool is_known = era->until_ms != 0;
+
+    if (up->cfg->is_demo || (!up->worker->config->era_ttl && !up->stdio))
+        return true;
+    /* A program does not change its revision while it is configured. */
+    if (up->stdio && !is_known && !era->sibling)
+        probe_process(up);
+    else if (!up->stdio && era->until_ms <= now_ms(up) && !era->probe)
+        probe(up, fields);
+    if (is_known || !(era->probe || era->sibling))
+        return true;
+    list_add_tail(&era->waiting, &wait->node);
+    return false;
+}
+
+void
+era_forget(struct era_wait *wait)
+{
+    if (list_linked(&wait->node))
+        list_del(&wait->node);
+}

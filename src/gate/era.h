@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which era an upstream is of: asked with server/discover when somebody first wants to know, remembered
+ * for --era-ttl, and then asked again behind the back of those who go on with the old verdict. What is no
+ * evidence (401, 403, 5xx, silence) is no verdict, and is asked again soon.
+ */
+#ifndef GATE_ERA_H
+#define GATE_ERA_H
+
+#include "base/list.h"
+#include "gate/held.h"
+#include "mcp/bridge_server.h"
+#include "ring/ring.h"
+
+struct upstream;
+struct leg;
+struct stdio_child;
+
+/* Somebody who cannot go on without a verdict. */
+struct era_wait {
+    struct list_node node;
+    void (*known)(struct era_wait *wait); /* on return it is off the list */
+};
+
+/* Of one upstream in one worker. */
+struct era {
+    uint8_t era;                 /* enum bridge_era */
+    bool speaks_both; /* MODERN over HTTP: answers initialize, too */
+    uint8_t revision;            /* MODERN: the newest that both speak; LEGACY: the one to offer */
+    struct held result;          /* MODERN: what it said of itself, the raw discover result; or nothing */
+    uint64_t until_ms;           /* then it is asked again; 0: never asked */
+    struct stdio_child *sibling; /* the same of a program: a process that is asked nothing else */
+    struct leg *probe;           /* in progress */
+    struct held answer;          /* its first message */
+    struct timer timer;          /* its limit */
+    struct list_node waiting;    /* struct era_wait */
+};
+
+void era_init(struct upstream *up);
+void era_done(struct upstream *up);
+
+/* True: up->era is a verdict, perhaps UNKNOWN. False: `wait` is queued, and era_forget() takes it off. A
+ * probe carries `fields`, the lines of the request that asks (credentials). */
+bool era_ask(struct upstream *up, struct text fields, struct era_wait *wait);
+void era_forget(struct era_wait *wait);
+
+/* It was wrong: the next one who asks waits for a fresh probe. */
+void era_doubt(struct upstream *up);
+
+#endif

@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "gate/leg.h"
+
+#include "gate/heads.h"
+#include "gate/local.h"
+
+/* --- the end --- */
+
+static void
+free_leg(struct leg *leg, struct worker *w)
+{
+    held_free(w, &leg->held);
+    pool_put(&w->leg_pool, leg);
+}
+
+/* The exchange ends, for whatever reason: the owner hears of it, unless it was the owner. */
+static void
+leg_release(struct exchange *ex, enum close_reason reason)
+{
+    struct leg *leg = ex->state;
+    const struct leg_up *up = leg->up;
+    bool was_busy = leg->busy;
+
+    leg->ex = NULL;
+    ex->state = NULL;
+    leg->busy = true;
+    if (up)
+        up->on_end(leg, reason);
+    leg->busy = was_busy;
+    if (!was_busy)
+        free_leg(leg, ex->worker);
+}
+
+void
+leg_close(struct leg *leg)
+{
+    leg->up = NULL;
+    if (leg->ex)
+        exchange_finish(leg->ex, CLOSE_DONE);
+}
+
+/* --- messages --- */
+
+/* Gives a message up; false: the leg has ended meanwhile. */
+static bool
+give(struct leg *leg, struct text message)
+{
+    leg->up->on_message(leg, message);
+    return leg->ex != NULL;
+}
+
+static bool
+grow(struct sse_buffer *buffer, uint32_t used, uint32_t need)
+{
+    struct leg *leg = container_of(buffer, struct leg, buffer);
+    struct worker *w = leg->ex->worker;
+
+    (void)used; /* held_reserve keeps all */
+    if (need > w->config->max_message || !held_reserve(w, &leg->held, need))
+        return false;
+    buffer->at = leg->held.at;
+    buffer->size = leg->held.size;
+    return true;
+}
+
+static void
+read_events(struct leg *leg, struct span bytes)
+{
+    const char *at = (const char *)span_data(bytes);
+    uint32_t len = bytes.len, used;
+    struct sse_event event;
+
+    while (len) {
+        enum parse_result result = sse_parser_next(&leg->parser, at, len, &used, &event);
+
+        if (result == PARSE_BAD) {
+            exchange_fail(leg->ex, CLOSE_MESSAGE_TOO_LARGE);
+            return;
+        }
+        if (result == PARSE_MORE)
+            return;
+        at += used;
+        len -= used;
+        leg->ex->events++;
+        stats_up_add(leg->ex->worker->stats, leg->ex->upstream->index, UPSTAT_up_events, 1);
+        if ((!event.event.len || text_eq(event.event, TEXT("message"))) && event.data.len &&
+            !give(leg, event.data))
+            return;
+    }
+}
+
+static void
+read_json(struct leg *leg, struct span bytes)
+{
+    struct worker *w = leg->ex->worker;
+
+    if (leg->held.len + bytes.len > w->config->max_message)
+        exchange_fail(leg->ex, CLOSE_MESSAGE_TOO_LARGE);
+    else if (!held_append(w, &leg->held, span_data(bytes), bytes.len))
+        exchange_fail(leg->ex, CLOSE_NO_MEMORY);
+}
+
+/* --- the plan --- */
+
+/* Around a step in which the owner may close the leg; what is left of it is freed when the outermost one
+ * ends.
+ */
+static bool
+enter(struct leg *leg)
+{
+    bool was_busy = leg->busy;
+
+    leg->busy = true;
+    return was_busy;
+}
+
+static void
+leave(struct leg *leg, struct worker *w, bool was_busy)
+{
+    leg->busy = was_busy;
+    if (!leg->ex && !was_busy)
+        free_leg(leg, w);
+}
+
+static void
+leg_reply_head(struct exchange *ex, const struct http1_head *head)
+{
+    struct worker *w = ex->worker;
+    struct leg *leg = ex->state;
+    bool was_busy;
+    struct text type = http1_value(head, HTTP_CONTENT_TYPE), sse = TEXT("text/event-stream");
+
+    if (head->status < 200)
+        return;
+    leg->status = ex->status = head->status;
+    if (type.len >= sse.len && text_eq_nocase((struct text){type.at, sse.len}, sse)) {
+        leg->is_stream = ex->leg_stream = true;
+        leg->buffer = (struct sse_buffer){.grow = grow};
+        sse_parser_init(&leg->parser, &leg->buffer);
+        exchange_watch_limits(ex);
+    }
+    if (!leg->up->on_head)
+        return;
+    was_busy = enter(leg);
+    leg->up->on_head(leg, head);
+    leave(leg, w, was_busy);
+}
+
+static void
+leg_reply_body(struct exchange *ex, const struct h1_body *body)
+{
+    struct worker *w = ex->worker;
+    struct leg *leg = ex->state;
+    bool was_busy = enter(leg);
+
+    for (uint32_t i = 0; i < body->count && leg->ex; i++)
+        if (leg->is_stream)
+            read_events(leg, body->data[i]);
+        else
+            read_json(leg, body->data[i]);
+    leave(leg, w, was_busy);
+}
+
+static void
+leg_reply_trailers(struct exchange *ex, struct text section)
+{
+    (void)ex, (void)section;
+}
+
+static void
+give_json(struct leg *leg)
+{
+    if (!leg->is_stream && leg->held.len && !give(leg, held_text(&leg->held)))
+        return;
+    exchange_finish(leg->ex, CLOSE_DONE);
+}
+
+static void
+leg_reply_end(struct exchange *ex)
+{
+    struct worker *w = ex->worker;
+    struct leg *leg = ex->state;
+    bool was_busy = enter(leg);
+
+    give_json(leg);
+    leave(leg, w, was_busy);
+}
+
+static void
+leg_tick(struct exchange *ex)
+{
+    exchange_check_limits(ex);
+}
+
+static void
+leg_stop(struct exchange *ex, bool at_once)
+{
+    if (at_once || ((const struct leg *)ex->state)->is_standing)
+        exchange_fail(ex, CLOSE_DRAIN);
+}
+
+/* There is no client. */
+static const struct plan leg_plan = {
+    .name = "leg",
+    .tick = leg_tick,
+    .stop = leg_stop,
+    .release = leg_release,
+    .reply_head = leg_reply_head,
+    .reply_body = leg_reply_body,
+    .reply_trailers = leg_reply_trailers,
+    .reply_end = leg_reply_end,
+};
+
+/* --- the start --- */
+
+static void
+on_timer(struct ring *ring, struct timer *timer)
+{
+    struct exchange *ex = container_of(timer, struct exchange, timer);
+
+    (void)ring;
+    ex->plan->tick(ex);
+}
+
+static enum close_reason
+send_request(struct exchange *ex, const struct leg_request *r, struct endpoint *ep)
+{
+    enum close_reason reason = ep ? upstream_take(ex, ep) : CLOSE_NO_ENDPOINT;
+    bool has_body = r->method == METHOD_POST;
+    struct span head;
+
+    if (reason != CLOSE_NONE)
+        return reason;
+    head = heads_leg(ex, r, ep);
+    if (!head.buf)
+        return CLOSE_NO_MEMORY;
+    h1_send_head(ex->server, head, has_body ? FRAMING_LENGTH : FRAMING_NONE, has_body ? r->body.len : 0,
+                 r->method);
+    span_unref(head);
+    if (has_body && !local_send_copy(ex->server, &ex->worker->slab, r->body.at, r->body.len))
+        return CLOSE_NO_MEMORY;
+    h1_send_end(ex->server, NULL);
+    return CLOSE_NONE;
+}
+
+struct leg *
+leg_open(struct worker *w, const struct leg_request *r, const struct leg_up *up, void *owner,
+         enum close_reason *ret_reason)
+{
+    struct exchange *ex;
+    struct leg *leg;
+
+    if (w->exchange_count >= w->config->max_exchanges) {
+        *ret_reason = CLOSE_TOO_MANY_EXCHANGES;
+        return NULL;
+    }
+    leg = pool_get(&w->leg_pool);
+    ex = exchange_new_leg(w, r->upstream, r->method);
+    *leg = (struct leg){.ex = ex, .owner = owner};
+    ex->plan = &leg_plan;
+    ex->state = leg;
+    ex->timer.fire = on_timer;
+    ex->body_bytes = r->body.len;
+    *ret_reason = send_request(ex, r, r->endpoint ? r->endpoint : upstream_choose(r->upstream));
+    if (*ret_reason != CLOSE_NONE) {
+        leg_close(leg);
+        return NULL;
+    }
+    leg->up = up;
+    exchange_watch_limits(ex);
+    return leg;
+}
+
+void
+leg_pause(struct leg *leg)
+{
+    struct exchange *ex = leg->ex;
+
+    if (ex && ex->server && !ex->server_paused) {
+        ex->server_paused = true;
+        h1_pause(ex->server);
+    }
+}
+
+void
+leg_resume(struct leg *leg)
+{
+    struct exchange *ex = leg->ex;
+
+    if (ex && ex->server && ex->server_paused) {
+        ex->server_paused = false;
+        ex->active_ns = ring_now(ex->worker->ring);
+        h1_resume(ex->server);
+    }
+}
+
+struct endpoint *
+leg_endpoint(const struct leg *leg)
+{
+    return leg->ex && leg->ex->server ? leg->ex->server->owner : NULL;
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Merged lists, asked for and waited for; the other half of merging.c. */
+#ifndef GATE_MERGING_LISTS_H
+#define GATE_MERGING_LISTS_H
+
+#include "gate/merging.h"
+
+void merging_lists_init(struct merging *m);
+void merging_lists_done(struct merging *m);
+
+/* Answers a list request, now or when the list is made. May finish. */
+void merging_list(struct bridged *b);
+
+/* Subscribes the gateway's own bond to a resource, for a client's subscription. `uri` is the client's, raw.
+ */
+void merging_subscribe(struct bridged *b, struct text uri);
+
+#endif

@@ -1,0 +1,557 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Clients and upstreams of different eras, on a whole worker in the simulator: what is asked first, what is
+ * translated, and what happens when one of them goes. */
+#include "gate_world.h"
+
+#define UPSTREAM "--upstream", "up=http://10.0.0.2:80/mcp", "--era-ttl", "5m"
+
+#define MODERN_FIELDS MCP_ACCEPT "MCP-Protocol-Version: 2026-07-28\r\n"
+#define META                                                                                                 \
+    "\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\","                                 \
+    "\"io.modelcontextprotocol/clientCapabilities\":{},\"progressToken\":\"t\"}"
+#define ECHO_CALL                                                                                            \
+    "{\"jsonrpc\":\"2.0\",\"id\":\"one\",\"method\":\"tools/call\",\"params\":{\"name\":\"echo\","           \
+    "\"arguments\":{\"a\":1}," META "}}"
+#define DISCOVERED                                                                                           \
+    "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"resultType\":\"complete\",\"supportedVersions\":"           \
+    "[\"2026-07-28\"],\"capabilities\":{\"tools\":{}},\"ttlMs\":0,\"cacheScope\":\"public\"}}"
+#define INITIALIZE                                                                                           \
+    "{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":\"initialize\",\"params\":{\"protocolVersion\":\"2025-06-"     \
+    "18\","                                                                                                  \
+    "\"capabilities\":{\"elicitation\":{}},\"clientInfo\":{\"name\":\"c\",\"version\":\"1\"}}}"
+
+static struct sim_peer *client, *server;
+
+static void
+post_modern(const char *name, const char *body)
+{
+    char fields[512];
+
+    snprintf(fields, sizeof fields, MODERN_FIELDS "Mcp-Method: tools/call\r\nMcp-Name: %s\r\n", name);
+    client = client_new();
+    post(client, fields, body);
+}
+
+/* The next request that reached the upstream, whichever connection it came on. */
+static struct message *
+next_request(void)
+{
+    struct sim_peer *fresh = server_next();
+
+    if (fresh)
+        server = fresh;
+    return request_of(server);
+}
+
+/* The upstream turns the probe away as servers before 2026-07-28 do. */
+static void
+refuse_probe(void)
+{
+    struct message *m = next_request();
+
+    cr_assert(strstr(m->body, "\"server/discover\""), "%s", m->body);
+    cr_assert_str_eq(field(m, "Mcp-Method"), "server/discover");
+    say(server,
+        "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: 83\r\n\r\n%-83s",
+        "{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32000,\"message\":\"not initialized\"}}");
+}
+
+/* A server that speaks 2026-07-28 is asked whether it speaks the older form, too. */
+static void
+refuse_initialize(void)
+{
+    struct message *m = next_request();
+
+    cr_assert(strstr(m->body, "\"initialize\""), "%s", m->body);
+    say(server, "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+}
+
+static void
+initialize_upstream(const char *session)
+{
+    struct message *m = next_request();
+    char fields[128];
+
+    cr_assert(strstr(m->body, "\"initialize\""), "%s", m->body);
+    cr_assert_null(field(m, "Mcp-Session-Id"));
+    snprintf(fields, sizeof fields, "Mcp-Session-Id: %s\r\n", session);
+    answer(server, fields,
+           "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"protocolVersion\":\"2025-11-25\",\"capabilities\":"
+           "{\"tools\":{}},\"serverInfo\":{\"name\":\"s\",\"version\":\"1\"}}}");
+    m = next_request();
+    cr_assert(strstr(m->body, "notifications/initialized"), "%s", m->body);
+    cr_assert_str_eq(field(m, "Mcp-Session-Id"), session);
+    cr_assert_str_eq(field(m, "MCP-Protocol-Version"), "2025-11-25");
+    say(server, "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n");
+}
+
+/* The number of a request at the upstream. */
+static unsigned
+number_of(const struct message *m)
+{
+    const char *id = strstr(m->body, "\"id\":");
+    unsigned n = 0;
+
+    cr_assert(id && sscanf(id + 5, "%u", &n) == 1, "%s", m->body);
+    return n;
+}
+
+static void
+answer_call(unsigned number, const char *result)
+{
+    char body[512];
+
+    snprintf(body, sizeof body, "{\"jsonrpc\":\"2.0\",\"id\":%u,\"result\":%s}", number, result);
+    answer(server, "", body);
+}
+
+Test(bridging, brings_a_modern_call_to_a_server_before_2026)
+{
+    struct message *m;
+    unsigned n;
+
+    world_open(1, UPSTREAM, NULL);
+    post_modern("echo", ECHO_CALL);
+    refuse_probe();
+    initialize_upstream("s1");
+    m = next_request();
+    cr_assert(strstr(m->body, "\"arguments\":{\"a\":1}"), "%s", m->body);
+    cr_assert_null(strstr(m->body, "io.modelcontextprotocol"), "%s", m->body);
+    cr_assert_null(strstr(m->body, "\"one\""), "the id is the gateway's: %s", m->body);
+    cr_assert_str_eq(field(m, "Mcp-Session-Id"), "s1");
+    cr_assert_null(field(m, "Mcp-Method"));
+    n = number_of(m);
+    answer_call(n, "{\"content\":[]}");
+    m = reply_of(client);
+    cr_assert_eq(m->status, 200);
+    cr_assert(strstr(m->body, "\"id\":\"one\""), "%s", m->body);
+    cr_assert(strstr(m->body, "\"resultType\":\"complete\""), "%s", m->body);
+    cr_assert_null(field(m, "Mcp-Session-Id"));
+    world_close();
+}
+
+Test(bridging, asks_an_upstream_once_and_initialises_it_once)
+{
+    struct message *m;
+
+    world_open(1, UPSTREAM, NULL);
+    post_modern("echo", ECHO_CALL);
+    refuse_probe();
+    initialize_upstream("s1");
+    answer_call(number_of(next_request()), "{\"content\":[]}");
+    reply_of(client);
+    for (unsigned i = 0; i < 3; i++) {
+        post_modern("echo", ECHO_CALL);
+        m = next_request();
+        cr_assert(strstr(m->body, "tools/call"), "%s", m->body);
+        answer_call(number_of(m), "{\"content\":[]}");
+        cr_assert_eq(reply_of(client)->status, 200);
+    }
+    world_close();
+}
+
+Test(bridging, relays_the_first_request_and_splices_the_next_where_both_are_modern)
+{
+    struct message *m;
+
+    world_open(1, UPSTREAM, NULL);
+    post_modern("echo", ECHO_CALL);
+    next_request();
+    answer(server, "", DISCOVERED);
+    refuse_initialize();
+    m = next_request();
+    cr_assert_str_eq(m->body, ECHO_CALL);
+    cr_assert_str_eq(field(m, "Mcp-Name"), "echo");
+    answer(server, "", "{\"jsonrpc\":\"2.0\",\"id\":\"one\",\"result\":{\"resultType\":\"complete\"}}");
+    m = reply_of(client);
+    cr_assert_str_eq(m->body,
+                     "{\"jsonrpc\":\"2.0\",\"id\":\"one\",\"result\":{\"resultType\":\"complete\"}}");
+    cr_assert_eq(counter(STAT_legs_begun), 2, "the probes");
+    post_modern("echo", ECHO_CALL);
+    cr_assert_str_eq(next_request()->body, ECHO_CALL);
+    cr_assert_eq(counter(STAT_legs_begun), 2, "spliced");
+    answer(server, "", "{}");
+    reply_of(client);
+    world_close();
+}
+
+Test(bridging, relays_initialize_with_the_upstreams_own_session)
+{
+    struct message *m;
+
+    world_open(1, UPSTREAM, NULL);
+    client = client_new();
+    post(client, MCP_ACCEPT, INITIALIZE);
+    refuse_probe();
+    m = next_request();
+    cr_assert_str_eq(m->body, INITIALIZE);
+    answer(server, "Mcp-Session-Id: theirs\r\n", RESULT(0));
+    m = reply_of(client);
+    cr_assert_str_eq(m->body, RESULT(0));
+    cr_assert_str_eq(field(m, "Mcp-Session-Id"), "theirs");
+    world_close();
+}
+
+Test(bridging, relays_a_streamed_reply_event_by_event)
+{
+    struct message *m;
+
+    world_open(1, UPSTREAM, NULL);
+    client = client_new();
+    post(client, MCP_ACCEPT, CALL(5));
+    refuse_probe();
+    cr_assert_str_eq(next_request()->body, CALL(5));
+    answer_stream(server, "");
+    say_chunk(server, "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/x\"}\n\n");
+    cr_assert(has(client, "notifications/x"));
+    say_chunk(server, "data: " RESULT(5) "\n\n");
+    say(server, "0\r\n\r\n");
+    m = reply_of(client);
+    cr_assert(strstr(m->body, "data: " RESULT(5) "\n\n"), "%s", m->body);
+    world_close();
+}
+
+Test(bridging, brings_progress_back_with_the_clients_own_token)
+{
+    struct message *m;
+    unsigned n;
+
+    world_open(1, UPSTREAM, NULL);
+    post_modern("echo", ECHO_CALL);
+    refuse_probe();
+    initialize_upstream("s1");
+    n = number_of(next_request());
+    answer_stream(server, "");
+    {
+        char event[256];
+
+        snprintf(event, sizeof event,
+                 "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":"
+                 "{\"progressToken\":%u,\"progress\":1}}\n\n",
+                 n);
+        say_chunk(server, event);
+        cr_assert(has(client, "\"progressToken\":\"t\""));
+        snprintf(event, sizeof event, "data: {\"jsonrpc\":\"2.0\",\"id\":%u,\"result\":{\"content\":[]}}\n\n",
+                 n);
+        say_chunk(server, event);
+    }
+    m = reply_of(client);
+    cr_assert(strstr(m->body, "\"id\":\"one\""), "%s", m->body);
+    world_close();
+}
+
+Test(bridging, tells_an_older_server_when_its_modern_client_has_gone)
+{
+    struct message *m;
+    unsigned n;
+    char wanted[64];
+
+    world_open(1, UPSTREAM, NULL);
+    post_modern("echo", ECHO_CALL);
+    refuse_probe();
+    initialize_upstream("s1");
+    n = number_of(next_request());
+    sim_peer_reset(client);
+    settle();
+    m = next_request();
+    cr_assert(strstr(m->body, "notifications/cancelled"), "%s", m->body);
+    snprintf(wanted, sizeof wanted, "\"requestId\":%u", n);
+    cr_assert(strstr(m->body, wanted), "%s", m->body);
+    say(server, "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n");
+    world_close();
+}
+
+Test(bridging, initialises_anew_and_repeats_the_call_when_the_upstream_forgot_its_session)
+{
+    struct message *m;
+
+    world_open(1, UPSTREAM, NULL);
+    post_modern("echo", ECHO_CALL);
+    refuse_probe();
+    initialize_upstream("s1");
+    next_request();
+    say(server, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+    initialize_upstream("s2");
+    m = next_request();
+    cr_assert(strstr(m->body, "tools/call"), "%s", m->body);
+    cr_assert_str_eq(field(m, "Mcp-Session-Id"), "s2");
+    answer_call(number_of(m), "{\"content\":[]}");
+    cr_assert_eq(reply_of(client)->status, 200);
+    cr_assert_eq(up_counter(UPSTAT_up_reinitialized), 1);
+    world_close();
+}
+
+Test(bridging, passes_a_challenge_on_to_the_client)
+{
+    struct message *m;
+
+    world_open(1, UPSTREAM, NULL);
+    post_modern("echo", ECHO_CALL);
+    next_request();
+    say(server, "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Bearer\r\nContent-Length: 0\r\n\r\n");
+    m = next_request(); /* no evidence of an era: as it is */
+    cr_assert_str_eq(m->body, ECHO_CALL);
+    say(server,
+        "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Bearer realm=\"x\"\r\nContent-Length: 0\r\n\r\n");
+    m = reply_of(client);
+    cr_assert_eq(m->status, 401);
+    cr_assert_str_eq(field(m, "WWW-Authenticate"), "Bearer realm=\"x\"");
+    world_close();
+}
+
+/* --- questions of an older server to a modern client --- */
+
+#define ELICITING_META                                                                                       \
+    "\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\","                                 \
+    "\"io.modelcontextprotocol/clientCapabilities\":{\"elicitation\":{}}}"
+#define ASKING_CALL(id, more)                                                                                \
+    "{\"jsonrpc\":\"2.0\",\"id\":" id ",\"method\":\"tools/call\",\"params\":{\"name\":\"echo\"" more        \
+    ",\"arguments\":{}," ELICITING_META "}}"
+
+/* Up to the input_required that the client gets; its requestState goes to state[]. */
+static unsigned
+call_and_be_asked(char *state, size_t size)
+{
+    struct message *m;
+    unsigned n;
+    char *begin, *end;
+
+    post_modern("echo", ASKING_CALL("1", ""));
+    refuse_probe();
+    initialize_upstream("s1");
+    n = number_of(next_request());
+    answer_stream(server, "");
+    say_chunk(server,
+              "data: {\"jsonrpc\":\"2.0\",\"id\":\"q\",\"method\":\"elicitation/create\",\"params\":"
+              "{\"message\":\"who?\",\"requestedSchema\":{\"type\":\"object\",\"properties\":{}}}}\n\n");
+    m = reply_of(client);
+    cr_assert(strstr(m->body, "\"resultType\":\"input_required\""), "%s", m->body);
+    cr_assert(strstr(m->body, "\"elicitation/create\""), "%s", m->body);
+    begin = strstr(m->body, "\"requestState\":\"");
+    cr_assert_not_null(begin);
+    begin += strlen("\"requestState\":\"");
+    end = strchr(begin, '"');
+    cr_assert(end && (size_t)(end - begin) < size);
+    memcpy(state, begin, (size_t)(end - begin));
+    state[end - begin] = '\0';
+    cr_assert_eq(counter(STAT_calls_parked), 1);
+    return n;
+}
+
+static void
+retry(const char *state, const char *answers)
+{
+    char more[2048], body[4096];
+
+    snprintf(more, sizeof more, ",\"requestState\":\"%s\",\"inputResponses\":%s", state, answers);
+    snprintf(body, sizeof body,
+             "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"tools/call\",\"params\":{\"name\":\"echo\"%s,"
+             "\"arguments\":{}," ELICITING_META "}}",
+             more);
+    post_modern("echo", body);
+}
+
+Test(bridging, parks_a_call_whose_older_server_asks_and_goes_on_with_the_retry)
+{
+    struct sim_peer *call_server;
+    struct message *m;
+    char state[1024], event[256];
+    unsigned n;
+
+    world_open(1, UPSTREAM, NULL);
+    n = call_and_be_asked(state, sizeof state);
+    call_server = server;
+    retry(state, "{\"1\":{\"action\":\"accept\",\"content\":{\"name\":\"x\"}}}");
+    m = next_request();
+    cr_assert(strstr(m->body, "\"id\":\"q\""), "%s", m->body);
+    cr_assert(strstr(m->body, "\"action\":\"accept\""), "%s", m->body);
+    say(server, "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n");
+    snprintf(event, sizeof event, "data: {\"jsonrpc\":\"2.0\",\"id\":%u,\"result\":{\"content\":[]}}\n\n", n);
+    say_chunk(call_server, event);
+    m = reply_of(client);
+    cr_assert_eq(m->status, 200);
+    cr_assert(strstr(m->body, "\"id\":2"), "%s", m->body);
+    cr_assert(strstr(m->body, "\"complete\""), "%s", m->body);
+    cr_assert_eq(counter(STAT_calls_parked), 0);
+    world_close();
+}
+
+Test(bridging, takes_a_request_state_once_and_for_its_own_request_only)
+{
+    char state[1024], other[4096];
+    struct message *m;
+
+    world_open(1, UPSTREAM, NULL);
+    call_and_be_asked(state, sizeof state);
+    snprintf(other, sizeof other,
+             "{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"tools/"
+             "call\",\"params\":{\"name\":\"other\",\"requestState\":"
+             "\"%s\",\"inputResponses\":{},\"arguments\":{}," ELICITING_META "}}",
+             state);
+    post_modern("other", other);
+    m = reply_of(client);
+    cr_assert_eq(m->status, 400);
+    cr_assert(strstr(m->body, "-32602"), "%s", m->body);
+    cr_assert_eq(counter(STAT_calls_parked), 1);
+    retry(state, "{\"1\":{\"action\":\"decline\"}}");
+    next_request();
+    say(server, "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n");
+    {
+        struct sim_peer *first = client;
+
+        retry(state, "{\"1\":{\"action\":\"decline\"}}");
+        cr_assert(strstr(reply_of(client)->body, "-32602"));
+        client = first;
+    }
+    world_close_after(0);
+}
+
+Test(bridging, gives_a_parked_call_up_when_its_client_does_not_come_back)
+{
+    char state[1024];
+
+    world_open(1, UPSTREAM, "--park-timeout", "30s", NULL);
+    call_and_be_asked(state, sizeof state);
+    advance(31000);
+    cr_assert_eq(counter(STAT_calls_parked), 0);
+    cr_assert_eq(counter(STAT_calls_given_up), 1);
+    cr_assert(strstr(next_request()->body, "notifications/cancelled"));
+    say(server, "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n");
+    world_close();
+}
+
+Test(bridging, splices_an_older_client_to_a_server_that_speaks_both)
+{
+    struct message *m;
+
+    world_open(1, UPSTREAM, NULL);
+    client = client_new();
+    post(client, MCP_ACCEPT, INITIALIZE);
+    next_request();
+    answer(server, "", DISCOVERED);
+    cr_assert(strstr(next_request()->body, "\"initialize\""));
+    answer(server, "Mcp-Session-Id: probe\r\n",
+           "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"protocolVersion\":\"2025-11-25\",\"capabilities\":{},"
+           "\"serverInfo\":{\"name\":\"s\",\"version\":\"1\"}}}");
+    for (unsigned i = 0; i < 2; i++) { /* in any order, each on a connection of its own */
+        struct sim_peer *peers[] = {server, server_next()};
+
+        for (unsigned k = 0; k < 2; k++) {
+            if (!peers[k] || !(m = try_request(peers[k])))
+                continue;
+            if (strncmp(m->head, "DELETE ", 7) == 0) {
+                cr_assert_str_eq(field(m, "Mcp-Session-Id"), "probe");
+                say(peers[k], "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+            } else {
+                cr_assert_str_eq(m->body, INITIALIZE);
+                answer(peers[k], "Mcp-Session-Id: theirs\r\n", RESULT(0));
+            }
+        }
+    }
+    cr_assert_str_eq(field(reply_of(client), "Mcp-Session-Id"), "theirs");
+    world_close_after(0);
+}
+
+/* --- a client before 2026 and a modern upstream --- */
+
+static char session[1024];
+
+static void
+open_session(void)
+{
+    struct message *m;
+
+    client = client_new();
+    post(client, MCP_ACCEPT, INITIALIZE);
+    next_request();
+    answer(server, "", DISCOVERED);
+    refuse_initialize();
+    m = reply_of(client);
+    cr_assert_eq(m->status, 200);
+    cr_assert(strstr(m->body, "\"protocolVersion\":\"2025-06-18\""), "%s", m->body);
+    cr_assert_not_null(field(m, "Mcp-Session-Id"));
+    snprintf(session, sizeof session, MCP_ACCEPT "Mcp-Session-Id: %s\r\n", field(m, "Mcp-Session-Id"));
+}
+
+Test(bridging, gives_an_older_client_a_session_of_its_own_with_a_modern_upstream)
+{
+    struct message *m;
+    unsigned n;
+
+    world_open(1, UPSTREAM, NULL);
+    open_session();
+    post(client, session, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}");
+    cr_assert_eq(reply_of(client)->status, 202);
+    post(client, session, CALL(7));
+    m = next_request();
+    n = number_of(m);
+    cr_assert(strstr(m->body, "io.modelcontextprotocol/protocolVersion"), "%s", m->body);
+    cr_assert_str_eq(field(m, "MCP-Protocol-Version"), "2026-07-28");
+    cr_assert_str_eq(field(m, "Mcp-Method"), "tools/call");
+    cr_assert_null(field(m, "Mcp-Session-Id"));
+    answer_call(n, "{\"resultType\":\"complete\",\"content\":[]}");
+    m = reply_of(client);
+    cr_assert(strstr(m->body, "\"id\":7"), "%s", m->body);
+    cr_assert_null(strstr(m->body, "resultType"), "%s", m->body);
+    world_close();
+}
+
+Test(bridging, answers_ping_itself)
+{
+    world_open(1, UPSTREAM, NULL);
+    open_session();
+    post(client, session, "{\"jsonrpc\":\"2.0\",\"id\":\"p\",\"method\":\"ping\"}");
+    cr_assert_str_eq(reply_of(client)->body, "{\"jsonrpc\":\"2.0\",\"id\":\"p\",\"result\":{}}");
+    world_close();
+}
+
+Test(bridging, turns_input_required_into_a_request_of_the_server_and_repeats_the_call_with_the_answer)
+{
+    struct sim_peer *other;
+    struct message *m;
+    char text[4096], answer_body[256];
+    const char *id;
+    unsigned long long asked;
+    unsigned n;
+    size_t len;
+
+    world_open(1, UPSTREAM, NULL);
+    open_session();
+    post(client, session, CALL(7));
+    n = number_of(next_request());
+    answer_call(
+        n, "{\"resultType\":\"input_required\",\"inputRequests\":{\"k\":{\"method\":\"elicitation/create\","
+           "\"params\":{\"mode\":\"form\",\"message\":\"who?\",\"requestedSchema\":{\"type\":\"object\","
+           "\"properties\":{}}}}},\"requestState\":\"st\"}");
+    cr_assert(has(client, "\"elicitation/create\""));
+    len = sim_peer_read(client, text, sizeof text - 1);
+    text[len] = '\0';
+    id = strstr(strstr(text, "data: "), "\"id\":");
+    cr_assert(id && sscanf(id + 5, "%llu", &asked) == 1, "%s", text);
+    other = client_new();
+    snprintf(answer_body, sizeof answer_body,
+             "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{\"action\":\"accept\",\"content\":{}}}", asked);
+    post(other, session, answer_body);
+    cr_assert_eq(reply_of(other)->status, 202);
+    m = next_request();
+    cr_assert(strstr(m->body, "\"requestState\":\"st\""), "%s", m->body);
+    cr_assert(strstr(m->body, "\"inputResponses\":{\"k\":{\"action\":\"accept\""), "%s", m->body);
+    cr_assert_neq(number_of(m), n);
+    answer_call(number_of(m), "{\"resultType\":\"complete\",\"content\":[]}");
+    cr_assert(has(client, "\"id\":7,"));
+    world_close();
+}
+
+Test(bridging, ends_the_session_with_delete)
+{
+    struct sim_peer *other;
+
+    world_open(1, UPSTREAM, NULL);
+    open_session();
+    other = client_new();
+    say(other, "DELETE /mcp/up HTTP/1.1\r\nHost: x\r\n%s\r\n", session);
+    cr_assert_eq(reply_of(other)->status, 200);
+    post(client, session, CALL(1));
+    cr_assert_eq(reply_of(client)->status, 404);
+    world_close();
+}

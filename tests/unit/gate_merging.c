@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Several upstreams as one server, on a whole worker in the simulator. Both speak a revision before
+ * 2026-07-28. */
+#include "gate_world.h"
+
+#define UPSTREAMS                                                                                            \
+    "--upstream", "a=http://10.0.0.2:80/mcp", "--upstream", "b=http://10.0.0.3:80/mcp", "--era-ttl", "1h"
+#define META                                                                                                 \
+    "\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\","                                 \
+    "\"io.modelcontextprotocol/clientCapabilities\":{}}"
+#define LIST "{\"jsonrpc\":\"2.0\",\"id\":\"l\",\"method\":\"tools/list\",\"params\":{" META "}}"
+
+static struct sim_peer *client;
+
+static void
+ask(const char *method, const char *name, const char *body)
+{
+    client = client_new();
+    say(client,
+        "POST /mcp HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" MCP_ACCEPT
+        "MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: %s\r\n%s%s%sContent-Length: %zu\r\n\r\n%s",
+        method, name ? "Mcp-Name: " : "", name ? name : "", name ? "\r\n" : "", strlen(body), body);
+}
+
+/* --- upstreams that answer by themselves, as far as they are told to --- */
+
+struct upstream_peer {
+    struct sim_peer *peer;
+    bool is_b;
+};
+
+static struct upstream_peer peers[32];
+static unsigned peer_count, lists_asked[2], calls[2];
+static bool b_is_silent;
+
+static void
+reply_json(struct sim_peer *peer, const char *fields, const char *json)
+{
+    say(peer, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n%sContent-Length: %zu\r\n\r\n%s", fields,
+        strlen(json), json);
+}
+
+static void
+serve_request(struct upstream_peer *up, const struct message *m)
+{
+    const char *id = strstr(m->body, "\"id\":");
+    unsigned long n = id ? strtoul(id + 5, NULL, 10) : 0;
+    char json[1024];
+
+    if (strncmp(m->head, "GET ", 4) == 0) {
+        say(up->peer, "HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\n\r\n");
+    } else if (strstr(m->body, "server/discover")) {
+        say(up->peer, "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+    } else if (strstr(m->body, "\"initialize\"")) {
+        snprintf(
+            json, sizeof json,
+            "{\"jsonrpc\":\"2.0\",\"id\":%lu,\"result\":{\"protocolVersion\":\"2025-11-25\",\"capabilities\":"
+            "{\"tools\":{\"listChanged\":true}},\"serverInfo\":{\"name\":\"s\",\"version\":\"1\"}}}",
+            n);
+        reply_json(up->peer, "Mcp-Session-Id: s\r\n", json);
+    } else if (strstr(m->body, "notifications/")) {
+        say(up->peer, "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n");
+    } else if (strstr(m->body, "tools/list")) {
+        lists_asked[up->is_b]++;
+        snprintf(json, sizeof json,
+                 "{\"jsonrpc\":\"2.0\",\"id\":%lu,\"result\":{\"tools\":[{\"name\":\"%s\",\"inputSchema\":"
+                 "{\"type\":\"object\"}}]}}",
+                 n, up->is_b ? "write" : "read");
+        reply_json(up->peer, "", json);
+    } else {
+        calls[up->is_b]++;
+        cr_assert(strstr(m->body, up->is_b ? "\"name\":\"write\"" : "\"name\":\"read\""), "%s", m->body);
+        snprintf(json, sizeof json, "{\"jsonrpc\":\"2.0\",\"id\":%lu,\"result\":{\"content\":[]}}", n);
+        reply_json(up->peer, "", json);
+    }
+}
+
+/* Until nothing more is asked. */
+static void
+serve_all(void)
+{
+    bool more = true;
+
+    while (more) {
+        struct sim_peer *fresh;
+
+        more = false;
+        while ((fresh = server_next())) {
+            cr_assert_lt(peer_count, 32);
+            peers[peer_count++] =
+                (struct upstream_peer){fresh, strstr(sim_peer_address(fresh), "10.0.0.3") != NULL};
+        }
+        for (unsigned i = 0; i < peer_count; i++) {
+            struct message *m;
+
+            if ((peers[i].is_b && b_is_silent) || !(m = try_request(peers[i].peer)))
+                continue;
+            serve_request(&peers[i], m);
+            more = true;
+        }
+    }
+}
+
+static void
+open_world(void)
+{
+    peer_count = lists_asked[0] = lists_asked[1] = calls[0] = calls[1] = 0;
+    b_is_silent = false;
+    world_open(1, UPSTREAMS, "--merge-deadline", "2s", NULL);
+}
+
+Test(merging, lists_the_tools_of_all_upstreams_as_one)
+{
+    struct message *m;
+
+    open_world();
+    ask("tools/list", NULL, LIST);
+    serve_all();
+    m = reply_of(client);
+    cr_assert_eq(m->status, 200);
+    cr_assert(strstr(m->body, "\"id\":\"l\""), "%s", m->body);
+    cr_assert(strstr(m->body, "\"name\":\"a__read\""), "%s", m->body);
+    cr_assert(strstr(m->body, "\"name\":\"b__write\""), "%s", m->body);
+    cr_assert(strstr(m->body, "\"resultType\":\"complete\""), "%s", m->body);
+    world_close();
+}
+
+Test(merging, answers_a_repeated_list_from_memory)
+{
+    open_world();
+    ask("tools/list", NULL, LIST);
+    serve_all();
+    reply_of(client);
+    for (unsigned i = 0; i < 3; i++) {
+        ask("tools/list", NULL, LIST);
+        cr_assert(strstr(reply_of(client)->body, "a__read"));
+    }
+    cr_assert_eq(lists_asked[0], 1);
+    cr_assert_eq(lists_asked[1], 1);
+    world_close();
+}
+
+Test(merging, asks_once_for_equal_lists_in_flight)
+{
+    struct sim_peer *clients[3];
+
+    open_world();
+    for (unsigned i = 0; i < 3; i++) {
+        ask("tools/list", NULL, LIST);
+        clients[i] = client;
+    }
+    serve_all();
+    for (unsigned i = 0; i < 3; i++)
+        cr_assert(strstr(reply_of(clients[i])->body, "b__write"));
+    cr_assert_eq(lists_asked[0], 1);
+    world_close();
+}
+
+Test(merging, brings_a_call_to_the_upstream_that_its_name_says)
+{
+    open_world();
+    ask("tools/call", "b__write",
+        "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/"
+        "call\",\"params\":{\"name\":\"b__write\",\"arguments\":{}," META "}}");
+    serve_all();
+    cr_assert_eq(reply_of(client)->status, 200);
+    cr_assert_eq(calls[0], 0);
+    cr_assert_eq(calls[1], 1);
+    world_close();
+}
+
+Test(merging, refuses_a_name_of_nobody)
+{
+    struct message *m;
+
+    open_world();
+    ask("tools/call", "c__x",
+        "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"c__x\"," META "}}");
+    m = reply_of(client);
+    cr_assert(strstr(m->body, "-32602"), "%s", m->body);
+    world_close();
+}
+
+Test(merging, waits_no_longer_than_the_deadline_for_one_upstream)
+{
+    struct message *m;
+
+    open_world();
+    b_is_silent = true;
+    ask("tools/list", NULL, LIST);
+    serve_all();
+    cr_assert_null(try_reply(client));
+    advance(2100);
+    m = reply_of(client);
+    cr_assert(strstr(m->body, "a__read"), "%s", m->body);
+    cr_assert_null(strstr(m->body, "b__write"), "%s", m->body);
+    cr_assert_eq(counter(STAT_merges_late), 1);
+    world_close_after(0);
+}
+
+Test(merging, goes_without_an_upstream_that_refuses)
+{
+    struct message *m;
+
+    peer_count = 0;
+    b_is_silent = false;
+    world_open(1, "--upstream", "a=http://10.0.0.2:80/mcp", "--upstream", "b=http://10.0.0.8:80/mcp",
+               "--era-ttl", "1h", NULL);
+    ask("tools/list", NULL, LIST);
+    serve_all();
+    m = reply_of(client);
+    cr_assert(strstr(m->body, "a__read"), "%s", m->body);
+    world_close();
+}
+
+/* --- a client with a session --- */
+
+Test(merging, gives_an_older_client_one_session_for_all)
+{
+    struct message *m;
+    char session[900];
+
+    open_world();
+    client = client_new();
+    say(client,
+        "POST /mcp HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" MCP_ACCEPT
+        "Content-Length: 147\r\n\r\n%-147s",
+        "{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":\"initialize\",\"params\":{\"protocolVersion\":\"2025-06-"
+        "18\","
+        "\"capabilities\":{},\"clientInfo\":{\"name\":\"c\",\"version\":\"1\"}}}");
+    serve_all();
+    m = reply_of(client);
+    cr_assert_eq(m->status, 200);
+    cr_assert(strstr(m->body, "\"protocolVersion\":\"2025-06-18\""), "%s", m->body);
+    cr_assert(strstr(m->body, "\"tools\""), "%s", m->body);
+    cr_assert_not_null(field(m, "Mcp-Session-Id"));
+    snprintf(session, sizeof session, "Mcp-Session-Id: %s\r\n", field(m, "Mcp-Session-Id"));
+    for (unsigned i = 0; i < 2; i++) {
+        say(client,
+            "POST /mcp HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" MCP_ACCEPT
+            "%sContent-Length: 86\r\n\r\n%-86s",
+            session,
+            "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"a__read\"}}");
+        serve_all();
+        m = reply_of(client);
+        cr_assert(strstr(m->body, "\"id\":1"), "%s", m->body);
+    }
+    cr_assert_eq(calls[0], 2);
+    world_close();
+}
