@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "gate/demo.h"
 
+#include "gate/events.h"
 #include "gate/heads.h"
 #include "gate/held.h"
 #include "gate/home.h"
@@ -11,11 +12,7 @@
 
 #include <stdlib.h>
 
-BUF_STATIC_TEXT(heartbeat_text, SSE_HEARTBEAT);
-BUF_STATIC_TEXT(event_head_text, "event: message\ndata: ");
-BUF_STATIC_TEXT(event_end_text, "\n\n");
-
-enum { DEMO_BODY_MAX = 256 << 10, DEMO_PIECE = 16 << 10 };
+enum { DEMO_BODY_MAX = 256 << 10 };
 
 /* What the plan keeps per request: ex->state. */
 struct demo {
@@ -86,50 +83,6 @@ refuse_status(struct exchange *ex, int status, const char *json)
 
 /* --- what the machine says --- */
 
-static bool
-open_stream(struct exchange *ex, struct text extra)
-{
-    struct worker *w = ex->worker;
-    enum http1_framing framing;
-    struct span head = heads_local(ex, 200, TEXT("text/event-stream"), -1, extra, &framing);
-
-    if (!head.buf)
-        return false;
-    ex->status = 200;
-    ex->first_ns = ex->client_ns = ring_now(w->ring);
-    ex->reply_begun = true;
-    exchange_set_phase(ex, PHASE_LOCAL);
-    h1_send_head(ex->client, head, framing, 0, METHOD_GET);
-    span_unref(head);
-    stats_add(w->stats, STAT_local_replies, 1);
-    exchange_open_stream(ex);
-    return true;
-}
-
-static void
-send_event(struct exchange *ex, struct text json)
-{
-    h1_send_piece(ex->client, span_all(&event_head_text));
-    while (json.len) {
-        uint32_t n = json.len < DEMO_PIECE ? json.len : DEMO_PIECE;
-        struct buf *b = slab_get(&ex->worker->slab, n);
-
-        if (!b) {
-            h1_abort(ex->client, CLOSE_NO_MEMORY);
-            return;
-        }
-        memcpy(b->data, json.at, n);
-        h1_send_piece(ex->client, span_of(b, 0, n));
-        buf_unref(b);
-        json.at += n;
-        json.len -= n;
-    }
-    h1_send_piece(ex->client, span_all(&event_end_text));
-    ex->events++;
-    ex->client_ns = ring_now(ex->worker->ring);
-    stats_add(ex->worker->stats, STAT_events, 1);
-}
-
 struct reply {
     struct exchange *ex;
     struct demo_effects *effects;
@@ -166,18 +119,18 @@ on_message(void *context, struct text json, bool final)
 
     if (reply->effects->initialized != MCP_NO_REVISION && !begin_session(ex, reply->effects, extra, &field))
         return;
-    ex->reply_bytes += json.len;
     if (!ex->reply_begun && !(reply->effects->wants_stream && ex->accepts_sse)) {
         if (!final)
             return;
+        ex->reply_bytes += json.len;
         d->replied = true;
         ex->state = NULL; /* after_step() frees it */
         local_reply(ex, reply->effects->status, TEXT("application/json"), field, json.at, json.len,
                     CLOSE_DONE);
         return;
     }
-    if (ex->reply_begun || open_stream(ex, field))
-        send_event(ex, json);
+    if (ex->reply_begun || events_open(ex, field))
+        events_send(ex, json);
 }
 
 /* After each step of the machine. Finishes. */
@@ -372,7 +325,6 @@ static void
 demo_tick(struct exchange *ex)
 {
     struct demo *d = ex->state;
-    uint64_t beat_ms = ex->worker->config->heartbeat, quiet_ms = exchange_age_ms(ex, ex->client_ns);
 
     if (d->open && d->wake_ms && now_ms(ex) >= d->wake_ms && !link_congested(&ex->client->link)) {
         go_on(ex);
@@ -384,15 +336,7 @@ demo_tick(struct exchange *ex)
         demo_stop(ex, true);
         return;
     }
-    if (ex->is_stream && beat_ms) {
-        if (quiet_ms >= beat_ms && !link_blocked(&ex->client->link)) {
-            h1_send_piece(ex->client, span_all(&heartbeat_text));
-            ex->client_ns = ring_now(ex->worker->ring);
-            stats_add(ex->worker->stats, STAT_heartbeats, 1);
-            quiet_ms = 0;
-        }
-        exchange_wake_in(ex, quiet_ms < beat_ms ? beat_ms - quiet_ms : beat_ms);
-    }
+    events_tick(ex);
     if (d->open && d->wake_ms)
         exchange_wake_in(ex, d->wake_ms > now_ms(ex) ? d->wake_ms - now_ms(ex) : 1);
 }
@@ -485,7 +429,7 @@ start_listening(struct exchange *ex)
             "stream already\"}}");
         return;
     }
-    if (!open_stream(ex, (struct text){0})) {
+    if (!events_open(ex, (struct text){0})) {
         refuse(ex, CLOSE_NO_MEMORY, (struct text){0});
         return;
     }
