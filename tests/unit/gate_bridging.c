@@ -511,7 +511,7 @@ Test(bridging, turns_input_required_into_a_request_of_the_server_and_repeats_the
     struct message *m;
     char text[4096], answer_body[256];
     const char *id;
-    unsigned long long asked;
+    unsigned long long asked = 0;
     unsigned n;
     size_t len;
 

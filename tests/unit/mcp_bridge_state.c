@@ -131,8 +131,8 @@ Test(bridge_state, knows_the_same_request_by_all_but_what_a_retry_changes)
         CALL("{`name`:`t`,`arguments`:{`a`:[1,`x \\` y`],`b`:0}}"),
         CALL("{`name`:`t`}"),
         "{`jsonrpc`:`2.0`,`id`:1,`method`:`tools/call`}",
-        "{`jsonrpc`:`2.0`,`id`:1,`method`:`prompts/get`,`params`:{`name`:`t`,`arguments`:{`a`:[1,`x \\` "
-        "y`]}}}",
+        ("{`jsonrpc`:`2.0`,`id`:1,`method`:`prompts/get`,`params`:{`name`:`t`,`arguments`:{`a`:[1,`x \\` "
+         "y`]}}}"),
     };
 
     for (size_t i = 1; i < sizeof same / sizeof *same; i++)
