@@ -385,6 +385,8 @@ take_notice(struct bridged *b, struct text message, const struct jsonrpc_envelop
 
 /* --- questions of a legacy upstream to a legacy client --- */
 
+enum { QUESTIONS_MAX = 64 /* open in one session */ };
+
 struct forwarded {
     struct session_ask ask;
     struct bond *bond;
@@ -417,48 +419,78 @@ on_forwarded_answered(struct session_ask *ask, struct text message, const struct
     free_forwarded(f);
 }
 
-static void
-forward_question(struct bridged *b, struct text message, const struct jsonrpc_envelope *env)
+/* `asked` is the question with our number, `id` the upstream's own. */
+static bool
+forward_question(struct bridged *on, struct bond *bond, uint64_t number, struct text id, struct text asked)
 {
-    struct forwarded *f = b->session ? calloc(1, sizeof *f) : NULL;
+    struct list_node *all = &bond->session->asked;
+    struct forwarded *f = NULL;
+    unsigned open = 0;
+
+    list_for_each(node, all)
+        open++;
+    if (open < QUESTIONS_MAX)
+        f = calloc(1, sizeof *f);
+    if (!f)
+        return false;
+    f->bond = bond;
+    f->ask =
+        (struct session_ask){.id = number, .answered = on_forwarded_answered, .drop = on_forwarded_dropped};
+    list_add_tail(all, &f->ask.node);
+    if (held_append(bond->worker, &f->id, id.at, id.len) && bridged_event(on, asked, (struct text){0}))
+        return true;
+    free_forwarded(f);
+    return false;
+}
+
+static void
+refuse_question(struct bond *bond, const struct jsonrpc_envelope *env)
+{
     struct bridge_out out;
 
-    if (!f)
+    if (!bridged_out(bond->worker, env->id.len, &out))
         return;
-    f->bond = b->ask.bond;
-    f->ask = (struct session_ask){
-        .id = session_mint_id(b->session), .answered = on_forwarded_answered, .drop = on_forwarded_dropped};
-    list_add_tail(&b->session->asked, &f->ask.node);
-    if (held_append(b->worker, &f->id, env->id.at, env->id.len) &&
-        bridged_out(b->worker, message.len, &out) &&
-        bridge_ask(&b->bridge, message, env, true, f->ask.id, &out) == BRIDGE_ASK_FORWARD &&
-        bridged_event(b, bridged_made(b->worker, &out), (struct text){0}))
-        return;
-    free_forwarded(f);
+    bridge_put_error(&out.room, MCP_LATEST_LEGACY, env->id, -32603,
+                     TEXT("the client has no stream on which it could be asked, or too much to answer"),
+                     (struct text){0});
+    bond_post(bond, json_written(&out.room));
+}
+
+/* A legacy upstream's request: on the stream of `on`, or at NULL there is none. What is not the client's to
+ * answer is answered here; BRIDGE_ASK_COLLECT is left to the caller. */
+static enum bridge_ask
+put_question(struct bridged *on, struct bond *bond, struct text message, const struct jsonrpc_envelope *env,
+             bool in_call)
+{
+    struct session *s = bond->session;
+    uint64_t number = s ? session_mint_id(s) : 1; /* without a session nothing is forwarded */
+    enum bridge_ask verdict;
+    struct bridge_out out;
+
+    if (!bridged_out(bond->worker, message.len, &out))
+        return BRIDGE_ASK_FULL;
+    verdict = bridge_ask(&bond->bridge, message, env, in_call, number, &out);
+    if (verdict == BRIDGE_ASK_REPLY)
+        bond_post(bond, bridged_made(bond->worker, &out));
+    else if (verdict == BRIDGE_ASK_FORWARD &&
+             !(s && on && forward_question(on, bond, number, env->id, bridged_made(bond->worker, &out))))
+        refuse_question(bond, env);
+    return verdict;
 }
 
 static void
 take_request(struct bridged *b, struct text message, const struct jsonrpc_envelope *env)
 {
-    struct bridge_out out;
-
-    if (!bridged_out(b->worker, message.len, &out)) {
-        out_of_memory(b);
-        return;
-    }
-    switch (bridge_ask(&b->bridge, message, env, true, 0, &out)) {
-    case BRIDGE_ASK_REPLY:
-        bond_post(b->ask.bond, bridged_made(b->worker, &out));
-        break;
+    switch (put_question(b->ex ? b : NULL, b->ask.bond, message, env, true)) {
     case BRIDGE_ASK_COLLECT:
         if (!bridged_park(b, message) && b->ex)
             exchange_fail(b->ex, CLOSE_PARKED_FULL);
         break;
-    case BRIDGE_ASK_FORWARD:
-        forward_question(b, message, env);
+    case BRIDGE_ASK_FULL:
+        out_of_memory(b);
         break;
     default:
-        out_of_memory(b);
+        break;
     }
 }
 
@@ -556,14 +588,9 @@ bridging_heard(struct bond *bond, struct text message, const struct jsonrpc_enve
     struct exchange *stream = bond->session ? bond->session->stream : NULL;
     struct bridge_out out;
 
-    if (!bridged_out(bond->worker, message.len, &out))
-        return;
-    if (env->kind == JSONRPC_REQUEST) {
-        if (bridge_ask(&bond->bridge, message, env, false, 0, &out) == BRIDGE_ASK_REPLY)
-            bond_post(bond, bridged_made(bond->worker, &out));
-        return;
-    }
-    if (env->kind != JSONRPC_NOTIFICATION)
+    if (env->kind == JSONRPC_REQUEST)
+        put_question(stream ? stream->state : NULL, bond, message, env, false);
+    if (env->kind != JSONRPC_NOTIFICATION || !bridged_out(bond->worker, message.len, &out))
         return;
     switch (bridge_notice(&bond->bridge, NULL, message, env, &out)) {
     case BRIDGE_PASS:

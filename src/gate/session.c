@@ -143,11 +143,26 @@ free_session(struct session *s)
     free(s);
 }
 
+/* Nothing is left that could take the answer. */
+static void
+drop_asked(struct session *s)
+{
+    struct list_node *node;
+
+    while ((node = list_first(&s->asked))) {
+        struct session_ask *ask = container_of(node, struct session_ask, node);
+
+        ask->drop(ask);
+        ASSERT(list_first(&s->asked) != node);
+    }
+}
+
 static void
 drop_bonds(struct session *s, bool ended)
 {
     struct list_node *node;
 
+    drop_asked(s);
     while ((node = list_first(&s->bonds))) {
         struct session_bond *bond = container_of(node, struct session_bond, node);
 
@@ -208,12 +223,7 @@ end(struct session *s, enum stat_id counter)
         call->cancel(call);
         ASSERT(list_first(&s->calls) != node);
     }
-    while ((node = list_first(&s->asked))) {
-        struct session_ask *ask = container_of(node, struct session_ask, node);
-
-        ask->drop(ask);
-        ASSERT(list_first(&s->asked) != node);
-    }
+    drop_asked(s);
     if (s->stream)
         s->stream->plan->stop(s->stream, true);
     drop_bonds(s, true);

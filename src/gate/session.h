@@ -52,7 +52,7 @@ struct session_ask {
     uint64_t id; /* session_mint_id() */
     /* The client's response. On return it is off the list. */
     void (*answered)(struct session_ask *ask, struct text message, const struct jsonrpc_envelope *env);
-    /* The session is over: no response will come. On return it is off the list. */
+    /* The session is over, or goes elsewhere: no response will come. On return it is off the list. */
     void (*drop)(struct session_ask *ask);
 };
 
