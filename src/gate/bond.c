@@ -261,6 +261,7 @@ bond_send(struct bond_call *call, struct text message, struct text fields)
     struct jsonrpc_envelope env;
 
     jsonrpc_scan(message, JSON_SCAN_FAST, &env);
+    call->bond->port->let_go(call); /* of what was sent for it before, which has been answered */
     return call->bond->port->send(call, message, &env, fields);
 }
 
