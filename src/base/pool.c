@@ -6,6 +6,23 @@
 #include <string.h>
 #include <sys/mman.h>
 
+/* Under the address sanitizer an object that was given back may not be touched, but for the link in it. */
+#if defined __SANITIZE_ADDRESS__
+#define WITH_ASAN 1
+#elif defined __has_feature
+#if __has_feature(address_sanitizer)
+#define WITH_ASAN 1
+#endif
+#endif
+#ifdef WITH_ASAN
+#include <sanitizer/asan_interface.h>
+#define FORBID(at, n) ASAN_POISON_MEMORY_REGION(at, n)
+#define ALLOW(at, n)  ASAN_UNPOISON_MEMORY_REGION(at, n)
+#else
+#define FORBID(at, n) ((void)(at), (void)(n))
+#define ALLOW(at, n)  ((void)(at), (void)(n))
+#endif
+
 struct chunk {
     struct list_node node; /* on pool->partial while it has room */
     void *free;            /* objects given back, linked through their first word */
@@ -47,6 +64,7 @@ chunk_unmap(struct pool *pool, struct chunk *chunk)
     list_del(&chunk->node);
     pool->chunks--;
     pool->empty--;
+    ALLOW(chunk, POOL_CHUNK_BYTES);
     munmap(chunk, POOL_CHUNK_BYTES);
 }
 
@@ -85,6 +103,7 @@ pool_take(struct pool *pool)
         list_del(&chunk->node);
     if (++pool->used > pool->used_max)
         pool->used_max = pool->used;
+    ALLOW(object, pool->object_size);
     return object;
 }
 
@@ -102,6 +121,7 @@ pool_put(struct pool *pool, void *object)
     ASSERT(chunk->used > 0);
     *(void **)object = chunk->free;
     chunk->free = object;
+    FORBID((char *)object + sizeof(void *), pool->object_size - sizeof(void *));
     pool->used--;
     if (chunk->used == pool->per_chunk)
         list_add_head(&pool->partial, &chunk->node);

@@ -22,6 +22,8 @@ stop_listening(struct bond *bond)
     list_del(&bond->listening.node);
     bond->port->let_go(&bond->listening);
     bond->listening.bond = NULL;
+    span_unref(bond->listening.challenge);
+    bond->listening.challenge = (struct span){0};
 }
 
 static void
@@ -29,6 +31,8 @@ free_if_over(struct bond *bond)
 {
     struct worker *w = bond->worker;
 
+    if (bond->holds)
+        return;
     if (bond->over)
         stop_listening(bond);
     if (!bond->over || !list_empty(&bond->waiting) || !list_empty(&bond->calls) || bond->hello.bond ||
@@ -37,10 +41,25 @@ free_if_over(struct bond *bond)
     if (bond->is_begun)
         bond->port->end(bond, false);
     era_forget(&bond->era);
+    timer_stop(&bond->hello_timer);
     list_del(&bond->node);
     held_free(w, &bond->about);
     held_free(w, &bond->fields);
     pool_put(&w->bond_pool, bond);
+}
+
+/* Around steps in which the last call may leave a bond that is over. */
+static void
+hold(struct bond *bond)
+{
+    bond->holds++;
+}
+
+static void
+release(struct bond *bond)
+{
+    bond->holds--;
+    free_if_over(bond);
 }
 
 static struct bond *
@@ -70,6 +89,7 @@ set_ready(struct bond *bond)
 {
     struct list_node waiting;
 
+    hold(bond);
     bond->state = BOND_READY;
     list_init(&waiting);
     if (!list_empty(&bond->waiting))
@@ -83,7 +103,9 @@ set_ready(struct bond *bond)
     }
     if (bond->wants_stream)
         bond_listen(bond);
-    free_if_over(bond);
+    if (bond->port->greeted)
+        bond->port->greeted(bond);
+    release(bond);
 }
 
 static void
@@ -111,9 +133,12 @@ end_calls(struct list_node *list, enum close_reason reason, unsigned status)
 static void
 set_failed(struct bond *bond, enum close_reason reason, unsigned status)
 {
+    hold(bond);
     bond->state = BOND_FAILED;
     end_calls(&bond->waiting, reason, status);
-    free_if_over(bond);
+    if (bond->port->greeted)
+        bond->port->greeted(bond);
+    release(bond);
 }
 
 /* --- getting acquainted --- */
@@ -133,12 +158,52 @@ on_hello_message(struct bond_call *hello, struct text message, const struct json
 }
 
 static void
+share_challenge(struct bond_call *call, struct span challenge)
+{
+    span_unref(call->challenge);
+    call->challenge = challenge;
+    buf_ref(challenge.buf);
+}
+
+static void
 on_hello_end(struct bond_call *hello, enum close_reason reason, unsigned status)
 {
-    set_failed(container_of(hello, struct bond, hello), reason, status);
+    struct bond *bond = container_of(hello, struct bond, hello);
+
+    timer_stop(&bond->hello_timer);
+    if (hello->challenge.buf)
+        list_for_each(node, &bond->waiting) /* it is them who are to authorise themselves */
+            share_challenge(container_of(node, struct bond_call, node), hello->challenge);
+    bond_call_done(hello, false);
+    set_failed(bond, reason, status);
 }
 
 static const struct bond_call_up hello_up = {.on_message = on_hello_message, .on_end = on_hello_end};
+
+/* A process that says nothing. */
+static void
+on_hello_late(struct ring *ring, struct timer *timer)
+{
+    struct bond *bond = container_of(timer, struct bond, hello_timer);
+
+    (void)ring;
+    hold(bond);
+    bond_call_done(&bond->hello, false);
+    set_failed(bond, CLOSE_FIRST_BYTE_TIMEOUT, 0);
+    release(bond);
+}
+
+static void
+post(struct bond *bond, struct text message, bool is_greeting)
+{
+    struct jsonrpc_envelope env;
+
+    jsonrpc_scan(message, JSON_SCAN_FAST, &env);
+    hold(bond);
+    bond->posts++;
+    bond->port->post(bond, message, &env, is_greeting);
+    release(bond);
+}
 
 /* READY comes when the upstream has taken it: bond_posted(). */
 static void
@@ -146,13 +211,14 @@ say_initialized(struct bond *bond)
 {
     bool was_understood = bond->about.len != 0;
 
+    timer_stop(&bond->hello_timer);
     bond_call_done(&bond->hello, false);
     if (!was_understood) {
         set_failed(bond, CLOSE_NOT_INITIALIZED, 0);
         return;
     }
     bond->bridge.upstream = bond->server.revision;
-    bond_post(bond, TEXT("{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}"));
+    post(bond, TEXT("{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}"), true);
 }
 
 static void
@@ -175,10 +241,16 @@ initialize(struct bond *bond)
     jsonrpc_scan(json_written(&w), JSON_SCAN_FAST, &env);
     reason = w.full ? CLOSE_INTERNAL
                     : bond->port->send(&bond->hello, json_written(&w), &env, held_text(&bond->fields));
-    if (reason != CLOSE_NONE) {
-        bond_call_done(&bond->hello, false);
-        set_failed(bond, reason, 0);
+    if (reason == CLOSE_NONE) {
+        if (bond->up->stdio && bond->worker->config->first_byte_timeout)
+            timer_set(bond->worker->ring, &bond->hello_timer, bond->worker->config->first_byte_timeout,
+                      on_hello_late);
+        return;
     }
+    hold(bond);
+    bond_call_done(&bond->hello, false);
+    set_failed(bond, reason, 0);
+    release(bond);
 }
 
 /* A modern upstream needs no greeting; what it says of itself came with the probe. */
@@ -205,6 +277,7 @@ begin(struct bond *bond)
         set_failed(bond, reason, 0);
         return;
     }
+    bond->life++;
     bond->is_begun = true;
     if (is_modern)
         adopt_modern(bond);
@@ -262,6 +335,7 @@ bond_send(struct bond_call *call, struct text message, struct text fields)
 
     jsonrpc_scan(message, JSON_SCAN_FAST, &env);
     call->bond->port->let_go(call); /* of what was sent for it before, which has been answered */
+    call->life = call->bond->life;
     return call->bond->port->send(call, message, &env, fields);
 }
 
@@ -277,6 +351,7 @@ bond_call_done(struct bond_call *call, bool cancel)
     call->challenge = (struct span){0};
     if (!bond)
         return;
+    hold(bond);
     list_del(&call->node);
     must_tell = bond->port->let_go(call);
     call->bond = NULL;
@@ -284,7 +359,7 @@ bond_call_done(struct bond_call *call, bool cancel)
         bridge_put_cancelled(&w, call->number, (struct text){0});
         bond_post(bond, json_written(&w));
     }
-    free_if_over(bond);
+    release(bond);
 }
 
 void
@@ -311,9 +386,11 @@ bond_came(struct bond_call *call, struct text message, const struct jsonrpc_enve
         return;
     if (env->kind == JSONRPC_RESPONSE || env->kind == JSONRPC_ERROR)
         call->is_answered = true;
+    hold(bond);
     call->up->on_message(call, message, env);
     if (is_hello && call->is_answered && call->bond)
         say_initialized(bond);
+    release(bond);
 }
 
 /* The upstream forgot its session (mcp-wire 5, behaviour 33): everybody waits for a new one. */
@@ -323,6 +400,10 @@ start_anew(struct bond_call *call)
     struct bond *bond = call->bond;
 
     call->is_resent = true;
+    if (bond->state == BOND_READY && call->life != bond->life) { /* there is a new one already */
+        call->up->on_ready(call);
+        return;
+    }
     list_del(&call->node);
     list_add_tail(&bond->waiting, &call->node);
     stats_up_add(bond->worker->stats, bond->up->index, UPSTAT_up_reinitialized, 1);
@@ -339,22 +420,23 @@ bond_came_to_end(struct bond_call *call, enum close_reason reason, unsigned stat
 
     if (call->is_answered) /* who has the answer takes the call off when he likes */
         return;
-    if (forgotten && !call->is_resent) {
+    hold(bond);
+    if (forgotten && !call->is_resent)
         start_anew(call);
-        return;
-    }
-    end_call(call, reason, status);
-    free_if_over(bond);
+    else
+        end_call(call, reason, status);
+    release(bond);
 }
 
 void
 bond_lost(struct bond *bond, enum close_reason reason)
 {
+    hold(bond);
     bond->state = BOND_NEW;
     bond->is_begun = false;
     end_calls(&bond->calls, reason, 0);
     end_calls(&bond->waiting, reason, 0);
-    free_if_over(bond);
+    release(bond);
 }
 
 /* --- what needs no answer --- */
@@ -362,20 +444,15 @@ bond_lost(struct bond *bond, enum close_reason reason)
 void
 bond_post(struct bond *bond, struct text message)
 {
-    struct jsonrpc_envelope env;
-
-    if (bond->state != BOND_READY && bond->state != BOND_INITIALIZING)
-        return;
-    jsonrpc_scan(message, JSON_SCAN_FAST, &env);
-    bond->posts++;
-    bond->port->post(bond, message, &env);
+    if (bond->state == BOND_READY) /* else nobody is there who would know what it is about */
+        post(bond, message, false);
 }
 
 void
-bond_posted(struct bond *bond, enum close_reason reason, unsigned status)
+bond_posted(struct bond *bond, bool is_greeting, enum close_reason reason, unsigned status)
 {
     bond->posts--;
-    if (bond->state != BOND_INITIALIZING)
+    if (!is_greeting || bond->state != BOND_INITIALIZING)
         free_if_over(bond);
     else if (reason == CLOSE_DONE && status / 100 == 2)
         set_ready(bond);
@@ -407,6 +484,7 @@ on_listening_end(struct bond_call *call, enum close_reason reason, unsigned stat
     struct bond *bond = container_of(call, struct bond, listening);
 
     (void)reason;
+    bond_call_done(call, false);
     if (status / 100 != 4 && !bond->over && !bond->worker->draining)
         timer_set(bond->worker->ring, &bond->listening_timer, LISTEN_AGAIN_MS, on_listening_due);
 }
@@ -439,7 +517,8 @@ void
 bond_listen(struct bond *bond)
 {
     bond->wants_stream = true;
-    if (bond->state != BOND_READY || timer_running(&bond->listening_timer))
+    if (bond->over || bond->worker->draining || bond->state != BOND_READY ||
+        timer_running(&bond->listening_timer))
         return;
     if (mcp_revision_is_modern(bond->bridge.upstream))
         subscribe(bond);
@@ -456,12 +535,13 @@ on_drop(struct session_bond *tie, bool ended)
     struct bond *bond = container_of(tie, struct bond, tie);
 
     list_del(&tie->node);
+    hold(bond);
     bond->over = true;
     if (bond->is_begun)
         bond->port->end(bond, ended);
     bond->is_begun = false;
     bond->session = NULL;
-    free_if_over(bond);
+    release(bond);
 }
 
 struct bond *

@@ -43,13 +43,15 @@ struct bond_call {
     const struct bond_call_up *up;
     uint64_t number;           /* its id at the upstream: bond_mint() */
     struct leg *leg;           /* bond_http.c */
-    struct list_node of_child; /* bond_stdio.c: of its child's, while is_on_child */
-    bool is_on_child;
-    bool is_resent;        /* after the upstream forgot its session */
-    bool is_answered;      /* its response came */
-    bool is_standing;      /* has no end of its own */
-    uint16_t status;       /* of the reply that came last */
-    struct span challenge; /* WWW-Authenticate of that reply; buf NULL: none */
+    struct list_node of_child; /* bond_stdio.c: of its child's */
+    struct stdio_child *child; /* likewise: the one that has it */
+    bool is_paused;            /* likewise: its client takes no more */
+    bool is_resent;            /* after the upstream forgot its session */
+    bool is_answered;          /* its response came */
+    bool is_standing;          /* has no end of its own */
+    uint32_t life;             /* of the bond, when it was sent */
+    uint16_t status;           /* of the reply that came last */
+    struct span challenge;     /* WWW-Authenticate of that reply; buf NULL: none */
 };
 
 struct bond {
@@ -68,8 +70,11 @@ struct bond {
     struct bond_call hello;       /* initialize */
     struct bond_call listening;   /* subscriptions/listen, of a modern upstream */
     struct timer listening_timer; /* until it is asked again */
+    struct timer hello_timer;     /* a process's limit to answer initialize; legs have their own */
     struct era_wait era;
     uint32_t posts;    /* notifications and answers on their way */
+    uint32_t holds;    /* steps on the stack that go on with it: it is not freed under them */
+    uint32_t life;     /* how often it was greeted */
     uint8_t state;     /* enum bond_state */
     bool over;         /* nobody may have it any more; freed when nothing is in progress */
     bool is_begun;     /* the port has something to end */

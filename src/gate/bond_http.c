@@ -137,6 +137,9 @@ static enum close_reason
 http_begin(struct bond *bond, bool *ret_ready)
 {
     *ret_ready = false;
+    if (bond->stream) /* of the session that was forgotten */
+        leg_close(bond->stream);
+    bond->stream = NULL;
     bond->session_id_len = 0;
     bond->endpoint = NULL;
     return CLOSE_NONE;
@@ -196,18 +199,26 @@ ignore_message(struct leg *leg, struct text message)
 static void
 on_post_end(struct leg *leg, enum close_reason reason)
 {
-    bond_posted(leg->owner, reason, leg->status);
+    bond_posted(leg->owner, false, reason, leg->status);
+}
+
+static void
+on_greeting_end(struct leg *leg, enum close_reason reason)
+{
+    bond_posted(leg->owner, true, reason, leg->status);
 }
 
 static const struct leg_up post_up = {.on_message = ignore_message, .on_end = on_post_end};
+static const struct leg_up greeting_up = {.on_message = ignore_message, .on_end = on_greeting_end};
 
 static void
-http_post(struct bond *bond, struct text message, const struct jsonrpc_envelope *env)
+http_post(struct bond *bond, struct text message, const struct jsonrpc_envelope *env, bool is_greeting)
 {
     enum close_reason reason;
 
-    if (!post(bond, message, env, held_text(&bond->fields), &post_up, bond, &reason))
-        bond_posted(bond, reason, 0);
+    if (!post(bond, message, env, held_text(&bond->fields), is_greeting ? &greeting_up : &post_up, bond,
+              &reason))
+        bond_posted(bond, is_greeting, reason, 0);
 }
 
 /* --- what the upstream says unasked --- */

@@ -18,8 +18,12 @@ struct bond_port {
                               struct text fields);
     /* Nothing more is wanted of this one; true: the upstream has to be told. */
     bool (*let_go)(struct bond_call *call);
-    /* Sends what has no answer; bond_posted() follows, perhaps at once. */
-    void (*post)(struct bond *bond, struct text message, const struct jsonrpc_envelope *env);
+    /* Sends what has no answer; bond_posted() follows, perhaps at once. `is_greeting`:
+     * notifications/initialized, whose fate is the bond's. */
+    void (*post)(struct bond *bond, struct text message, const struct jsonrpc_envelope *env,
+                 bool is_greeting);
+    /* The bond is READY or FAILED: others that waited for its greeting go on. NULL: there are none. */
+    void (*greeted)(struct bond *bond);
     void (*listen)(struct bond *bond);
     /* The bond is over; `ended`: so is the session with the upstream. */
     void (*end)(struct bond *bond, bool ended);
@@ -33,7 +37,7 @@ extern const struct bond_port bond_http, bond_stdio;
 void bond_came(struct bond_call *call, struct text message, const struct jsonrpc_envelope *env);
 /* No more will come for it. `forgotten`: because the upstream has forgotten its session. */
 void bond_came_to_end(struct bond_call *call, enum close_reason reason, unsigned status, bool forgotten);
-void bond_posted(struct bond *bond, enum close_reason reason, unsigned status);
+void bond_posted(struct bond *bond, bool is_greeting, enum close_reason reason, unsigned status);
 /* The upstream itself has gone: nothing on its way will be answered. */
 void bond_lost(struct bond *bond, enum close_reason reason);
 /* Goes on with a bond that waited for another one's greeting. */

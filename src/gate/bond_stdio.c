@@ -26,6 +26,36 @@ find_call(struct stdio_child *child, uint64_t number)
     return NULL;
 }
 
+/* One client that does not read stops the process for all, but only while it is there. */
+static void
+resume(struct bond_call *call)
+{
+    struct stdio_child *child = call->child;
+
+    if (!call->is_paused)
+        return;
+    call->is_paused = false;
+    list_for_each(node, &child->calls)
+        if (container_of(node, struct bond_call, of_child)->is_paused)
+            return;
+    stdio_child_resume(child);
+}
+
+/* True: it was on the child. */
+static bool
+let_go(struct bond_call *call)
+{
+    struct stdio_child *child = call->child;
+
+    if (!child)
+        return false;
+    resume(call);
+    call->child = NULL;
+    list_del(&call->of_child);
+    stdio_child_release(child);
+    return true;
+}
+
 /* --- what the process says --- */
 
 static void
@@ -38,8 +68,11 @@ take_unasked(struct stdio_child *child, struct text message, const struct jsonrp
         bond_came(container_of(only, struct bond_call, of_child), message, env);
         return;
     }
-    list_for_each_safe(node, &child->bonds)
+    list_for_each_safe(node, &child->bonds) {
         bridging_heard(container_of(node, struct bond, of_child), message, env);
+        if (env->kind == JSONRPC_REQUEST) /* it is answered once */
+            return;
+    }
 }
 
 static void
@@ -55,9 +88,11 @@ on_line(struct stdio_child *child, struct span line)
     }
     if (env.kind == JSONRPC_RESPONSE || env.kind == JSONRPC_ERROR) {
         call = find_call(child, bridge_number(env.id));
-        if (call)
-            bond_came(call, message, &env);
-        return; /* else it comes too late */
+        if (!call)
+            return; /* it comes too late */
+        let_go(call);
+        bond_came(call, message, &env);
+        return;
     }
     if (mcp_method_of(env.method) == MCP_PROGRESS) {
         call = find_call(child, bridge_number(env.progress_token));
@@ -74,11 +109,13 @@ on_lost(struct stdio_child *child, enum close_reason reason)
 {
     struct list_node ending;
 
-    list_init(&ending);
-    if (!list_empty(&child->calls))
-        list_take(&ending, &child->calls);
-    for (struct list_node *node; (node = list_first(&ending));)
-        bond_came_to_end(container_of(node, struct bond_call, of_child), reason, 0, false);
+    list_take(&ending, &child->calls);
+    for (struct list_node *node; (node = list_first(&ending));) {
+        struct bond_call *call = container_of(node, struct bond_call, of_child);
+
+        let_go(call);
+        bond_came_to_end(call, reason, 0, false);
+    }
 }
 
 static void
@@ -90,6 +127,8 @@ on_writable(struct stdio_child *child)
 static void
 on_gone(struct stdio_child *child, enum close_reason reason)
 {
+    on_lost(child,
+            reason == CLOSE_DONE ? CLOSE_STDIO_EXITED : reason); /* those of sessions that are over, too */
     for (struct list_node *node; (node = list_first(&child->bonds));) {
         struct bond *bond = container_of(node, struct bond, of_child);
 
@@ -178,6 +217,8 @@ port_begin(struct bond *bond, bool *ret_ready)
         reason = stdio_take(bond->up, key, &bond_child_events, &child);
     if (reason != CLOSE_NONE)
         return reason;
+    if (bond->child) /* it waited for another's greeting */
+        list_del(&bond->of_child);
     other = greeted_by(child);
     bond->child = child;
     list_add_tail(&child->bonds, &bond->of_child);
@@ -209,8 +250,7 @@ say(struct stdio_child *child, struct text message)
 }
 
 static enum close_reason
-port_send(struct bond_call *call, struct text message, const struct jsonrpc_envelope *env,
-           struct text fields)
+port_send(struct bond_call *call, struct text message, const struct jsonrpc_envelope *env, struct text fields)
 {
     struct stdio_child *child = call->bond->child;
 
@@ -220,36 +260,38 @@ port_send(struct bond_call *call, struct text message, const struct jsonrpc_enve
     stats_up_add(call->bond->worker->stats, call->bond->up->index, UPSTAT_up_requests, 1);
     stdio_child_hold(child);
     list_add_tail(&child->calls, &call->of_child);
-    call->is_on_child = true;
+    call->child = child;
     return CLOSE_NONE;
 }
 
-static bool
-port_let_go(struct bond_call *call)
-{
-    if (!call->is_on_child)
-        return false;
-    call->is_on_child = false;
-    list_del(&call->of_child);
-    if (call->bond->child)
-        stdio_child_release(call->bond->child);
-    return true;
-}
-
-/* Those that found the process being greeted by this bond. */
+/* Those that found the process being greeted by another bond. When that came to nothing, the first of them
+ * greets it, and the rest wait for that one. */
 static void
-greet_others(struct bond *bond)
+greet_others(struct stdio_child *child)
 {
-    list_for_each_safe(node, &bond->child->bonds) {
+    struct list_node others;
+
+    list_init(&others);
+    list_for_each_safe(node, &child->bonds) {
+        if (container_of(node, struct bond, of_child)->state != BOND_NEW)
+            continue;
+        list_del(node);
+        list_add_tail(&others, node);
+    }
+    for (struct list_node *node; (node = list_pop(&others));) {
         struct bond *other = container_of(node, struct bond, of_child);
 
-        if (other == bond || other->state != BOND_NEW)
-            continue;
-        list_del(&other->of_child);
         other->child = NULL;
         other->is_begun = false;
         bond_greet(other);
     }
+}
+
+static void
+port_greeted(struct bond *bond)
+{
+    if (bond->child)
+        greet_others(bond->child);
 }
 
 static void
@@ -265,16 +307,14 @@ note_greeted(struct bond *bond)
 }
 
 static void
-port_post(struct bond *bond, struct text message, const struct jsonrpc_envelope *env)
+port_post(struct bond *bond, struct text message, const struct jsonrpc_envelope *env, bool is_greeting)
 {
-    bool said = bond->child && say(bond->child, message), is_greeting = bond->state == BOND_INITIALIZING;
+    bool said = bond->child && say(bond->child, message);
 
     (void)env;
     if (is_greeting && said)
         note_greeted(bond);
-    bond_posted(bond, said ? CLOSE_DONE : CLOSE_NO_MEMORY, said ? 202 : 0);
-    if (is_greeting && said && bond->child)
-        greet_others(bond);
+    bond_posted(bond, is_greeting, said ? CLOSE_DONE : CLOSE_NO_MEMORY, said ? 202 : 0);
 }
 
 static void
@@ -296,30 +336,28 @@ port_end(struct bond *bond, bool ended)
     if (ended && list_empty(&child->bonds) && bond->session &&
         memcmp(child->key, bond->session->token.id, STDIO_KEY_BYTES) == 0)
         stdio_child_end(child, CLOSE_DONE);
+    else if (bond->state == BOND_INITIALIZING) /* nobody waits for it any more */
+        greet_others(child);
 }
 
 static void
 port_pause(struct bond_call *call)
 {
-    if (call->bond->child)
-        stdio_child_pause(call->bond->child);
-}
-
-static void
-port_resume(struct bond_call *call)
-{
-    if (call->bond->child)
-        stdio_child_resume(call->bond->child);
+    if (!call->child)
+        return;
+    call->is_paused = true;
+    stdio_child_pause(call->child);
 }
 
 const struct bond_port bond_stdio = {
     .begin = port_begin,
     .mint = port_mint,
     .send = port_send,
-    .let_go = port_let_go,
+    .let_go = let_go,
     .post = port_post,
+    .greeted = port_greeted,
     .listen = port_listen,
     .end = port_end,
     .pause = port_pause,
-    .resume = port_resume,
+    .resume = resume,
 };

@@ -427,7 +427,8 @@ set_level(struct bridged *b)
     list_for_each(node, &b->session->bonds) {
         struct bond *bond = container_of(container_of(node, struct session_bond, node), struct bond, tie);
 
-        if (mcp_revision_is_modern(bond->bridge.upstream) || !bridged_out(b->worker, 64, &out))
+        if (bond->state != BOND_READY || mcp_revision_is_modern(bond->bridge.upstream) ||
+            !bridged_out(b->worker, 64, &out))
             continue;
         bridge_put_set_level(&out.room, bond_mint(bond), (enum bridge_level)record.log_level);
         bond_post(bond, json_written(&out.room));

@@ -299,6 +299,71 @@ Test(bridging, passes_a_challenge_on_to_the_client)
     world_close();
 }
 
+Test(bridging, passes_the_challenge_of_initialize_on_to_the_call_that_waits_for_it)
+{
+    struct message *m;
+
+    world_open(1, UPSTREAM, NULL);
+    for (unsigned i = 0; i < 3; i++) {
+        post_modern("echo", ECHO_CALL);
+        if (!i)
+            refuse_probe();
+        cr_assert(strstr(next_request()->body, "\"initialize\""));
+        say(server,
+            "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Bearer realm=\"%u\"\r\n"
+            "Content-Length: 0\r\n\r\n",
+            i);
+        m = reply_of(client);
+        cr_assert_eq(m->status, 401);
+        cr_assert(strstr(field(m, "WWW-Authenticate"), "Bearer realm="));
+    }
+    world_close();
+}
+
+/* What was said in the session before is not what the new one is begun with. */
+Test(bridging, takes_no_late_answer_for_the_end_of_a_greeting)
+{
+    struct sim_peer *late, *hello;
+    struct message *m;
+
+    world_open(1, UPSTREAM, NULL);
+    post_modern("echo", ECHO_CALL);
+    refuse_probe();
+    initialize_upstream("s1");
+    next_request();
+    sim_peer_reset(client);
+    settle();
+    cr_assert(strstr(next_request()->body, "notifications/cancelled"));
+    late = server;
+    post_modern("echo", ECHO_CALL);
+    next_request();
+    say(server, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+    cr_assert(strstr(next_request()->body, "\"initialize\""));
+    hello = server;
+    say(late, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+    cr_assert_null(try_reply(client));
+    answer(hello, "Mcp-Session-Id: s2\r\n",
+           "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"protocolVersion\":\"2025-11-25\",\"capabilities\":"
+           "{\"tools\":{}},\"serverInfo\":{\"name\":\"s\",\"version\":\"1\"}}}");
+    for (;;) { /* on either connection */
+        struct sim_peer *fresh = server_next();
+
+        server = fresh ? fresh : server;
+        if ((m = try_request(server)) || (server = hello, m = try_request(hello)) ||
+            (server = late, m = try_request(late)))
+            break;
+    }
+    cr_assert(strstr(m->body, "notifications/initialized"), "%s", m->body);
+    cr_assert_str_eq(field(m, "Mcp-Session-Id"), "s2");
+    say(server, "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n");
+    if (!(m = try_request(server)) && !(server = hello, m = try_request(hello)))
+        server = late, m = try_request(late);
+    cr_assert(m && strstr(m->body, "tools/call"));
+    answer_call(number_of(m), "{\"content\":[]}");
+    cr_assert_eq(reply_of(client)->status, 200);
+    world_close();
+}
+
 /* --- questions of an older server to a modern client --- */
 
 #define ELICITING_META                                                                                       \

@@ -31,7 +31,7 @@ struct upstream_peer {
 
 static struct upstream_peer peers[32];
 static unsigned peer_count, lists_asked[2], calls[2];
-static bool b_is_silent;
+static bool b_is_silent, a_has_pages;
 
 static void
 reply_json(struct sim_peer *peer, const char *fields, const char *json)
@@ -60,6 +60,12 @@ serve_request(struct upstream_peer *up, const struct message *m)
         reply_json(up->peer, "Mcp-Session-Id: s\r\n", json);
     } else if (strstr(m->body, "notifications/")) {
         say(up->peer, "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n");
+    } else if (strstr(m->body, "tools/list") && a_has_pages && !up->is_b && !strstr(m->body, "\"more\"")) {
+        snprintf(json, sizeof json,
+                 "{\"jsonrpc\":\"2.0\",\"id\":%lu,\"result\":{\"tools\":[{\"name\":\"first\",\"inputSchema\":"
+                 "{\"type\":\"object\"}}],\"nextCursor\":\"more\"}}",
+                 n);
+        reply_json(up->peer, "", json);
     } else if (strstr(m->body, "tools/list")) {
         lists_asked[up->is_b]++;
         snprintf(json, sizeof json,
@@ -105,7 +111,7 @@ static void
 open_world(void)
 {
     peer_count = lists_asked[0] = lists_asked[1] = calls[0] = calls[1] = 0;
-    b_is_silent = false;
+    b_is_silent = a_has_pages = false;
     world_open(1, UPSTREAMS, "--merge-deadline", "2s", NULL);
 }
 
@@ -122,6 +128,21 @@ Test(merging, lists_the_tools_of_all_upstreams_as_one)
     cr_assert(strstr(m->body, "\"name\":\"a__read\""), "%s", m->body);
     cr_assert(strstr(m->body, "\"name\":\"b__write\""), "%s", m->body);
     cr_assert(strstr(m->body, "\"resultType\":\"complete\""), "%s", m->body);
+    world_close();
+}
+
+Test(merging, lists_all_pages_of_an_upstream)
+{
+    struct message *m;
+
+    open_world();
+    a_has_pages = true;
+    ask("tools/list", NULL, LIST);
+    serve_all();
+    m = reply_of(client);
+    cr_assert(strstr(m->body, "\"name\":\"a__first\""), "%s", m->body);
+    cr_assert(strstr(m->body, "\"name\":\"a__read\""), "%s", m->body);
+    cr_assert_eq(counter(STAT_lists_failed), 0);
     world_close();
 }
 
