@@ -66,6 +66,7 @@ open_segment(void)
     cr_assert_eq(segment_create(dir, &sc, &child.segment, &segment_fd), 0);
     for (uint32_t i = 0; i < c->upstreams.count; i++)
         segment_name_upstream(child.segment, i, cfg_string(c, cfg_upstream(c, i)->name));
+    segment_name_upstream(child.segment, c->upstreams.count, "~home"); /* as the supervisor does */
     child.slot = segment_assign_slot(child.segment, 0, "worker");
     stats_slot_begin(child.slot, 1, getpid());
 }
