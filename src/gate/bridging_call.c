@@ -487,7 +487,8 @@ take_request(struct bridged *b, struct text message, const struct jsonrpc_envelo
             exchange_fail(b->ex, CLOSE_PARKED_FULL);
         break;
     case BRIDGE_ASK_FULL:
-        out_of_memory(b);
+        if (b->ex)
+            out_of_memory(b);
         break;
     default:
         break;

@@ -250,6 +250,10 @@ leg_open(struct worker *w, const struct leg_request *r, const struct leg_up *up,
     struct exchange *ex;
     struct leg *leg;
 
+    if (w->stopping) {
+        *ret_reason = CLOSE_DRAIN;
+        return NULL;
+    }
     if (w->exchange_count >= w->config->max_exchanges) {
         *ret_reason = CLOSE_TOO_MANY_EXCHANGES;
         return NULL;

@@ -2,12 +2,12 @@
 #include "gate/worker.h"
 
 #include "base/log.h"
+#include "gate/bond.h"
 #include "gate/bridging.h"
 #include "gate/exchange.h"
 #include "gate/health.h"
 #include "gate/home.h"
 #include "gate/leg.h"
-#include "gate/bond.h"
 #include "gate/local.h"
 #include "gate/secure.h"
 #include "gate/session.h"
@@ -132,6 +132,7 @@ on_drain_over(struct ring *ring, struct timer *timer)
 {
     struct worker *w = container_of(timer, struct worker, drain_timer);
 
+    w->stopping = true;
     stop_exchanges(w, true);
     list_for_each_safe(node, &w->clients)
         h1_close(container_of(node, struct h1, node), CLOSE_DRAIN);

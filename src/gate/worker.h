@@ -77,6 +77,7 @@ struct worker {
     uint64_t date_s;      /* what date[] says */
     char date[32];        /* IMF-fixdate (RFC 9110 5.6.7) */
     bool is_admin, draining, ended;
+    bool stopping;  /* the drain's time is over: nothing new begins, not even to tell an upstream */
     bool not_ready; /* admin: the gateway is about to end */
 };
 

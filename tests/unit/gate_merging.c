@@ -3,6 +3,8 @@
  * 2026-07-28. */
 #include "gate_world.h"
 
+#include <stdlib.h>
+
 #define UPSTREAMS                                                                                            \
     "--upstream", "a=http://10.0.0.2:80/mcp", "--upstream", "b=http://10.0.0.3:80/mcp", "--era-ttl", "1h"
 #define META                                                                                                 \
@@ -32,6 +34,8 @@ struct upstream_peer {
 static struct upstream_peer peers[32];
 static unsigned peer_count, lists_asked[2], calls[2];
 static bool b_is_silent, a_has_pages;
+static const char *a_asks = ""; /* "call" or "stream": where it puts a question */
+static unsigned answers;
 
 static void
 reply_json(struct sim_peer *peer, const char *fields, const char *json)
@@ -40,6 +44,12 @@ reply_json(struct sim_peer *peer, const char *fields, const char *json)
         strlen(json), json);
 }
 
+#define QUESTION                                                                                             \
+    "data: {\"jsonrpc\":\"2.0\",\"id\":\"q\",\"method\":\"elicitation/create\",\"params\":"                  \
+    "{\"message\":\"who?\",\"requestedSchema\":{\"type\":\"object\",\"properties\":{}}}}\n\n"
+
+static bool a_waits; /* for the answer */
+
 static void
 serve_request(struct upstream_peer *up, const struct message *m)
 {
@@ -47,7 +57,21 @@ serve_request(struct upstream_peer *up, const struct message *m)
     unsigned long n = id ? strtoul(id + 5, NULL, 10) : 0;
     char json[1024];
 
-    if (strncmp(m->head, "GET ", 4) == 0) {
+    if (!strstr(m->body, "\"method\"") && m->body_len) {
+        answers++;
+        cr_assert(strstr(m->body, "\"id\":\"q\""), "%s", m->body);
+        say(up->peer, "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n");
+    } else if (!strcmp(a_asks, "stream") && !up->is_b && strncmp(m->head, "GET ", 4) == 0) {
+        answer_stream(up->peer, "");
+        say_chunk(up->peer, QUESTION);
+    } else if (!strcmp(a_asks, "call") && !up->is_b && strstr(m->body, "tools/call")) {
+        answer_stream(up->peer, "");
+        say_chunk(up->peer, QUESTION);
+        snprintf(json, sizeof json, "data: {\"jsonrpc\":\"2.0\",\"id\":%lu,\"result\":{\"content\":[]}}\n\n",
+                 n);
+        if (!a_waits)
+            say_chunk(up->peer, json);
+    } else if (strncmp(m->head, "GET ", 4) == 0) {
         say(up->peer, "HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\n\r\n");
     } else if (strstr(m->body, "server/discover")) {
         say(up->peer, "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
@@ -112,6 +136,8 @@ open_world(void)
 {
     peer_count = lists_asked[0] = lists_asked[1] = calls[0] = calls[1] = 0;
     b_is_silent = a_has_pages = false;
+    a_asks = "";
+    answers = 0;
     world_open(1, UPSTREAMS, "--merge-deadline", "2s", NULL);
 }
 
@@ -267,5 +293,103 @@ Test(merging, gives_an_older_client_one_session_for_all)
         cr_assert(strstr(m->body, "\"id\":1"), "%s", m->body);
     }
     cr_assert_eq(calls[0], 2);
+    world_close();
+}
+
+/* --- questions of an older server to an older client --- */
+
+static char session[900];
+
+static void
+say_of_session(const char *body)
+{
+    client = client_new();
+    say(client,
+        "POST /mcp HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" MCP_ACCEPT
+        "%sContent-Length: %zu\r\n\r\n%s",
+        session, strlen(body), body);
+    serve_all();
+}
+
+static void
+open_asked_session(const char *where, bool waits)
+{
+    struct message *m;
+
+    open_world();
+    a_asks = where;
+    a_waits = waits;
+    session[0] = '\0';
+    say_of_session(
+        "{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":\"initialize\",\"params\":{\"protocolVersion\":"
+        "\"2025-06-18\",\"capabilities\":{\"elicitation\":{}},\"clientInfo\":{\"name\":\"c\",\"version\":"
+        "\"1\"}}}");
+    m = reply_of(client);
+    snprintf(session, sizeof session, "Mcp-Session-Id: %s\r\n", field(m, "Mcp-Session-Id"));
+}
+
+static void
+answer_question(const char *arrived)
+{
+    const char *at = strstr(strstr(arrived, "data: "), "\"id\":");
+    char body[200];
+
+    cr_assert_not_null(at);
+    snprintf(body, sizeof body, "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{\"action\":\"decline\"}}",
+             strtoull(at + 5, NULL, 10));
+    say_of_session(body);
+    cr_assert_eq(reply_of(client)->status, 202);
+}
+
+#define CALL_A "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"a__read\"}}"
+
+Test(merging, brings_a_servers_question_to_an_older_client_and_the_answer_back)
+{
+    open_asked_session("call", true);
+    say_of_session(CALL_A);
+    cr_assert(has(client, "\"elicitation/create\""));
+    answer_question(sim_peer_peek(client, NULL));
+    cr_assert_eq(answers, 1);
+    world_close_after(0);
+}
+
+Test(merging, forgets_a_question_that_was_not_answered_before_the_call_was)
+{
+    open_asked_session("call", false);
+    say_of_session(CALL_A);
+    cr_assert(strstr(reply_of(client)->body, "\"id\":1"));
+    world_close(); /* the session is let go without it */
+}
+
+Test(merging, brings_a_question_of_the_servers_own_stream_to_the_clients)
+{
+    struct sim_peer *stream;
+
+    open_asked_session("", false);
+    say_of_session(CALL_A);
+    reply_of(client);
+    a_asks = "stream";
+    stream = client_new();
+    say(stream, "GET /mcp HTTP/1.1\r\nHost: x\r\n" MCP_ACCEPT "%s\r\n", session);
+    serve_all();
+    cr_assert(has(stream, "\"elicitation/create\""));
+    answer_question(sim_peer_peek(stream, NULL));
+    cr_assert_eq(answers, 1);
+    world_close_after(0);
+}
+
+/* The answer to initialize finds nobody. */
+Test(merging, drops_a_session_whose_upstream_is_being_initialised)
+{
+    open_asked_session("", false);
+    say(client,
+        "POST /mcp HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" MCP_ACCEPT
+        "%sContent-Length: %zu\r\n\r\n%s",
+        session, strlen(CALL_A), CALL_A);
+    client = client_new();
+    say(client, "DELETE /mcp HTTP/1.1\r\nHost: x\r\n%s\r\n", session);
+    cr_assert_eq(reply_of(client)->status, 200);
+    serve_all();
+    cr_assert_eq(calls[0], 0);
     world_close();
 }
