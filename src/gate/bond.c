@@ -9,7 +9,7 @@
 
 #include <stdlib.h>
 
-enum { GREETING_BYTES = 4096, LISTEN_AGAIN_MS = 2000 };
+enum { GREETING_BYTES = 4096, LISTEN_AGAIN_MS = 2000, SHARED_IDLE_MS = 300000 };
 
 /* --- memory --- */
 
@@ -561,6 +561,58 @@ bond_of_session(struct session *s, struct upstream *up, struct text fields)
     return bond;
 }
 
+/* They lie in the order in which they were last wanted. */
+static struct bond *
+note_used(struct bond *bond)
+{
+    bond->used_ms = ring_now(bond->worker->ring) / 1000000;
+    list_add_head(&bond->worker->bonds, &bond->node);
+    return bond;
+}
+
+static bool
+is_used(const struct bond *bond)
+{
+    const struct list_node *first = list_first(&bond->calls);
+    bool only_listens = first == &bond->listening.node && first->next == &bond->calls;
+
+    return (first && !only_listens) || !list_empty(&bond->waiting) || bond->listeners || bond->posts ||
+           bond->holds || bond->stays;
+}
+
+static struct bond *
+unused_longest(struct worker *w)
+{
+    for (struct list_node *node = w->bonds.prev; node != &w->bonds; node = node->prev)
+        if (!is_used(container_of(node, struct bond, node)))
+            return container_of(node, struct bond, node);
+    return NULL;
+}
+
+/* A shared one, with its session at the upstream. */
+static void
+let_go(struct bond *bond)
+{
+    hold(bond);
+    list_del(&bond->node);
+    bond->worker->bond_count--;
+    bond->over = true;
+    if (bond->is_begun)
+        bond->port->end(bond, true);
+    bond->is_begun = false;
+    release(bond);
+}
+
+static bool
+make_room(struct worker *w)
+{
+    struct bond *bond = unused_longest(w);
+
+    if (bond)
+        let_go(bond);
+    return bond != NULL;
+}
+
 struct bond *
 bond_shared(struct worker *w, struct upstream *up, uint32_t client_caps, struct text fields)
 {
@@ -569,14 +621,28 @@ bond_shared(struct worker *w, struct upstream *up, uint32_t client_caps, struct 
     list_for_each(node, &w->bonds) {
         bond = container_of(node, struct bond, node);
         if (bond->up == up && bond->bridge.client_caps == client_caps &&
-            text_eq(held_text(&bond->fields), fields))
-            return bond;
+            text_eq(held_text(&bond->fields), fields)) {
+            list_del(node);
+            return note_used(bond);
+        }
     }
+    if (w->bond_count >= BONDS_SHARED_MAX && fields.len && !make_room(w))
+        return NULL;
     bond = bond_new(w, up, fields);
     bond->bridge.client = MCP_2026_07_28;
     bond->bridge.client_caps = client_caps;
-    list_add_tail(&w->bonds, &bond->node);
-    return bond;
+    w->bond_count++;
+    return note_used(bond);
+}
+
+void
+bonds_tick(struct worker *w)
+{
+    uint64_t now_ms = ring_now(w->ring) / 1000000;
+    struct bond *bond;
+
+    while ((bond = unused_longest(w)) && now_ms - bond->used_ms >= SHARED_IDLE_MS)
+        let_go(bond);
 }
 
 void
@@ -592,6 +658,7 @@ bonds_done(struct worker *w)
     list_for_each_safe(node, &w->bonds) {
         struct bond *bond = container_of(node, struct bond, node);
 
+        w->bond_count--;
         bond->over = true;
         free_if_over(bond);
     }

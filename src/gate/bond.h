@@ -21,7 +21,7 @@
 
 enum bond_state { BOND_NEW, BOND_PROBING, BOND_INITIALIZING, BOND_READY, BOND_FAILED };
 
-enum { BOND_SESSION_ID_MAX = 256 };
+enum { BOND_SESSION_ID_MAX = 256, BONDS_SHARED_MAX = 1024 /* of a worker */ };
 
 struct bond_port;
 struct stdio_child;
@@ -72,13 +72,16 @@ struct bond {
     struct timer listening_timer; /* until it is asked again */
     struct timer hello_timer;     /* a process's limit to answer initialize; legs have their own */
     struct era_wait era;
-    uint32_t posts;    /* notifications and answers on their way */
-    uint32_t holds;    /* steps on the stack that go on with it: it is not freed under them */
-    uint32_t life;     /* how often it was greeted */
-    uint8_t state;     /* enum bond_state */
-    bool over;         /* nobody may have it any more; freed when nothing is in progress */
-    bool is_begun;     /* the port has something to end */
-    bool wants_stream; /* of what the upstream says unasked */
+    uint32_t posts;     /* notifications and answers on their way */
+    uint32_t listeners; /* streams of clients that hear what it hears */
+    uint64_t used_ms;   /* shared: when it was last wanted */
+    uint32_t holds;     /* steps on the stack that go on with it: it is not freed under them */
+    uint32_t life;      /* how often it was greeted */
+    uint8_t state;      /* enum bond_state */
+    bool over;          /* nobody may have it any more; freed when nothing is in progress */
+    bool is_begun;      /* the port has something to end */
+    bool stays;         /* shared: used by the gateway itself (merging.c), not let go */
+    bool wants_stream;  /* of what the upstream says unasked */
     /* bond_http.c */
     struct endpoint *endpoint; /* where its session is; NULL: anywhere */
     uint32_t session_id_len;
@@ -94,7 +97,9 @@ struct bond {
 
 /* What a session and an upstream have, made when there is none. NULL: no memory. */
 struct bond *bond_of_session(struct session *s, struct upstream *up, struct text fields);
-/* The same for clients of 2026-07-28 with these capabilities. */
+/* The same for clients of 2026-07-28 with these capabilities and credentials. One that nobody has used for
+ * five minutes is let go, as is the one that was unused for longest when there are BONDS_SHARED_MAX. NULL:
+ * all of those are in use. */
 struct bond *bond_shared(struct worker *w, struct upstream *up, uint32_t client_caps, struct text fields);
 
 /* Puts the call on the bond; on_ready or on_end follow, perhaps at once. */
@@ -120,8 +125,10 @@ void bond_listen(struct bond *bond);
 /* Says who speaks with the processes that a dead worker has left (bond_stdio.c). */
 void bond_stdio_init(struct worker *w);
 
-/* Of all bonds of a worker: shared ones that nobody uses are let go. */
+/* Of all bonds of a worker. */
 void bonds_init(struct worker *w);
+/* Some times a second: shared ones that nobody uses are let go. */
+void bonds_tick(struct worker *w);
 void bonds_done(struct worker *w);
 
 #endif

@@ -269,7 +269,8 @@ http_listen(struct bond *bond)
     enum close_reason reason;
     struct field_lines l;
 
-    if (bond->stream || bond->worker->draining || timer_running(&bond->stream_timer) || mcp_revision_is_modern(bond->bridge.upstream))
+    if (bond->stream || bond->worker->draining || timer_running(&bond->stream_timer) ||
+        mcp_revision_is_modern(bond->bridge.upstream))
         return;
     put_fields(bond, &l, NULL, held_text(&bond->fields));
     if (!l.full)

@@ -85,6 +85,10 @@ bridged_event(struct bridged *b, struct text json, struct text extra)
 
     if (!ex->client || !ex->accepts_sse)
         return false;
+    /* Who takes nothing misses what he would have heard; --send-timeout ends it. A call's source is paused.
+     */
+    if (b->is_standing && link_congested(&ex->client->link))
+        return false;
     if (!ex->reply_begun && !events_open(ex, extra))
         return false;
     events_send(ex, json);
@@ -242,6 +246,10 @@ bridged_ask_upstream(struct bridged *b)
         bond = bond_of_session(b->session, up, b->credentials);
     } else {
         bond = bond_shared(b->worker, up, b->bridge.client_caps, b->credentials);
+        if (!bond) {
+            exchange_fail(b->ex, CLOSE_BONDS_FULL);
+            return;
+        }
     }
     bond_ask(bond, &b->ask, &bridged_call_up);
 }
@@ -521,6 +529,8 @@ bridged_free(struct bridged *b)
     era_forget(&b->era);
     list_del(&b->listed.node);
     list_del(&b->listener);
+    if (b->listens_to)
+        b->listens_to->listeners--;
     bridged_round_free(b);
     bridged_parked_free(b);
     merging_leave(b);

@@ -92,6 +92,7 @@ open_subscription(struct bridged *b, struct text filter)
     }
     b->is_standing = true;
     b->listens_to = bond;
+    bond->listeners++;
     list_add_tail(&b->worker->listeners_of_changes, &b->listener);
     bond_listen(bond);
     for (struct text rest = b->filter.uris, uri; json_next_element(&rest, &uri);) {
@@ -557,13 +558,50 @@ const struct bond_call_up bridged_call_up = {
 /* --- what is said unasked --- */
 
 static void
-tell(struct bridged *b, struct text listen_id, struct text message, const struct jsonrpc_envelope *env)
+tell(struct bridged *b, const struct bond *bond, struct text listen_id, struct text message,
+     const struct jsonrpc_envelope *env)
 {
     struct bridge_out out;
 
-    if (bridged_out(b->worker, message.len, &out) &&
-        bridge_changed(b->bridge.client, message, env, listen_id, &out) == BRIDGE_PASS)
-        bridged_event(b, bridged_made(b->worker, &out), (struct text){0});
+    if (!bridged_out(b->worker, message.len, &out) ||
+        bridge_changed(b->bridge.client, message, env, listen_id, &out) != BRIDGE_PASS)
+        return;
+    if (b->is_merged)
+        merging_map_down(b->worker, bond->up, MCP_OTHER, message, env, &out);
+    bridged_event(b, bridged_made(b->worker, &out), (struct text){0});
+}
+
+/* The URI of a notification as the merged server's clients know it. */
+static struct text
+merged_uri(struct bond *bond, struct text message, const struct jsonrpc_envelope *env)
+{
+    struct jsonrpc_envelope mapped;
+    struct bridge_out out;
+    struct text made;
+
+    if (!bridged_out(bond->worker, message.len, &out))
+        return (struct text){0};
+    out.text = message;
+    merging_map_down(bond->worker, bond->up, MCP_OTHER, message, env, &out);
+    made = bridged_made(bond->worker, &out);
+    if (!made.at || jsonrpc_scan(made, JSON_SCAN_FAST, &mapped) != JSONRPC_FAULT_FINE)
+        return (struct text){0};
+    return json_find(mapped.params, TEXT("uri"));
+}
+
+/* Clients of the merged server hear what the gateway's own bonds do: of other shared ones, what they say is
+ * for those who have their credentials. */
+static bool
+is_wanted(const struct bridged *b, struct bond *bond, enum bridge_act act, struct text uri,
+          struct text message, const struct jsonrpc_envelope *env)
+{
+    if (b->is_merged ? !bond->stays : b->listens_to != bond)
+        return false;
+    if (b->ex->method == METHOD_GET) /* its own subscriptions are its session's bonds' */
+        return act != BRIDGE_ACT_UPDATED;
+    if (act == BRIDGE_ACT_UPDATED && b->is_merged)
+        uri = merged_uri(bond, message, env);
+    return bridge_filter_wants(&b->filter, act, uri);
 }
 
 static void
@@ -576,10 +614,8 @@ tell_listeners(struct bond *bond, const struct bridge_out *out, struct text mess
     list_for_each_safe(node, &bond->worker->listeners_of_changes) {
         struct bridged *b = container_of(node, struct bridged, listener);
 
-        if (b->ex->method == METHOD_GET)
-            tell(b, (struct text){0}, message, env);
-        else if ((b->is_merged || b->listens_to == bond) && bridge_filter_wants(&b->filter, act, subject))
-            tell(b, b->call.id, message, env);
+        if (is_wanted(b, bond, act, subject, message, env))
+            tell(b, bond, b->ex->method == METHOD_GET ? (struct text){0} : b->call.id, message, env);
     }
 }
 
@@ -606,7 +642,7 @@ bridging_heard(struct bond *bond, struct text message, const struct jsonrpc_enve
         if (!bond->session)
             tell_listeners(bond, &out, message, env);
         else if (stream)
-            tell(stream->state, (struct text){0}, message, env);
+            tell(stream->state, bond, (struct text){0}, message, env);
         break;
     default:
         break;

@@ -139,6 +139,7 @@ merging_bond(struct worker *w, struct upstream *up)
 {
     struct bond *bond = bond_shared(w, up, 0, (struct text){0});
 
+    bond->stays = true;
     bond_listen(bond);
     return bond;
 }

@@ -367,7 +367,10 @@ trim(struct worker *w)
     pool_trim(&w->exchange_pool);
     pool_trim(&w->event_id_pool);
     pool_trim(&w->leg_pool);
+    pool_trim(&w->bond_pool);
+    pool_trim(&w->bridged_pool);
     sessions_tick(w);
+    bonds_tick(w);
 }
 
 bool

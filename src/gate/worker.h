@@ -64,7 +64,7 @@ struct worker {
     struct list_node bonds;                /* struct bond: those of no session */
     struct list_node listeners_of_changes; /* struct bridged, by listener */
     struct list_node parked;               /* calls that wait for their clients (bridging_parked.c) */
-    uint32_t parked_count;
+    uint32_t parked_count, bond_count;     /* of shared bonds */
     struct merging *merging;         /* NULL: /mcp is not the merged server */
     struct bridge_room *bridge_room; /* scratch of bridging (bridged.h) */
     struct stdio_worker stdio;

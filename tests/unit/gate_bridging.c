@@ -364,6 +364,75 @@ Test(bridging, takes_no_late_answer_for_the_end_of_a_greeting)
     world_close();
 }
 
+/* --- what is shared --- */
+
+static void
+post_as(unsigned who)
+{
+    char fields[256];
+
+    snprintf(fields, sizeof fields,
+             MODERN_FIELDS "Mcp-Method: tools/call\r\nMcp-Name: echo\r\nAuthorization: Bearer %u\r\n", who);
+    client = client_new();
+    post(client, fields, ECHO_CALL);
+}
+
+Test(bridging, ends_a_shared_session_that_nobody_has_used_for_five_minutes)
+{
+    struct message *m;
+
+    world_open(1, UPSTREAM, NULL);
+    post_as(1);
+    refuse_probe();
+    initialize_upstream("s1");
+    answer_call(number_of(next_request()), "{\"content\":[]}");
+    reply_of(client);
+    advance(310000);
+    m = next_request();
+    cr_assert(strncmp(m->head, "DELETE ", 7) == 0, "%s", m->head);
+    cr_assert_str_eq(field(m, "Mcp-Session-Id"), "s1");
+    cr_assert_str_eq(field(m, "Authorization"), "Bearer 1");
+    say(server, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    world_close();
+}
+
+Test(bridging, keeps_a_shared_session_while_a_call_is_open)
+{
+    unsigned n;
+
+    world_open(1, UPSTREAM, "--first-byte-timeout", "20m", "--total-timeout", "20m", NULL);
+    post_as(1);
+    refuse_probe();
+    initialize_upstream("s1");
+    n = number_of(next_request());
+    advance(310000);
+    answer_call(n, "{\"content\":[]}");
+    cr_assert_eq(reply_of(client)->status, 200);
+    world_close();
+}
+
+Test(bridging, speaks_for_so_many_credentials_at_a_time_and_says_so)
+{
+    struct message *m;
+
+    world_open(1, UPSTREAM, "--upstream-max", "4000", NULL);
+    post_as(0);
+    refuse_probe();
+    initialize_upstream("s1");
+    answer_call(number_of(next_request()), "{\"content\":[]}");
+    reply_of(client);
+    for (unsigned i = 1; i < 1024; i++)
+        post_as(i); /* nobody answers initialize */
+    post_as(1024);  /* in the place of the one that is not used */
+    cr_assert_null(try_reply(client));
+    post_as(1025);
+    m = reply_of(client);
+    cr_assert_eq(m->status, 503);
+    cr_assert(strstr(m->body, "different credentials"), "%s", m->body);
+    cr_assert_eq(closed_by(CLOSE_BONDS_FULL), 1);
+    world_close_after(0);
+}
+
 /* --- questions of an older server to a modern client --- */
 
 #define ELICITING_META                                                                                       \

@@ -35,7 +35,7 @@ static struct upstream_peer peers[32];
 static unsigned peer_count, lists_asked[2], calls[2];
 static bool b_is_silent, a_has_pages;
 static const char *a_asks = ""; /* "call" or "stream": where it puts a question */
-static unsigned answers;
+static unsigned answers, changes_said;
 
 static void
 reply_json(struct sim_peer *peer, const char *fields, const char *json)
@@ -57,7 +57,12 @@ serve_request(struct upstream_peer *up, const struct message *m)
     unsigned long n = id ? strtoul(id + 5, NULL, 10) : 0;
     char json[1024];
 
-    if (!strstr(m->body, "\"method\"") && m->body_len) {
+    if (!strcmp(a_asks, "secret") && strncmp(m->head, "GET ", 4) == 0 && field(m, "Authorization")) {
+        answer_stream(up->peer, "");
+        say_chunk(up->peer,
+                  "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}\n\n");
+        changes_said++;
+    } else if (!strstr(m->body, "\"method\"") && m->body_len) {
         answers++;
         cr_assert(strstr(m->body, "\"id\":\"q\""), "%s", m->body);
         say(up->peer, "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n");
@@ -137,7 +142,7 @@ open_world(void)
     peer_count = lists_asked[0] = lists_asked[1] = calls[0] = calls[1] = 0;
     b_is_silent = a_has_pages = false;
     a_asks = "";
-    answers = 0;
+    answers = changes_said = 0;
     world_open(1, UPSTREAMS, "--merge-deadline", "2s", NULL);
 }
 
@@ -392,4 +397,32 @@ Test(merging, drops_a_session_whose_upstream_is_being_initialised)
     serve_all();
     cr_assert_eq(calls[0], 0);
     world_close();
+}
+
+Test(merging, tells_no_client_of_the_merged_server_what_another_ones_credentials_hear)
+{
+    static const char listen[] =
+        "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"subscriptions/listen\",\"params\":{\"notifications\":"
+        "{\"toolsListChanged\":true}," META "}}";
+    struct sim_peer *stream, *merged;
+
+    open_asked_session("secret", false);
+    stream = client_new();
+    say(stream, "GET /mcp HTTP/1.1\r\nHost: x\r\n" MCP_ACCEPT "%s\r\n", session);
+    ask("subscriptions/listen", NULL, listen);
+    serve_all();
+    merged = client;
+    client = client_new();
+    say(client,
+        "POST /mcp/a HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" MCP_ACCEPT
+        "MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: subscriptions/listen\r\nAuthorization: Bearer x\r\n"
+        "Content-Length: %zu\r\n\r\n%s",
+        strlen(listen), listen);
+    serve_all();
+    cr_assert_eq(changes_said, 1);
+    cr_assert(has(client, "tools/list_changed"));
+    cr_assert(has(merged, "acknowledged"));
+    cr_assert_not(has(merged, "tools/list_changed"));
+    cr_assert_not(has(stream, "tools/list_changed"));
+    world_close_after(0);
 }
