@@ -328,7 +328,7 @@ cfg_cidr_has(const struct cfg_cidr *cidr, const uint8_t ip[16])
 bool
 cfg_is_origin(struct text origin)
 {
-    struct cfg_url authority;
+    struct cfg_url authority = {0};
     struct cfg_refusal refusal;
     uint32_t colon = index_of(origin, ':');
 
