@@ -77,6 +77,14 @@ bond_new(struct worker *w, struct upstream *up, struct text fields)
 }
 
 uint64_t
+bond_answer_limit_ms(const struct bond *bond)
+{
+    const struct config *c = bond->worker->config;
+
+    return c->first_byte_timeout + (bond->up->stdio ? 0 : c->connect_timeout + c->upstream_wait);
+}
+
+uint64_t
 bond_mint(struct bond *bond)
 {
     return bond->port->mint(bond);
@@ -180,7 +188,7 @@ on_hello_end(struct bond_call *hello, enum close_reason reason, unsigned status)
 
 static const struct bond_call_up hello_up = {.on_message = on_hello_message, .on_end = on_hello_end};
 
-/* A process that says nothing. */
+/* A process that says nothing, or a stream that says everything else. */
 static void
 on_hello_late(struct ring *ring, struct timer *timer)
 {
@@ -242,9 +250,7 @@ initialize(struct bond *bond)
     reason = w.full ? CLOSE_INTERNAL
                     : bond->port->send(&bond->hello, json_written(&w), &env, held_text(&bond->fields));
     if (reason == CLOSE_NONE) {
-        if (bond->up->stdio && bond->worker->config->first_byte_timeout)
-            timer_set(bond->worker->ring, &bond->hello_timer, bond->worker->config->first_byte_timeout,
-                      on_hello_late);
+        timer_set(bond->worker->ring, &bond->hello_timer, bond_answer_limit_ms(bond), on_hello_late);
         return;
     }
     hold(bond);

@@ -70,7 +70,7 @@ struct bond {
     struct bond_call hello;       /* initialize */
     struct bond_call listening;   /* subscriptions/listen, of a modern upstream */
     struct timer listening_timer; /* until it is asked again */
-    struct timer hello_timer;     /* a process's limit to answer initialize; legs have their own */
+    struct timer hello_timer;     /* for the answer to initialize */
     struct era_wait era;
     uint32_t posts;     /* notifications and answers on their way */
     uint32_t listeners; /* streams of clients that hear what it hears */
@@ -107,6 +107,9 @@ void bond_ask(struct bond *bond, struct bond_call *call, const struct bond_call_
 /* Sends the request, whose id is call->number; `fields` are lines of the client's that pass. CLOSE_NONE, or
  * why not: the call stays on the bond. */
 enum close_reason bond_send(struct bond_call *call, struct text message, struct text fields);
+/* How long an answer to what the gateway asks by itself is waited for, from bond_send() on. Legs have limits
+ * of their own, but a stream of events may go on for ever. */
+uint64_t bond_answer_limit_ms(const struct bond *bond);
 /* A fresh id for a request. */
 uint64_t bond_mint(struct bond *bond);
 /* Flow control of what comes back. */

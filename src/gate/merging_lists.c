@@ -17,6 +17,7 @@ struct asker {
     struct list_entry *entry; /* its value's, until done or failed */
     enum merge_kind kind;
     struct held cursor; /* raw, of the next page; or nothing */
+    struct timer timer; /* for the page */
 };
 
 /* One merged list in the making. */
@@ -202,7 +203,8 @@ end_asker(struct asker *a, struct list_node *waiters, struct list_value *value, 
     struct list_node ready;
 
     list_init(&ready);
-    bond_call_done(&a->call, false);
+    timer_stop(&a->timer);
+    bond_call_done(&a->call, true);
     held_free(m->worker, &a->cursor);
     pool_put(&m->askers, a);
     list_slots_give(waiters, value, failed, &ready);
@@ -230,6 +232,13 @@ end_with_pages(struct asker *a)
     end_asker(a, &waiters, value, false);
 }
 
+static void
+on_page_late(struct ring *ring, struct timer *timer)
+{
+    (void)ring;
+    fail_asker(container_of(timer, struct asker, timer));
+}
+
 /* The request for the next page, as a legacy client would write it, for the bond's revision. */
 static bool
 send_page(struct asker *a)
@@ -255,6 +264,7 @@ send_page(struct asker *a)
         bridge_request(&b, json_written(&w), &env, a->call.number, false, &out) != BRIDGE_PASS)
         return false;
     made = bridged_made(a->m->worker, &out);
+    timer_set(a->m->worker->ring, &a->timer, bond_answer_limit_ms(bond), on_page_late);
     return made.at && bond_send(&a->call, made, (struct text){0}) == CLOSE_NONE;
 }
 

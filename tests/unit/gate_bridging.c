@@ -364,6 +364,22 @@ Test(bridging, takes_no_late_answer_for_the_end_of_a_greeting)
     world_close();
 }
 
+Test(bridging, gives_an_initialize_up_whose_stream_never_brings_the_answer)
+{
+    world_open(1, UPSTREAM, "--first-byte-timeout", "10s", "--connect-timeout", "1s", "--upstream-wait", "1s",
+               NULL);
+    post_modern("echo", ECHO_CALL);
+    refuse_probe();
+    next_request();
+    answer_stream(server, "");
+    for (unsigned i = 0; i < 13; i++) {
+        say_chunk(server, "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/x\"}\n\n");
+        advance(1000);
+    }
+    cr_assert_eq(reply_of(client)->status, 504);
+    world_close();
+}
+
 /* --- what is shared --- */
 
 static void

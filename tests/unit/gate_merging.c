@@ -89,6 +89,9 @@ serve_request(struct upstream_peer *up, const struct message *m)
         reply_json(up->peer, "Mcp-Session-Id: s\r\n", json);
     } else if (strstr(m->body, "notifications/")) {
         say(up->peer, "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n");
+    } else if (strstr(m->body, "tools/list") && !strcmp(a_asks, "endless") && !up->is_b) {
+        lists_asked[0]++;
+        answer_stream(up->peer, "");
     } else if (strstr(m->body, "tools/list") && a_has_pages && !up->is_b && !strstr(m->body, "\"more\"")) {
         snprintf(json, sizeof json,
                  "{\"jsonrpc\":\"2.0\",\"id\":%lu,\"result\":{\"tools\":[{\"name\":\"first\",\"inputSchema\":"
@@ -247,6 +250,29 @@ Test(merging, waits_no_longer_than_the_deadline_for_one_upstream)
     cr_assert(strstr(m->body, "a__read"), "%s", m->body);
     cr_assert_null(strstr(m->body, "b__write"), "%s", m->body);
     cr_assert_eq(counter(STAT_merges_late), 1);
+    world_close_after(0);
+}
+
+Test(merging, asks_again_when_a_list_never_came)
+{
+    peer_count = lists_asked[0] = 0;
+    a_asks = "endless";
+    world_open(1, UPSTREAMS, "--merge-deadline", "2s", "--first-byte-timeout", "10s", "--connect-timeout",
+               "1s", "--upstream-wait", "1s", "--list-ttl", "1s", NULL);
+    ask("tools/list", NULL, LIST);
+    serve_all();
+    advance(2100);
+    cr_assert_null(strstr(reply_of(client)->body, "a__read"));
+    advance(20000);
+    a_asks = "";
+    for (unsigned i = 0; i < 2; i++) {
+        serve_all();
+        advance(3000);
+        ask("tools/list", NULL, LIST);
+        serve_all();
+    }
+    cr_assert(strstr(reply_of(client)->body, "a__read"));
+    cr_assert_geq(lists_asked[0], 2);
     world_close_after(0);
 }
 
