@@ -129,7 +129,10 @@ bridged_error(struct bridged *b, int code, unsigned status, const char *text)
 void
 bridged_accept(struct bridged *b)
 {
-    local_reply(b->ex, 202, (struct text){0}, (struct text){0}, "", 0, CLOSE_DONE);
+    if (b->ex->client)
+        local_reply(b->ex, 202, (struct text){0}, (struct text){0}, "", 0, CLOSE_DONE);
+    else /* it waited for the upstream to be initialised */
+        exchange_finish(b->ex, CLOSE_CLIENT_GONE);
 }
 
 /* --- the request, whole --- */

@@ -538,7 +538,7 @@ on_end(struct bond_call *ask, enum close_reason reason, unsigned status)
         bridged_parked_failed(b, reason);
         return;
     }
-    if (status == 401 || status == 403) {
+    if ((status == 401 || status == 403) && b->ex->client && !b->ex->reply_begun) {
         char extra[600];
         int n = 0;
 

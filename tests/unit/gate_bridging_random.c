@@ -323,6 +323,12 @@ run(uint64_t seed)
     world_open(seed, "--upstream", "a=http://10.0.0.2:80/mcp", "--upstream", "b=http://10.0.0.3:80/mcp",
                "--era-ttl", "10s", "--merge-deadline", "500ms", "--list-ttl", "1s", "--park-timeout", "3s",
                "--orphan-timeout", seed % 2 ? "0" : "2s", "--session-idle", "30s", NULL);
+    if (seed % 2)
+        sim_faults_random(world.sim);
+    if (seed % 3 == 0) {
+        sim_set_fault(world.sim, SIM_RESET, (unsigned)any(20));
+        sim_set_fault(world.sim, SIM_EMFILE, (unsigned)any(20));
+    }
     for (unsigned i = 0; i < STEPS; i++) {
         client_step(&clients[any(CLIENTS)]);
         serve_all();

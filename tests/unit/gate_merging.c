@@ -57,7 +57,9 @@ serve_request(struct upstream_peer *up, const struct message *m)
     unsigned long n = id ? strtoul(id + 5, NULL, 10) : 0;
     char json[1024];
 
-    if (!strcmp(a_asks, "secret") && strncmp(m->head, "GET ", 4) == 0 && field(m, "Authorization")) {
+    if (!strcmp(a_asks, "401")) {
+        say(up->peer, "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Bearer\r\nContent-Length: 0\r\n\r\n");
+    } else if (!strcmp(a_asks, "secret") && strncmp(m->head, "GET ", 4) == 0 && field(m, "Authorization")) {
         answer_stream(up->peer, "");
         say_chunk(up->peer,
                   "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}\n\n");
@@ -407,6 +409,23 @@ Test(merging, brings_a_question_of_the_servers_own_stream_to_the_clients)
     answer_question(sim_peer_peek(stream, NULL));
     cr_assert_eq(answers, 1);
     world_close_after(0);
+}
+
+/* The call goes on without its client, and there is nobody to challenge. */
+Test(merging, challenges_no_client_that_has_left)
+{
+    open_asked_session("", false);
+    a_asks = "401";
+    say(client,
+        "POST /mcp HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" MCP_ACCEPT
+        "%sContent-Length: %zu\r\n\r\n%s",
+        session, strlen(CALL_A), CALL_A);
+    sim_peer_reset(client);
+    settle();
+    cr_assert_eq(counter(STAT_exchanges_open), 1);
+    serve_all();
+    cr_assert_eq(counter(STAT_exchanges_open), 0);
+    world_close();
 }
 
 /* The answer to initialize finds nobody. */
