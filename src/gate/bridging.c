@@ -267,11 +267,23 @@ same_era(const struct bridged *b)
            (!modern && b->ex->upstream->era.speaks_both);
 }
 
+/* The session ended since the head came: nothing new begins in it. Answers then. */
+static bool
+session_is_over(struct bridged *b)
+{
+    if (!b->session || !b->session->over)
+        return false;
+    local_error(b->ex, CLOSE_SESSION_UNKNOWN, (struct text){0});
+    return true;
+}
+
 static void
 on_era_known(struct era_wait *wait)
 {
     struct bridged *b = container_of(wait, struct bridged, era);
 
+    if (session_is_over(b))
+        return;
     if (!b->session && !b->ex->upstream->stdio && same_era(b))
         bridged_splice(b);
     else if (!b->session && !mcp_revision_is_modern(b->bridge.client) && b->call.method != MCP_INITIALIZE)
@@ -441,6 +453,8 @@ bridge_end(struct exchange *ex)
 
     ex->request_whole = true;
     ex->client_ns = ring_now(ex->worker->ring);
+    if (session_is_over(b))
+        return;
     switch ((enum http_method)ex->method) {
     case METHOD_POST:
         take_message(b);

@@ -428,6 +428,26 @@ Test(merging, challenges_no_client_that_has_left)
     world_close();
 }
 
+Test(merging, takes_no_body_for_a_session_that_ended_since_its_head)
+{
+    struct sim_peer *late;
+
+    open_asked_session("", false);
+    late = client_new();
+    say(late,
+        "POST /mcp HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" MCP_ACCEPT
+        "%sContent-Length: %zu\r\n\r\n",
+        session, strlen(CALL_A));
+    client = client_new();
+    say(client, "DELETE /mcp HTTP/1.1\r\nHost: x\r\n%s\r\n", session);
+    cr_assert_eq(reply_of(client)->status, 200);
+    say(late, "%s", CALL_A);
+    cr_assert_eq(reply_of(late)->status, 404);
+    serve_all();
+    cr_assert_eq(calls[0], 0);
+    world_close();
+}
+
 /* The answer to initialize finds nobody. */
 Test(merging, drops_a_session_whose_upstream_is_being_initialised)
 {
