@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { ERROR_BYTES = 1024 };
+enum { ERROR_BYTES = 1024, INITIALIZE_BYTES = 16 << 10 };
 
 static const struct plan bridge_plan;
 
@@ -281,10 +281,20 @@ static void
 on_era_known(struct era_wait *wait)
 {
     struct bridged *b = container_of(wait, struct bridged, era);
+    struct upstream *up = b->ex->upstream;
+    enum mcp_revision client = b->bridge.client;
+    bool as_it_is = !b->session && !up->stdio && same_era(b);
 
     if (session_is_over(b))
         return;
-    if (!b->session && !b->ex->upstream->stdio && same_era(b))
+    /* Of one era, and yet it may be that neither knows the other's revision. */
+    if (as_it_is && b->call.method == MCP_INITIALIZE && !mcp_revision_is_modern(client) &&
+        up->era.era != BRIDGE_ERA_UNKNOWN) {
+        if (!era_ask_spoken(up, client, b->credentials, &b->era))
+            return; /* on_era_known() comes again */
+        as_it_is = up->era.spoken & 1u << client;
+    }
+    if (as_it_is)
         bridged_splice(b);
     else if (!b->session && !mcp_revision_is_modern(b->bridge.client) && b->call.method != MCP_INITIALIZE)
         local_error(b->ex, CLOSE_SESSION_MISSING, (struct text){0});
@@ -596,6 +606,25 @@ names_our_session(const struct worker *w, const struct http1_head *head)
                           (uint64_t)time(NULL), &token);
 }
 
+static bool
+is_json(const struct http1_head *head)
+{
+    struct text type = http1_value(head, HTTP_CONTENT_TYPE);
+    const char *end = memchr(type.at ? type.at : "", ';', type.len);
+
+    if (end)
+        type.len = (uint32_t)(end - type.at);
+    return text_eq_nocase(text_trim(type), TEXT("application/json"));
+}
+
+/* A client that has agreed on a revision says which, but for those of 2025-03-26. */
+static bool
+may_be_initialize(const struct http1_head *head)
+{
+    return head->framing == FRAMING_LENGTH && head->length <= INITIALIZE_BYTES && is_json(head) &&
+           !http1_find(head, HTTP_MCP_PROTOCOL_VERSION);
+}
+
 bool
 bridging_wanted(struct exchange *ex, const struct http1_head *head, struct upstream *up)
 {
@@ -612,7 +641,8 @@ bridging_wanted(struct exchange *ex, const struct http1_head *head, struct upstr
     if (http1_find(head, HTTP_MCP_SESSION_ID))
         return names_our_session(w, head);
     return head->method == METHOD_POST &&
-           (!up->era.until_ms || (era == BRIDGE_ERA_MODERN && !up->era.speaks_both));
+           (!up->era.until_ms || (era == BRIDGE_ERA_MODERN && !up->era.speaks_both) ||
+            (era != BRIDGE_ERA_UNKNOWN && !era_speaks_all(up) && may_be_initialize(head)));
 }
 
 static void
@@ -622,17 +652,6 @@ on_timer(struct ring *ring, struct timer *timer)
 
     (void)ring;
     ex->plan->tick(ex);
-}
-
-static bool
-is_json(const struct http1_head *head)
-{
-    struct text type = http1_value(head, HTTP_CONTENT_TYPE);
-    const char *end = memchr(type.at ? type.at : "", ';', type.len);
-
-    if (end)
-        type.len = (uint32_t)(end - type.at);
-    return text_eq_nocase(text_trim(type), TEXT("application/json"));
 }
 
 /* The bytes of the head, for bridged_splice(). */

@@ -5,7 +5,8 @@
  * answers are put into the form that the client takes.
  *
  * Where both sides are of one era nothing is translated in path mode: the request is spliced. Only while it
- * is not known yet which era the upstream is of, requests are held until it is, and then relayed.
+ * is not known yet which era the upstream is of, requests are held until it is, and then relayed; so is an
+ * initialize until it is known that the server settles on the client's revision, else both are bridged.
  */
 #ifndef GATE_BRIDGING_H
 #define GATE_BRIDGING_H

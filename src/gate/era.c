@@ -34,6 +34,7 @@ era_done(struct upstream *up)
     era->sibling = NULL;
     held_free(up->worker, &era->result);
     held_free(up->worker, &era->answer);
+    held_free(up->worker, &era->leave_fields);
 }
 
 void
@@ -52,12 +53,18 @@ keep_result(struct upstream *up, struct text result)
         era->result.len = 0; /* it is asked for again by who needs it */
 }
 
-static void ask_for_legacy(struct upstream *up);
+static void greet(struct upstream *up, enum mcp_revision revision, struct text fields);
 
+/* They may wait again, for something else. */
 static void
 tell_waiting(struct era *era)
 {
-    for (struct list_node *node; (node = list_first(&era->waiting));) {
+    struct list_node told;
+
+    list_init(&told);
+    if (!list_empty(&era->waiting))
+        list_take(&told, &era->waiting);
+    for (struct list_node *node; (node = list_first(&told));) {
         struct era_wait *wait = container_of(node, struct era_wait, node);
 
         list_del(node);
@@ -83,12 +90,13 @@ decide(struct upstream *up, unsigned status)
         era->revision = (uint8_t)verdict.revision;
         keep_result(up, verdict.result);
     }
+    era->greeted = era->spoken = 0;
     era->until_ms = now_ms(up) + (is_evidence ? up->worker->config->era_ttl : NO_EVIDENCE_MS);
     held_free(up->worker, &era->answer);
     timer_stop(&era->timer);
     era->probe = NULL;
     if (era->era == BRIDGE_ERA_MODERN && is_evidence && !up->stdio)
-        ask_for_legacy(up);
+        greet(up, MCP_LATEST_LEGACY, (struct text){0});
     if (!era->probe)
         tell_waiting(era);
 }
@@ -111,19 +119,8 @@ on_end(struct leg *leg, enum close_reason reason)
 
 static const struct leg_up probe_up = {.on_message = on_message, .on_end = on_end};
 
-/* --- a modern server may speak the older form as well: then nobody need be translated --- */
-
-static void
-end_legacy_probe(struct upstream *up, bool speaks_it)
-{
-    struct era *era = &up->era;
-
-    era->probe = NULL;
-    era->speaks_both = speaks_it;
-    timer_stop(&era->timer);
-    held_free(up->worker, &era->answer);
-    tell_waiting(era);
-}
+/* --- a modern server may speak the older form as well, and one of the older form some revisions of it only:
+ * where the client's is among them nobody need be translated --- */
 
 static void
 ignore_message(struct leg *leg, struct text message)
@@ -137,66 +134,135 @@ ignore_end(struct leg *leg, enum close_reason reason)
     (void)leg, (void)reason;
 }
 
-/* The probe's session is of no use. */
+/* The session of a greeting is of no use. `settled`: its revision, or none. */
 static void
-on_legacy_head(struct leg *leg, const struct http1_head *head)
+leave(struct upstream *up, enum mcp_revision settled)
 {
     static const struct leg_up nobody = {.on_message = ignore_message, .on_end = ignore_end};
-    struct text id = http1_value(head, HTTP_MCP_SESSION_ID);
-    struct upstream *up = leg->owner;
+    struct era *era = &up->era;
     enum close_reason reason;
-    char line[512];
-    int n = snprintf(line, sizeof line, "Mcp-Session-Id: %.*s\r\n", (int)id.len, id.len ? id.at : "");
+    char line[64];
+    int n = settled < MCP_REVISIONS && settled >= MCP_2025_06_18
+                ? snprintf(line, sizeof line, "MCP-Protocol-Version: %.*s\r\n",
+                           (int)mcp_revision_name(settled).len, mcp_revision_name(settled).at)
+                : 0;
 
-    if (id.len && n < (int)sizeof line)
+    if (era->leave_at && held_append(up->worker, &era->leave_fields, line, (uint32_t)n))
         leg_open(up->worker,
                  &(struct leg_request){.upstream = up,
-                                       .endpoint = leg_endpoint(leg),
+                                       .endpoint = era->leave_at,
                                        .method = METHOD_DELETE,
-                                       .fields = {line, (uint32_t)n}},
+                                       .fields = held_text(&era->leave_fields)},
                  &nobody, NULL, &reason);
+    era->leave_at = NULL;
+    held_free(up->worker, &era->leave_fields);
 }
 
 static void
-on_legacy_end(struct leg *leg, enum close_reason reason)
+end_greeting(struct upstream *up, bool speaks_it, enum mcp_revision settled)
+{
+    struct era *era = &up->era;
+    uint8_t bit = (uint8_t)(1u << era->greeting);
+
+    era->probe = NULL;
+    era->greeted |= bit;
+    if (era->era == BRIDGE_ERA_MODERN && era->greeting == MCP_LATEST_LEGACY)
+        era->speaks_both = speaks_it;
+    if (settled == era->greeting || (!speaks_it && era->era == BRIDGE_ERA_LEGACY))
+        era->spoken |= bit; /* without evidence the client hears it from the server itself */
+    timer_stop(&era->timer);
+    held_free(up->worker, &era->answer);
+    leave(up, settled);
+    tell_waiting(era);
+}
+
+static void
+on_greeting_head(struct leg *leg, const struct http1_head *head)
+{
+    struct text id = http1_value(head, HTTP_MCP_SESSION_ID);
+    struct upstream *up = leg->owner;
+    char line[512];
+    int n = snprintf(line, sizeof line, "Mcp-Session-Id: %.*s\r\n", (int)id.len, id.len ? id.at : "");
+
+    if (id.len && n < (int)sizeof line && held_append(up->worker, &up->era.leave_fields, line, (uint32_t)n))
+        up->era.leave_at = leg_endpoint(leg);
+}
+
+static void
+on_greeting_end(struct leg *leg, enum close_reason reason)
 {
     struct upstream *up = leg->owner;
-    struct bridge_server server;
+    struct bridge_server server = {.revision = MCP_NO_REVISION};
     struct jsonrpc_envelope env;
     bool speaks_it = jsonrpc_scan(held_text(&up->era.answer), JSON_SCAN_STRICT, &env) == JSONRPC_FAULT_FINE &&
                      env.kind == JSONRPC_RESPONSE && bridge_read_initialize(env.result, &server);
 
     (void)reason;
-    end_legacy_probe(up, speaks_it);
+    end_greeting(up, speaks_it, speaks_it ? server.revision : MCP_NO_REVISION);
 }
 
-static const struct leg_up legacy_up = {
-    .on_head = on_legacy_head, .on_message = on_message, .on_end = on_legacy_end};
+static const struct leg_up greeting_up = {
+    .on_head = on_greeting_head, .on_message = on_message, .on_end = on_greeting_end};
 
 static void
-on_legacy_limit(struct ring *ring, struct timer *timer)
+on_greeting_limit(struct ring *ring, struct timer *timer)
 {
     struct upstream *up = container_of(timer, struct upstream, era.timer);
 
     (void)ring;
     leg_close(up->era.probe);
-    end_legacy_probe(up, false);
+    end_greeting(up, false, MCP_NO_REVISION);
 }
 
 static void
-ask_for_legacy(struct upstream *up)
+greet(struct upstream *up, enum mcp_revision revision, struct text fields)
 {
-    struct bridge b = {.client = MCP_LATEST_LEGACY, .upstream = MCP_LATEST_LEGACY};
+    struct bridge b = {.client = revision, .upstream = revision};
     char body[PROBE_BYTES];
     struct json_writer w = {.at = body, .size = sizeof body};
+    struct era *era = &up->era;
     enum close_reason reason;
 
+    era->greeting = (uint8_t)revision;
+    era->leave_at = NULL;
+    era->leave_fields.len = 0;
+    if (fields.len && !held_append(up->worker, &era->leave_fields, fields.at, fields.len))
+        return;
     bridge_put_initialize_request(&w, &b, 1);
-    up->era.probe = leg_open(
-        up->worker, &(struct leg_request){.upstream = up, .method = METHOD_POST, .body = json_written(&w)},
-        &legacy_up, up, &reason);
-    if (up->era.probe)
-        timer_set(up->worker->ring, &up->era.timer, PROBE_LIMIT_MS, on_legacy_limit);
+    era->probe =
+        leg_open(up->worker,
+                 &(struct leg_request){
+                     .upstream = up, .method = METHOD_POST, .body = json_written(&w), .fields = fields},
+                 &greeting_up, up, &reason);
+    if (era->probe)
+        timer_set(up->worker->ring, &era->timer, PROBE_LIMIT_MS, on_greeting_limit);
+}
+
+bool
+era_ask_spoken(struct upstream *up, enum mcp_revision revision, struct text fields, struct era_wait *wait)
+{
+    struct era *era = &up->era;
+    uint8_t bit = (uint8_t)(1u << revision);
+
+    if (era->greeted & bit)
+        return true;
+    if (!era->probe)
+        greet(up, revision, fields);
+    if (!era->probe) {
+        era->greeted |= bit;
+        era->spoken |= bit;
+        return true;
+    }
+    list_add_tail(&era->waiting, &wait->node);
+    return false;
+}
+
+bool
+era_speaks_all(const struct upstream *up)
+{
+    const unsigned all = 1u << MCP_2025_03_26 | 1u << MCP_2025_06_18 | 1u << MCP_2025_11_25;
+
+    return (up->era.spoken & all) == all;
 }
 
 static void

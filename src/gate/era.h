@@ -25,7 +25,9 @@ struct era_wait {
 /* Of one upstream in one worker. */
 struct era {
     uint8_t era;                 /* enum bridge_era */
-    bool speaks_both; /* MODERN over HTTP: answers initialize, too */
+    bool speaks_both;            /* MODERN over HTTP: answers initialize, too */
+    uint8_t greeted, spoken;     /* bits 1 << revision: with which initialize was tried, and settled on */
+    uint8_t greeting;            /* the revision that is being tried */
     uint8_t revision;            /* MODERN: the newest that both speak; LEGACY: the one to offer */
     struct held result;          /* MODERN: what it said of itself, the raw discover result; or nothing */
     uint64_t until_ms;           /* then it is asked again; 0: never asked */
@@ -33,6 +35,8 @@ struct era {
     struct leg *probe;           /* in progress */
     struct held answer;          /* its first message */
     struct timer timer;          /* its limit */
+    struct held leave_fields;    /* ends the session of a greeting: its fields, and where to */
+    struct endpoint *leave_at;   /* NULL: there is none */
     struct list_node waiting;    /* struct era_wait */
 };
 
@@ -43,6 +47,13 @@ void era_done(struct upstream *up);
  * probe carries `fields`, the lines of the request that asks (credentials). */
 bool era_ask(struct upstream *up, struct text fields, struct era_wait *wait);
 void era_forget(struct era_wait *wait);
+
+/* True: up->era.spoken has a verdict on this revision, of those before 2026-07-28: a server that cannot be
+ * asked counts as speaking it. False: as with era_ask(). Asked over HTTP only. */
+bool era_ask_spoken(struct upstream *up, enum mcp_revision revision, struct text fields,
+                    struct era_wait *wait);
+/* Whether every revision before 2026-07-28 that has streamable HTTP is known to be spoken. */
+bool era_speaks_all(const struct upstream *up);
 
 /* It was wrong: the next one who asks waits for a fresh probe. */
 void era_doubt(struct upstream *up);

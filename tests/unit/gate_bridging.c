@@ -15,6 +15,9 @@
 #define DISCOVERED                                                                                           \
     "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"resultType\":\"complete\",\"supportedVersions\":"           \
     "[\"2026-07-28\"],\"capabilities\":{\"tools\":{}},\"ttlMs\":0,\"cacheScope\":\"public\"}}"
+#define INITIALIZE_LATEST                                                                                    \
+    "{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":\"initialize\",\"params\":{\"protocolVersion\":\"2025-11-"     \
+    "25\",\"capabilities\":{},\"clientInfo\":{\"name\":\"c\",\"version\":\"1\"}}}"
 #define INITIALIZE                                                                                           \
     "{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":\"initialize\",\"params\":{\"protocolVersion\":\"2025-06-"     \
     "18\","                                                                                                  \
@@ -83,6 +86,20 @@ initialize_upstream(const char *session)
     cr_assert_str_eq(field(m, "Mcp-Session-Id"), session);
     cr_assert_str_eq(field(m, "MCP-Protocol-Version"), "2025-11-25");
     say(server, "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n");
+}
+
+/* The upstream is asked with which revision it answers the one of INITIALIZE. */
+static void
+settle_on(const char *revision)
+{
+    struct message *m = next_request();
+    char body[256];
+
+    cr_assert(strstr(m->body, "\"protocolVersion\":\"2025-06-18\",\"capabilities\":{},"), "%s", m->body);
+    snprintf(body, sizeof body,
+             "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"protocolVersion\":\"%s\",\"capabilities\":{}}}",
+             revision);
+    answer(server, "", body);
 }
 
 /* The number of a request at the upstream. */
@@ -183,12 +200,89 @@ Test(bridging, relays_initialize_with_the_upstreams_own_session)
     client = client_new();
     post(client, MCP_ACCEPT, INITIALIZE);
     refuse_probe();
+    settle_on("2025-06-18");
     m = next_request();
     cr_assert_str_eq(m->body, INITIALIZE);
     answer(server, "Mcp-Session-Id: theirs\r\n", RESULT(0));
     m = reply_of(client);
     cr_assert_str_eq(m->body, RESULT(0));
     cr_assert_str_eq(field(m, "Mcp-Session-Id"), "theirs");
+    world_close();
+}
+
+/* The client of INITIALIZE with a server that speaks 2025-11-25 only; the fields of its session. */
+static void
+open_beside_another_revision(char fields[1024])
+{
+    struct message *m;
+
+    client = client_new();
+    post(client, MCP_ACCEPT, INITIALIZE);
+    refuse_probe();
+    settle_on("2025-11-25");
+    initialize_upstream("s1");
+    m = reply_of(client);
+    cr_assert(strstr(m->body, "\"protocolVersion\":\"2025-06-18\""), "%s", m->body);
+    cr_assert_str_neq(field(m, "Mcp-Session-Id"), "s1");
+    snprintf(fields, 1024, MCP_ACCEPT "MCP-Protocol-Version: 2025-06-18\r\nMcp-Session-Id: %s\r\n",
+             field(m, "Mcp-Session-Id"));
+}
+
+Test(bridging, negotiates_each_side_by_itself_where_the_server_settles_on_another_revision)
+{
+    struct message *m;
+    char fields[1024];
+
+    world_open(1, UPSTREAM, NULL);
+    open_beside_another_revision(fields);
+    post(client, fields, CALL(5));
+    m = next_request();
+    cr_assert_str_eq(field(m, "Mcp-Session-Id"), "s1");
+    cr_assert_str_eq(field(m, "MCP-Protocol-Version"), "2025-11-25");
+    answer_call(number_of(m), "{\"content\":[]}");
+    cr_assert(strstr(reply_of(client)->body, "\"id\":5"));
+    world_close();
+}
+
+Test(bridging, puts_a_servers_question_to_an_older_client_under_a_number_of_its_own)
+{
+    struct sim_peer *caller;
+    struct message *m;
+    char fields[1024], body[512];
+    const char *id;
+    unsigned number;
+    unsigned long long asked;
+
+    world_open(1, UPSTREAM, NULL);
+    open_beside_another_revision(fields);
+    post(client, fields, CALL(5));
+    number = number_of(next_request());
+    caller = server;
+    answer_stream(server, "");
+    say_chunk(server,
+              "data: {\"jsonrpc\":\"2.0\",\"id\":\"theirs\",\"method\":\"elicitation/create\",\"params\":"
+              "{\"message\":\"Who?\",\"requestedSchema\":{}}}\n\n");
+    cr_assert(has(client, "\"method\":\"elicitation/create\""));
+    cr_assert_not(has(client, "\"theirs\""));
+    id = strstr(sim_peer_peek(client, NULL), "\"jsonrpc\":\"2.0\",\"id\":");
+    cr_assert(id && sscanf(id + strlen("\"jsonrpc\":\"2.0\",\"id\":"), "%llu", &asked) == 1);
+    snprintf(body, sizeof body, "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{\"action\":\"decline\"}}",
+             asked);
+    {
+        struct sim_peer *answering = client_new();
+
+        post(answering, fields, body);
+        m = next_request();
+        cr_assert_str_eq(m->body,
+                         "{\"jsonrpc\":\"2.0\",\"id\":\"theirs\",\"result\":{\"action\":\"decline\"}}");
+        say(server, "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n");
+        cr_assert_eq(reply_of(answering)->status, 202);
+    }
+    snprintf(body, sizeof body, "data: {\"jsonrpc\":\"2.0\",\"id\":%u,\"result\":{\"content\":[]}}\n\n",
+             number);
+    say_chunk(caller, body);
+    say(caller, "0\r\n\r\n");
+    cr_assert(strstr(reply_of(client)->body, "\"id\":5"));
     world_close();
 }
 
@@ -576,7 +670,7 @@ Test(bridging, splices_an_older_client_to_a_server_that_speaks_both)
 
     world_open(1, UPSTREAM, NULL);
     client = client_new();
-    post(client, MCP_ACCEPT, INITIALIZE);
+    post(client, MCP_ACCEPT, INITIALIZE_LATEST);
     next_request();
     answer(server, "", DISCOVERED);
     cr_assert(strstr(next_request()->body, "\"initialize\""));
@@ -593,7 +687,7 @@ Test(bridging, splices_an_older_client_to_a_server_that_speaks_both)
                 cr_assert_str_eq(field(m, "Mcp-Session-Id"), "probe");
                 say(peers[k], "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
             } else {
-                cr_assert_str_eq(m->body, INITIALIZE);
+                cr_assert_str_eq(m->body, INITIALIZE_LATEST);
                 answer(peers[k], "Mcp-Session-Id: theirs\r\n", RESULT(0));
             }
         }
