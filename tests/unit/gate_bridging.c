@@ -251,7 +251,7 @@ Test(bridging, puts_a_servers_question_to_an_older_client_under_a_number_of_its_
     char fields[1024], body[512];
     const char *id;
     unsigned number;
-    unsigned long long asked;
+    unsigned long long asked = 0;
 
     world_open(1, UPSTREAM, NULL);
     open_beside_another_revision(fields);
