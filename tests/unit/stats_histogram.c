@@ -105,13 +105,13 @@ Test(histogram, gives_percentiles_within_a_bucket_of_the_sorted_samples)
         copy_values();
         qsort(samples, SAMPLES, sizeof *samples, compare);
         for (unsigned k = 0; k < sizeof shares / sizeof *shares; k++) {
-            size_t rank = (size_t)ceil(shares[k] * SAMPLES) - 1;
+            size_t rank = (size_t)ceil(shares[k] * (double)SAMPLES) - 1;
             double exact = (double)samples[rank], got = (double)stats_percentile(&metric, values, shares[k]);
 
             cr_assert_leq(fabs(got - exact) / exact, 0.0625, "%s p%g: %g, exactly %g", cases[c].name,
                           shares[k] * 100, got, exact);
         }
-        cr_assert_float_eq(stats_mean(&metric, values), sum / SAMPLES, 1);
+        cr_assert_float_eq(stats_mean(&metric, values), sum / (double)SAMPLES, 1);
         cr_assert_eq(values[HISTOGRAM_MAX], samples[SAMPLES - 1]);
         cr_assert_eq(values[HISTOGRAM_COUNT], SAMPLES);
     }
