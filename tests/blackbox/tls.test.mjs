@@ -103,7 +103,7 @@ promise('many calls at once share the pool', async (world) => {
 });
 
 const faults = {
-  'has expired': { leaf: (ca) => ca.issue('IP:127.0.0.1', { to: -1 }), reason: 'cert_expired', text: 'certificate of 127.0.0.1 has expired' },
+  'has expired': { leaf: (ca) => ca.issue('IP:127.0.0.1', { to: 0 }), reason: 'cert_expired', text: 'certificate of 127.0.0.1 has expired' },
   'is for another address': { leaf: (ca) => ca.issue('IP:127.0.0.2'), reason: 'cert_name', text: 'certificate of 127.0.0.1 is for another name' },
   'is for another name': { leaf: (ca) => ca.issue('DNS:other.example'), host: 'localhost', reason: 'cert_name', text: 'certificate of localhost is for another name' },
   'is self-signed': { leaf: (ca) => ca.issue('IP:127.0.0.1', { selfSigned: true }), reason: 'cert_unknown_ca', text: 'certificate of 127.0.0.1 is self-signed: name it with --upstream-ca' },
