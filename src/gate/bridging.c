@@ -645,15 +645,6 @@ bridging_wanted(struct exchange *ex, const struct http1_head *head, struct upstr
             (era != BRIDGE_ERA_UNKNOWN && !era_speaks_all(up) && may_be_initialize(head)));
 }
 
-static void
-on_timer(struct ring *ring, struct timer *timer)
-{
-    struct exchange *ex = container_of(timer, struct exchange, timer);
-
-    (void)ring;
-    ex->plan->tick(ex);
-}
-
 /* The bytes of the head, for bridged_splice(). */
 static bool
 keep_head(struct bridged *b, const struct http1_head *head)
@@ -683,7 +674,6 @@ bridging_start(struct exchange *ex, const struct http1_head *head)
     ex->plan = &bridge_plan;
     ex->state = b;
     ex->by_legs = true;
-    ex->timer.fire = on_timer;
     session_principal(w, head, b->principal);
     if (!heads_keep(ex, head, &b->fields, &b->plain_fields, &b->credentials) || !keep_head(b, head)) {
         exchange_fail(ex, CLOSE_NO_MEMORY);

@@ -407,15 +407,6 @@ keep_fields(struct demo *d, const struct http1_head *head)
     return true;
 }
 
-static void
-on_timer(struct ring *ring, struct timer *timer)
-{
-    struct exchange *ex = container_of(timer, struct exchange, timer);
-
-    (void)ring;
-    ex->plan->tick(ex);
-}
-
 /* GET of a session: at most one stream. */
 static void
 start_listening(struct exchange *ex)
@@ -456,7 +447,6 @@ new_state(struct exchange *ex, const struct http1_head *head, struct session *se
     struct demo *d = calloc(1, sizeof *d);
 
     ex->plan = &demo_plan;
-    ex->timer.fire = on_timer;
     ex->state = d;
     if (d)
         *d = (struct demo){.worker = ex->worker, .ex = ex, .session = session, .listed.cancel = cancel_call};

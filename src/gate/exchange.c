@@ -53,6 +53,15 @@ keep_for_log(struct exchange *ex, const struct http1_head *head)
     ex->given_id_len = (uint8_t)id.len;
 }
 
+static void
+on_timer(struct ring *ring, struct timer *timer)
+{
+    struct exchange *ex = container_of(timer, struct exchange, timer);
+
+    (void)ring;
+    ex->plan->tick(ex);
+}
+
 static struct exchange *
 begin(struct worker *w, enum http_method method)
 {
@@ -63,6 +72,7 @@ begin(struct worker *w, enum http_method method)
     ex->begun_ns = ex->phase_ns = ex->client_ns = ring_now(w->ring);
     ex->stream_row = -1;
     ex->revision = MCP_NO_REVISION;
+    ex->timer.fire = on_timer;
     list_add_tail(&w->exchanges, &ex->node);
     w->exchange_count++;
     ex->number = (uint32_t)++w->request_count;

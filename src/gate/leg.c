@@ -213,15 +213,6 @@ static const struct plan leg_plan = {
 
 /* --- the start --- */
 
-static void
-on_timer(struct ring *ring, struct timer *timer)
-{
-    struct exchange *ex = container_of(timer, struct exchange, timer);
-
-    (void)ring;
-    ex->plan->tick(ex);
-}
-
 static enum close_reason
 send_request(struct exchange *ex, const struct leg_request *r, struct endpoint *ep)
 {
@@ -263,7 +254,6 @@ leg_open(struct worker *w, const struct leg_request *r, const struct leg_up *up,
     *leg = (struct leg){.ex = ex, .owner = owner};
     ex->plan = &leg_plan;
     ex->state = leg;
-    ex->timer.fire = on_timer;
     ex->body_bytes = r->body.len;
     *ret_reason = send_request(ex, r, r->endpoint ? r->endpoint : upstream_choose(r->upstream));
     if (*ret_reason != CLOSE_NONE) {

@@ -242,15 +242,6 @@ static const struct plan splice_plan = {
 
 /* --- the start --- */
 
-static void
-on_timer(struct ring *ring, struct timer *timer)
-{
-    struct exchange *ex = container_of(timer, struct exchange, timer);
-
-    (void)ring;
-    ex->plan->tick(ex);
-}
-
 void
 splice_start(struct exchange *ex, const struct http1_head *head)
 {
@@ -278,7 +269,6 @@ splice_start_at(struct exchange *ex, const struct http1_head *head, struct endpo
     struct span out;
 
     ex->plan = &splice_plan;
-    ex->timer.fire = on_timer;
     if (ex->is_mcp && !ex->fields && ex->method == METHOD_POST && !envelope_keep_fields(ex, head)) {
         exchange_fail(ex, CLOSE_NO_MEMORY);
         return;
