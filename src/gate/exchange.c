@@ -169,7 +169,7 @@ exchange_finish(struct exchange *ex, enum close_reason reason)
         ex->plan->release(ex, reason);
     upstream_leave_queue(ex);
     if (ex->server)
-        upstream_give(ex, false, false);
+        upstream_give(ex, h1_withdraw_request(ex->server, ex->sent_bytes_before), false);
     if (ex->client && ex->client->user == ex)
         ex->client->user = NULL;
     count_end(ex, reason);

@@ -763,6 +763,20 @@ link_is_unsent(const struct link *link, uint64_t sent_bytes)
     return !op_busy(&link->tx) || link->state == LINK_CONNECTING;
 }
 
+bool
+link_withdraw(struct link *link, uint64_t sent_bytes)
+{
+    if (link->state != LINK_OPEN || !link_is_unsent(link, sent_bytes))
+        return false;
+    outbound_clear_lanes(link->net, link->out);
+    link->congested = false;
+    if (!op_busy(&link->tx) && !link->out->queued_bytes) {
+        outbound_free(link->net, &link->out);
+        list_del(&link->node);
+    }
+    return true;
+}
+
 void
 link_move_queue(struct link *from, struct link *to)
 {

@@ -220,6 +220,10 @@ link_truncated(const struct link *link)
  * another link (link_move_queue). */
 bool link_is_unsent(const struct link *link, uint64_t sent_bytes);
 
+/* Takes back what is unsent in that sense. False, and nothing is changed: some of it has left, or the link does
+ * not stand (any more). */
+bool link_withdraw(struct link *link, uint64_t sent_bytes);
+
 void link_finish(struct link *link, enum close_reason reason);
 /* `reset`: the peer shall see a reset instead of an orderly end (a truncated close-delimited reply). An idle
  * link whose filter has last words says them first: on_closed() comes a turn or two later. */

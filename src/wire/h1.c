@@ -729,6 +729,15 @@ h1_move_request(struct h1 *from, struct h1 *to)
     link_move_queue(&from->link, &to->link);
 }
 
+bool
+h1_withdraw_request(struct h1 *h1, uint64_t sent_bytes)
+{
+    if (h1->state != H1_IDLE || h1->peer_ended || !link_withdraw(&h1->link, sent_bytes))
+        return false;
+    h1->head_sent = h1->tx_done = false;
+    return true;
+}
+
 void
 h1_close(struct h1 *h1, enum close_reason reason)
 {

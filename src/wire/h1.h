@@ -149,6 +149,10 @@ void h1_resume(struct h1 *h1);
  * nothing was sent. */
 void h1_move_request(struct h1 *from, struct h1 *to);
 
+/* Client role: the request that was written, of which nothing was sent (link_is_unsent), is not to be sent:
+ * the connection is idle again. False, and nothing is changed: some of it has left. */
+bool h1_withdraw_request(struct h1 *h1, uint64_t sent_bytes);
+
 /* Ends the connection in order once the queue is empty; nothing more is read from it. */
 void h1_close(struct h1 *h1, enum close_reason reason);
 /* Ends it at once. A reply that the peer would take for whole (close-delimited) ends with a reset. */

@@ -62,6 +62,30 @@ Test(envelope, a_message_that_two_parsers_could_read_differently_is_refused)
     world_close();
 }
 
+Test(envelope, refusals_leave_the_upstreams_connection_as_it_is)
+{
+    static const char call[] = ASK("\"name\":\"echo\",");
+
+    world_open(1, UPSTREAM, NULL);
+    client = client_new();
+    post(client, FIELDS("echo"), call);
+    server = server_next();
+    request_of(server);
+    answer(server, "", "{\"jsonrpc\":\"2.0\",\"id\":\"c1\",\"result\":{}}");
+    cr_assert_eq(reply_of(client)->status, 200);
+    for (unsigned i = 0; i < 3; i++) {
+        post(client, FIELDS("rm"), call);
+        cr_assert_eq(reply_of(client)->status, 400);
+        settle();
+    }
+    post(client, FIELDS("echo"), call);
+    cr_assert_str_eq(request_of(server)->body, call);
+    answer(server, "", "{\"jsonrpc\":\"2.0\",\"id\":\"c1\",\"result\":{}}");
+    cr_assert_eq(reply_of(client)->status, 200);
+    cr_assert_eq(up_counter(UPSTAT_up_connects), 1);
+    world_close();
+}
+
 Test(envelope, a_repeated_field_is_a_bad_request)
 {
     world_open(1, UPSTREAM, NULL);
