@@ -24,7 +24,7 @@ enum cfg_action {
     CFG_PRINT_CONFIG, /* cfg_print_config, end with 0 */
 };
 
-enum { CFG_ERROR_MAX = 512 };
+enum { CFG_ERROR_MAX = 800 };
 
 struct cfg_result {
     enum cfg_action action;

@@ -50,7 +50,7 @@ blank_controls(char *s)
 int
 draft_fail(struct draft *d, const struct origin *origin, const char *format, ...)
 {
-    char place[CFG_ERROR_MAX] = "", message[CFG_ERROR_MAX];
+    char place[232] = "", message[CFG_ERROR_MAX]; /* a name of 200 bytes, two numbers, punctuation */
     va_list args;
 
     va_start(args, format);

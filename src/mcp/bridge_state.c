@@ -2,6 +2,7 @@
 #include "mcp/bridge_state.h"
 
 #include "base/check.h"
+#include "base/pack.h"
 
 #include <openssl/evp.h>
 
@@ -69,52 +70,20 @@ bridge_digest(const struct jsonrpc_envelope *env, uint8_t ret[BRIDGE_DIGEST_BYTE
 
 /* --- the sealed text --- */
 
-static uint8_t *
-put(uint8_t *to, const void *bytes, size_t n)
-{
-    memcpy(to, bytes, n);
-    return to + n;
-}
-
-static uint8_t *
-put_number(uint8_t *to, uint64_t n, unsigned bytes)
-{
-    while (bytes--)
-        *to++ = (uint8_t)(n >> 8 * bytes);
-    return to;
-}
-
-static uint64_t
-take_number(const uint8_t **at, unsigned bytes)
-{
-    uint64_t n = 0;
-
-    while (bytes--)
-        n = n << 8 | *(*at)++;
-    return n;
-}
-
-static void
-take(const uint8_t **at, void *to, size_t n)
-{
-    memcpy(to, *at, n);
-    *at += n;
-}
-
 uint32_t
 bridge_state_seal(const struct bridge_state *s, struct seal_keys *keys, char *out)
 {
     uint8_t bytes[BRIDGE_STATE_BYTES], *to = bytes;
 
-    to = put_number(to, s->kind, 1);
-    to = put_number(to, s->node, 4);
-    to = put_number(to, s->slot, 4);
-    to = put_number(to, s->epoch, 4);
-    to = put_number(to, s->upstream, 4);
-    to = put_number(to, s->call, 8);
-    to = put(to, s->principal, sizeof s->principal);
-    to = put(to, s->digest, sizeof s->digest);
-    to = put_number(to, s->expires_s, 8);
+    to = pack_number(to, s->kind, 1);
+    to = pack_number(to, s->node, 4);
+    to = pack_number(to, s->slot, 4);
+    to = pack_number(to, s->epoch, 4);
+    to = pack_number(to, s->upstream, 4);
+    to = pack_number(to, s->call, 8);
+    to = pack_bytes(to, s->principal, sizeof s->principal);
+    to = pack_bytes(to, s->digest, sizeof s->digest);
+    to = pack_number(to, s->expires_s, 8);
     ASSERT(to == bytes + sizeof bytes);
     return seal_write(keys, LABEL, bytes, sizeof bytes, out, BRIDGE_STATE_SIZE);
 }
@@ -140,15 +109,15 @@ bridge_state_open(struct text raw, struct seal_keys *keys, uint64_t now_s,
 
     if (!open_sealed(raw, keys, bytes))
         return BRIDGE_STATE_BAD;
-    s.kind = (enum bridge_state_kind)take_number(&at, 1);
-    s.node = (uint32_t)take_number(&at, 4);
-    s.slot = (uint32_t)take_number(&at, 4);
-    s.epoch = (uint32_t)take_number(&at, 4);
-    s.upstream = (uint32_t)take_number(&at, 4);
-    s.call = take_number(&at, 8);
-    take(&at, s.principal, sizeof s.principal);
-    take(&at, s.digest, sizeof s.digest);
-    s.expires_s = take_number(&at, 8);
+    s.kind = (enum bridge_state_kind)unpack_number(&at, 1);
+    s.node = (uint32_t)unpack_number(&at, 4);
+    s.slot = (uint32_t)unpack_number(&at, 4);
+    s.epoch = (uint32_t)unpack_number(&at, 4);
+    s.upstream = (uint32_t)unpack_number(&at, 4);
+    s.call = unpack_number(&at, 8);
+    unpack_bytes(&at, s.principal, sizeof s.principal);
+    unpack_bytes(&at, s.digest, sizeof s.digest);
+    s.expires_s = unpack_number(&at, 8);
     /* A gateway of another version may seal what this one does not know. */
     if (s.kind != BRIDGE_STATE_PARKED && s.kind != BRIDGE_STATE_RESEND)
         return BRIDGE_STATE_BAD;

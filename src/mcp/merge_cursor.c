@@ -2,39 +2,22 @@
 #include "mcp/merge_cursor.h"
 
 #include "base/check.h"
+#include "base/pack.h"
 #include "proto/json.h"
 
 #define LABEL TEXT("cursor")
-
-static uint8_t *
-put_number(uint8_t *to, uint64_t n, unsigned bytes)
-{
-    while (bytes--)
-        *to++ = (uint8_t)(n >> 8 * bytes);
-    return to;
-}
-
-static uint64_t
-take_number(const uint8_t **at, unsigned bytes)
-{
-    uint64_t n = 0;
-
-    while (bytes--)
-        n = n << 8 | *(*at)++;
-    return n;
-}
 
 uint32_t
 merge_cursor_seal(const struct merge_cursor *cursor, struct seal_keys *keys, char *out)
 {
     uint8_t bytes[MERGE_CURSOR_BYTES], *to = bytes;
 
-    to = put_number(to, cursor->kind, 1);
-    to = put_number(to, cursor->offset, 4);
-    to = put_number(to, cursor->epoch, 8);
-    to = put_number(to, cursor->last, 8);
-    memcpy(to, cursor->principal, MERGE_PRINCIPAL_BYTES);
-    ASSERT(to + MERGE_PRINCIPAL_BYTES == bytes + sizeof bytes);
+    to = pack_number(to, cursor->kind, 1);
+    to = pack_number(to, cursor->offset, 4);
+    to = pack_number(to, cursor->epoch, 8);
+    to = pack_number(to, cursor->last, 8);
+    to = pack_bytes(to, cursor->principal, MERGE_PRINCIPAL_BYTES);
+    ASSERT(to == bytes + sizeof bytes);
     return seal_write(keys, LABEL, bytes, sizeof bytes, out, MERGE_CURSOR_SIZE);
 }
 
@@ -50,11 +33,11 @@ merge_cursor_open(struct text raw, struct seal_keys *keys, uint8_t kind,
     if (json_string_decode(raw, text, sizeof text) != MERGE_CURSOR_SIZE ||
         seal_open(keys, LABEL, (struct text){text, sizeof text}, bytes, sizeof bytes) != sizeof bytes)
         return false;
-    c.kind = (uint8_t)take_number(&at, 1);
-    c.offset = (uint32_t)take_number(&at, 4);
-    c.epoch = take_number(&at, 8);
-    c.last = take_number(&at, 8);
-    memcpy(c.principal, at, MERGE_PRINCIPAL_BYTES);
+    c.kind = (uint8_t)unpack_number(&at, 1);
+    c.offset = (uint32_t)unpack_number(&at, 4);
+    c.epoch = unpack_number(&at, 8);
+    c.last = unpack_number(&at, 8);
+    unpack_bytes(&at, c.principal, MERGE_PRINCIPAL_BYTES);
     if (c.kind != kind || memcmp(c.principal, principal, MERGE_PRINCIPAL_BYTES) != 0)
         return false;
     *ret = c;

@@ -2,56 +2,25 @@
 #include "mcp/token.h"
 
 #include "base/check.h"
+#include "base/pack.h"
 
 #include <openssl/sha.h>
 
 #define LABEL TEXT("session")
-
-static uint8_t *
-put(uint8_t *to, const void *bytes, size_t n)
-{
-    memcpy(to, bytes, n);
-    return to + n;
-}
-
-static uint8_t *
-put_number(uint8_t *to, uint64_t n, unsigned bytes)
-{
-    while (bytes--)
-        *to++ = (uint8_t)(n >> 8 * bytes);
-    return to;
-}
-
-static uint64_t
-take_number(const uint8_t **at, unsigned bytes)
-{
-    uint64_t n = 0;
-
-    while (bytes--)
-        n = n << 8 | *(*at)++;
-    return n;
-}
-
-static void
-take(const uint8_t **at, void *to, size_t n)
-{
-    memcpy(to, *at, n);
-    *at += n;
-}
 
 uint32_t
 mcp_token_seal(const struct mcp_token *t, struct seal_keys *keys, char *out, uint32_t size)
 {
     uint8_t bytes[MCP_TOKEN_BYTES], *to = bytes;
 
-    to = put(to, t->id, sizeof t->id);
-    to = put_number(to, t->node, 4);
-    to = put_number(to, t->slot, 4);
-    to = put_number(to, t->epoch, 4);
-    to = put(to, t->principal, sizeof t->principal);
-    to = put_number(to, t->revision, 1);
-    to = put_number(to, t->client_capabilities, 4);
-    to = put_number(to, t->expires_s, 8);
+    to = pack_bytes(to, t->id, sizeof t->id);
+    to = pack_number(to, t->node, 4);
+    to = pack_number(to, t->slot, 4);
+    to = pack_number(to, t->epoch, 4);
+    to = pack_bytes(to, t->principal, sizeof t->principal);
+    to = pack_number(to, t->revision, 1);
+    to = pack_number(to, t->client_capabilities, 4);
+    to = pack_number(to, t->expires_s, 8);
     ASSERT(to == bytes + sizeof bytes);
     return seal_write(keys, LABEL, bytes, sizeof bytes, out, size);
 }
@@ -65,14 +34,14 @@ mcp_token_open(struct text sealed, struct seal_keys *keys, uint64_t now_s, struc
 
     if (sealed.len != MCP_TOKEN_SIZE || seal_open(keys, LABEL, sealed, bytes, sizeof bytes) != sizeof bytes)
         return false;
-    take(&at, t.id, sizeof t.id);
-    t.node = (uint32_t)take_number(&at, 4);
-    t.slot = (uint32_t)take_number(&at, 4);
-    t.epoch = (uint32_t)take_number(&at, 4);
-    take(&at, t.principal, sizeof t.principal);
-    t.revision = (enum mcp_revision)take_number(&at, 1);
-    t.client_capabilities = (uint32_t)take_number(&at, 4);
-    t.expires_s = take_number(&at, 8);
+    unpack_bytes(&at, t.id, sizeof t.id);
+    t.node = (uint32_t)unpack_number(&at, 4);
+    t.slot = (uint32_t)unpack_number(&at, 4);
+    t.epoch = (uint32_t)unpack_number(&at, 4);
+    unpack_bytes(&at, t.principal, sizeof t.principal);
+    t.revision = (enum mcp_revision)unpack_number(&at, 1);
+    t.client_capabilities = (uint32_t)unpack_number(&at, 4);
+    t.expires_s = unpack_number(&at, 8);
     /* A gateway of another version may know revisions that this one does not. */
     if (t.revision > MCP_LATEST_LEGACY || now_s >= t.expires_s)
         return false;
