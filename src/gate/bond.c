@@ -564,6 +564,7 @@ bond_of_session(struct session *s, struct upstream *up, struct text fields)
     bond->bridge.client = s->token.revision;
     bond->bridge.client_caps = s->token.client_capabilities;
     list_add_tail(&s->bonds, &bond->tie.node);
+    bond->wants_stream = s->stream != NULL; /* its client listens already */
     return bond;
 }
 

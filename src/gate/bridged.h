@@ -65,6 +65,8 @@ struct bridged {
     bool is_leaving;  /* parked: it outlives its exchange */
     bool is_merged;   /* a client of the merged server */
     bool is_standing; /* a stream that has no end of its own: GET, or a subscription */
+    bool is_posted;   /* came to the session of an HTTP+SSE stream: that is where its replies go */
+    bool is_accepted; /* of that: its POST has been answered with 202, and there is no client any more */
 };
 
 struct text bridged_message(const struct bridged *b);
@@ -74,12 +76,40 @@ bool bridged_out(struct worker *w, uint32_t n, struct bridge_out *ret);
 /* The message that out says, whole; valid until the next. at NULL: no memory. */
 struct text bridged_made(struct worker *w, const struct bridge_out *out);
 
-/* Towards the client. The last two finish. */
+/* The state of an exchange that becomes one of this plan, and with it the session, which is held. NULL: it
+ * failed. */
+struct bridged *bridged_begin(struct exchange *ex, const struct http1_head *head, struct session *session);
+
+/* Whose client hears of this: the exchange's own, or the one of the HTTP+SSE stream; NULL: it has gone. */
+struct exchange *bridged_hearer(const struct bridged *b);
+/* That client takes no more for now. */
+bool bridged_is_congested(const struct bridged *b);
+
+/* Towards the client. The last three finish. */
 bool bridged_event(struct bridged *b, struct text json, struct text extra);
 void bridged_reply(struct bridged *b, unsigned status, struct text json, struct text extra);
 void bridged_error(struct bridged *b, int code, unsigned status, const char *text);
+/* The error of a close reason, in the form that is still possible. */
+void bridged_refuse(struct bridged *b, enum close_reason reason);
 /* 202, nothing more. Finishes. */
 void bridged_accept(struct bridged *b);
+
+/* HTTP+SSE of 2024-11-05 towards clients (bridging_sse.c). The stream's GET is whole: opens it. May finish.
+ */
+void bridged_sse_open(struct bridged *b);
+/* The stream has ended, and the session with it. */
+void bridged_sse_closed(struct bridged *b);
+/* The stream's client takes bytes again. */
+void bridged_sse_writable(struct bridged *b);
+/* A drain: the stream ends when nothing is open in its session; `at_once`: what is open fails. May finish. */
+void bridged_sse_stop(struct bridged *b, bool at_once);
+/* A message that may be served: its POST is answered with 202, and goes on without its client. False: it was
+ * turned away, and is finished. */
+bool bridged_sse_accept(struct bridged *b);
+/* The response, to the stream. Finishes. */
+void bridged_sse_reply(struct bridged *b, const struct text *pieces, unsigned count);
+/* The accepted exchange ends for this reason: a request that was not answered is, if it can be. */
+void bridged_sse_ends(struct bridged *b, enum close_reason reason);
 
 /* Puts the request to ex->upstream, over the session's bond with it or a shared one. May finish. */
 void bridged_ask_upstream(struct bridged *b);

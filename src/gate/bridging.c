@@ -78,17 +78,34 @@ bridged_made(struct worker *w, const struct bridge_out *out)
 
 /* --- towards the client --- */
 
+struct exchange *
+bridged_hearer(const struct bridged *b)
+{
+    struct exchange *ex = b->is_accepted ? b->session->stream : b->ex;
+
+    return ex && ex->client ? ex : NULL;
+}
+
+bool
+bridged_is_congested(const struct bridged *b)
+{
+    const struct exchange *ex = bridged_hearer(b);
+
+    return ex && link_congested(&ex->client->link);
+}
+
 bool
 bridged_event(struct bridged *b, struct text json, struct text extra)
 {
-    struct exchange *ex = b->ex;
+    struct exchange *ex = bridged_hearer(b);
 
-    if (!ex->client || !ex->accepts_sse)
+    if (!ex || !ex->accepts_sse)
         return false;
     /* Who takes nothing misses what he would have heard; --send-timeout ends it. A call's source is paused.
      */
     if (b->is_standing && link_congested(&ex->client->link))
         return false;
+    b->ex->leg_stream |= b->is_accepted; /* its limits are those of a stream */
     if (!ex->reply_begun && !events_open(ex, extra))
         return false;
     events_send(ex, json);
@@ -101,6 +118,10 @@ bridged_reply(struct bridged *b, unsigned status, struct text json, struct text 
     struct exchange *ex = b->ex;
 
     b->call.is_done = true;
+    if (b->is_accepted) {
+        bridged_sse_reply(b, &json, 1);
+        return;
+    }
     if (!ex->client) {
         exchange_finish(ex, CLOSE_CLIENT_GONE);
         return;
@@ -127,9 +148,20 @@ bridged_error(struct bridged *b, int code, unsigned status, const char *text)
 }
 
 void
-bridged_accept(struct bridged *b)
+bridged_refuse(struct bridged *b, enum close_reason reason)
 {
     if (b->ex->client)
+        local_error(b->ex, reason, (struct text){0});
+    else
+        exchange_finish(b->ex, reason);
+}
+
+void
+bridged_accept(struct bridged *b)
+{
+    if (b->is_accepted)
+        exchange_finish(b->ex, CLOSE_DONE);
+    else if (b->ex->client)
         local_reply(b->ex, 202, (struct text){0}, (struct text){0}, "", 0, CLOSE_DONE);
     else /* it waited for the upstream to be initialised */
         exchange_finish(b->ex, CLOSE_CLIENT_GONE);
@@ -147,7 +179,9 @@ on_cancelled(struct session_call *listed)
     list_del(&listed->node);
     b->call.is_done = true;
     bond_call_done(&b->ask, true);
-    if (!client) {
+    if (b->is_accepted && !bridged_hearer(b)) {
+        exchange_finish(ex, CLOSE_STREAM_GONE);
+    } else if (!client) {
         exchange_finish(ex, CLOSE_CANCELLED);
     } else if (ex->reply_begun) {
         h1_send_end(client, NULL);
@@ -231,7 +265,7 @@ open_session(struct bridged *b)
     b->session = session_create(b->worker, b->bridge.client, b->bridge.client_caps, b->principal, &reason);
     if (b->session)
         return true;
-    local_error(b->ex, reason, (struct text){0});
+    bridged_refuse(b, reason);
     return false;
 }
 
@@ -273,7 +307,7 @@ session_is_over(struct bridged *b)
 {
     if (!b->session || !b->session->over)
         return false;
-    local_error(b->ex, CLOSE_SESSION_UNKNOWN, (struct text){0});
+    bridged_refuse(b, CLOSE_SESSION_UNKNOWN);
     return true;
 }
 
@@ -321,6 +355,13 @@ kept_value(const struct bridged *b, struct text name)
     return (struct text){0};
 }
 
+/* What begins with an initialize has begun. */
+static bool
+has_greeted(const struct bridged *b)
+{
+    return b->session && (!b->session->is_of_stream || b->session->is_greeted);
+}
+
 /* Whether the message, and the fields that repeat parts of it, may be served (mcp/headers.h). */
 static bool
 is_fine(struct bridged *b, enum jsonrpc_fault fault)
@@ -329,7 +370,7 @@ is_fine(struct bridged *b, enum jsonrpc_fault fault)
                             .version = kept_value(b, TEXT("mcp-protocol-version")),
                             .method = kept_value(b, TEXT("mcp-method")),
                             .name = kept_value(b, TEXT("mcp-name")),
-                            .session = b->session ? b->session->token.revision : MCP_NO_REVISION};
+                            .session = has_greeted(b) ? b->session->token.revision : MCP_NO_REVISION};
     struct mcp_verdict verdict;
     struct bridge_out out;
 
@@ -382,7 +423,7 @@ take_message(struct bridged *b)
 {
     enum jsonrpc_fault fault = jsonrpc_scan(bridged_message(b), JSON_SCAN_STRICT, &b->env);
 
-    if (!is_fine(b, fault))
+    if (!is_fine(b, fault) || (b->is_posted && !bridged_sse_accept(b)))
         return;
     read_client(b);
     if (b->env.kind == JSONRPC_RESPONSE || b->env.kind == JSONRPC_ERROR) {
@@ -470,7 +511,10 @@ bridge_end(struct exchange *ex)
         take_message(b);
         break;
     case METHOD_GET:
-        open_stream(b);
+        if (b->session->is_of_stream)
+            bridged_sse_open(b);
+        else
+            open_stream(b);
         break;
     default:
         session_delete(b->session);
@@ -483,7 +527,10 @@ bridge_writable(struct exchange *ex)
 {
     struct bridged *b = ex->state;
 
-    bond_resume(&b->ask);
+    if (b->is_standing && b->session && b->session->is_of_stream)
+        bridged_sse_writable(b);
+    else
+        bond_resume(&b->ask);
 }
 
 /* A call of an older revision goes on without its client (mcp-wire 5, behaviour 16), a modern one is
@@ -525,7 +572,9 @@ bridge_stop(struct exchange *ex, bool at_once)
 {
     struct bridged *b = ex->state;
 
-    if (b->is_standing && ex->client && ex->reply_begun)
+    if (b->is_standing && b->session && b->session->is_of_stream)
+        bridged_sse_stop(b, at_once);
+    else if (b->is_standing && ex->client && ex->reply_begun)
         end_in_order(ex);
     else if (at_once)
         exchange_fail(ex, CLOSE_DRAIN);
@@ -574,9 +623,13 @@ bridge_release(struct exchange *ex, enum close_reason reason)
 {
     struct bridged *b = ex->state;
 
-    (void)reason;
-    if (b->session && b->session->stream == ex)
+    if (b->is_accepted)
+        bridged_sse_ends(b, reason);
+    if (b->session && b->session->stream == ex) {
         b->session->stream = NULL;
+        if (b->session->is_of_stream)
+            bridged_sse_closed(b);
+    }
     ex->state = NULL;
     b->ex = NULL;
     if (!b->is_leaving)
@@ -660,25 +713,53 @@ keep_head(struct bridged *b, const struct http1_head *head)
     return held_append(b->worker, &b->head, begin, (uint32_t)(end + 4 - begin));
 }
 
-void
-bridging_start(struct exchange *ex, const struct http1_head *head)
+struct bridged *
+bridged_begin(struct exchange *ex, const struct http1_head *head, struct session *session)
 {
     struct worker *w = ex->worker;
-    struct bridged *b;
-    struct session *s = NULL;
+    struct bridged *b = pool_get(&w->bridged_pool);
 
-    if (!mcp_revision_is_modern((enum mcp_revision)ex->revision) && !session_at_home(ex, head, &s))
-        return;
-    b = pool_get(&w->bridged_pool);
-    *b = (struct bridged){.ex = ex, .worker = w, .session = s, .is_merged = !ex->upstream};
+    *b = (struct bridged){.ex = ex, .worker = w, .session = session, .is_merged = !ex->upstream};
     ex->plan = &bridge_plan;
     ex->state = b;
     ex->by_legs = true;
     session_principal(w, head, b->principal);
-    if (!heads_keep(ex, head, &b->fields, &b->plain_fields, &b->credentials) || !keep_head(b, head)) {
-        exchange_fail(ex, CLOSE_NO_MEMORY);
-        return;
+    if (heads_keep(ex, head, &b->fields, &b->plain_fields, &b->credentials) && keep_head(b, head))
+        return b;
+    exchange_fail(ex, CLOSE_NO_MEMORY);
+    return NULL;
+}
+
+/* The head of a POST. False: it is refused. */
+static bool
+await_body(struct exchange *ex, const struct http1_head *head)
+{
+    struct bridged *b = ex->state;
+
+    if (!is_json(head)) {
+        local_error(ex, CLOSE_MEDIA_TYPE, (struct text){0});
+        return false;
     }
+    if (head->framing == FRAMING_NONE) {
+        bridged_error(b, -32700, 400, "the request has no body");
+        return false;
+    }
+    if (head->expect_continue)
+        h1_send_continue(ex->client);
+    ex->expects_100 = false;
+    exchange_watch_limits(ex);
+    return true;
+}
+
+void
+bridging_start(struct exchange *ex, const struct http1_head *head)
+{
+    struct session *s = NULL;
+
+    if (!mcp_revision_is_modern((enum mcp_revision)ex->revision) && !session_at_home(ex, head, &s))
+        return;
+    if (!bridged_begin(ex, head, s))
+        return;
     if (ex->method != METHOD_POST && !s) {
         if (mcp_revision_is_modern((enum mcp_revision)ex->revision))
             local_error(ex, CLOSE_METHOD, TEXT("Allow: POST\r\n"));
@@ -686,14 +767,24 @@ bridging_start(struct exchange *ex, const struct http1_head *head)
             local_error(ex, CLOSE_SESSION_MISSING, (struct text){0});
         return;
     }
-    if (ex->method == METHOD_POST && !is_json(head)) {
-        local_error(ex, CLOSE_MEDIA_TYPE, (struct text){0});
+    if (ex->method == METHOD_POST)
+        await_body(ex, head);
+    else
+        exchange_watch_limits(ex);
+}
+
+void
+bridging_take_posted(struct exchange *ex, const struct http1_head *head, struct text session)
+{
+    struct session *s;
+    struct bridged *b;
+
+    if (!session_at_stream(ex, head, session, &s))
         return;
-    }
-    if (head->expect_continue)
-        h1_send_continue(ex->client);
-    ex->expects_100 = false;
-    exchange_watch_limits(ex);
-    if (head->framing == FRAMING_NONE && ex->method == METHOD_POST)
-        bridged_error(b, -32700, 400, "the request has no body");
+    ex->upstream = s->stream->upstream;
+    b = bridged_begin(ex, head, s);
+    if (!b)
+        return;
+    b->is_posted = true;
+    await_body(ex, head);
 }

@@ -525,7 +525,7 @@ on_message(struct bond_call *ask, struct text message, const struct jsonrpc_enve
     default:
         return;
     }
-    if (ex->client && link_congested(&ex->client->link))
+    if (bridged_is_congested(b))
         bond_pause(ask);
 }
 

@@ -3,6 +3,11 @@
 
 #include "gate/heads.h"
 #include "gate/local.h"
+#include "proto/lines.h"
+
+#include <stdio.h>
+
+enum { PIECE_BYTES = 16 << 10 };
 
 BUF_STATIC_TEXT(heartbeat_text, SSE_HEARTBEAT);
 BUF_STATIC_TEXT(event_head_text, "event: message\ndata: ");
@@ -28,18 +33,63 @@ events_open(struct exchange *ex, struct text extra)
     return true;
 }
 
+/* A line end would begin a line that is none of the event's data. */
+static bool
+send_flat(struct exchange *ex, struct text json)
+{
+    while (json.len) {
+        uint32_t n = json.len < PIECE_BYTES ? json.len : PIECE_BYTES;
+        struct buf *b = slab_get(&ex->worker->slab, n);
+
+        if (!b)
+            return false;
+        memcpy(b->data, json.at, n);
+        lines_flatten((char *)b->data, n);
+        h1_send_piece(ex->client, span_of(b, 0, n));
+        buf_unref(b);
+        json = (struct text){json.at + n, json.len - n};
+    }
+    return true;
+}
+
 void
-events_send(struct exchange *ex, struct text json)
+events_send_pieces(struct exchange *ex, const struct text *pieces, unsigned count)
 {
     h1_send_piece(ex->client, span_all(&event_head_text));
-    if (!local_send_copy(ex->client, &ex->worker->slab, json.at, json.len)) {
-        h1_abort(ex->client, CLOSE_NO_MEMORY);
-        return;
+    for (unsigned i = 0; i < count; i++) {
+        if (!send_flat(ex, pieces[i])) {
+            h1_abort(ex->client, CLOSE_NO_MEMORY);
+            return;
+        }
+        ex->reply_bytes += pieces[i].len;
     }
     h1_send_piece(ex->client, span_all(&event_end_text));
     ex->events++;
-    ex->reply_bytes += json.len;
     ex->client_ns = ring_now(ex->worker->ring);
+    stats_add(ex->worker->stats, STAT_events, 1);
+}
+
+void
+events_send(struct exchange *ex, struct text json)
+{
+    events_send_pieces(ex, &json, 1);
+}
+
+void
+events_send_named(struct exchange *ex, struct text name, struct text data)
+{
+    struct buf *b = slab_get(&ex->worker->slab, name.len + data.len + 32);
+    int n;
+
+    if (!b) {
+        h1_abort(ex->client, CLOSE_NO_MEMORY);
+        return;
+    }
+    n = snprintf((char *)b->data, b->size, "event: %.*s\ndata: %.*s" SSE_EVENT_END, (int)name.len, name.at,
+                 (int)data.len, data.at);
+    h1_send_piece(ex->client, span_of(b, 0, (uint32_t)n));
+    buf_unref(b);
+    ex->events++;
     stats_add(ex->worker->stats, STAT_events, 1);
 }
 

@@ -8,8 +8,13 @@
 /* Sends the head: 200 and text/event-stream. `extra`: whole field lines, or len 0. False: no memory. */
 bool events_open(struct exchange *ex, struct text extra);
 
-/* Sends one JSON-RPC message as an event. Without memory the client's connection is aborted. */
+/* Sends one JSON-RPC message as an event; line ends between its tokens become spaces. Without memory the
+ * client's connection is aborted. */
 void events_send(struct exchange *ex, struct text json);
+/* The same for a message that lies in pieces, in that order. */
+void events_send_pieces(struct exchange *ex, const struct text *pieces, unsigned count);
+/* An event of another name; neither holds a line end. */
+void events_send_named(struct exchange *ex, struct text name, struct text data);
 
 /* From the plan's tick: a heartbeat when one is due, and the timer for the next. */
 void events_tick(struct exchange *ex);

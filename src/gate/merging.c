@@ -224,12 +224,12 @@ reply_about(struct bridged *b)
         open_subscription(b);
         return;
     }
-    if (b->call.method == MCP_INITIALIZE) {
+    if (b->call.method == MCP_INITIALIZE && !b->session) {
         enum close_reason reason;
 
         b->session = session_create(w, b->bridge.client, b->bridge.client_caps, b->principal, &reason);
         if (!b->session) {
-            local_error(b->ex, reason, (struct text){0});
+            bridged_refuse(b, reason);
             return;
         }
         extra.len = session_field(b->session, field);

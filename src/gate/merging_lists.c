@@ -86,6 +86,11 @@ reply_list(struct bridged *b, struct list_value *value)
         return;
     }
     length = out.room.len + slice.list.len + slice.tail.len;
+    if (b->is_accepted) {
+        b->call.is_done = true;
+        bridged_sse_reply(b, (struct text[]){json_written(&out.room), slice.list, slice.tail}, 3);
+        return;
+    }
     head = heads_local(ex, 200, TEXT("application/json"), length, (struct text){0}, &framing);
     if (!head.buf) {
         exchange_fail(ex, CLOSE_NO_MEMORY);
@@ -119,8 +124,8 @@ answer_waiters(struct list_node *waiters, struct list_value *value)
         struct bridged *b = container_of(node, struct bridged, list_waiter);
 
         list_del(node);
-        if (!b->ex->client)
-            exchange_finish(b->ex, CLOSE_CLIENT_GONE);
+        if (!bridged_hearer(b))
+            exchange_finish(b->ex, b->is_accepted ? CLOSE_STREAM_GONE : CLOSE_CLIENT_GONE);
         else if (value)
             reply_list(b, value);
         else

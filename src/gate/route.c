@@ -2,8 +2,9 @@
 /*
  * Which plan serves a request: the Origin is checked before anything else, then the path decides.
  *
- *      /mcp, /mcp/NAME   an MCP upstream in path mode
- *      /PREFIX...        a plain route, the longest one that matches whole segments
+ *      /mcp, /mcp/NAME             an MCP upstream in path mode, or the merged server
+ *      /sse, /sse/NAME, /messages  the same for clients of 2024-11-05 (bridging_sse.c)
+ *      /PREFIX...                  a plain route, the longest one that matches whole segments
  */
 #include "gate/admin.h"
 #include "gate/bridging.h"
@@ -140,18 +141,21 @@ find_route(struct worker *w, struct text path)
     return best;
 }
 
-/* The upstream that /mcp or /mcp/NAME names; *ret_is_mcp tells whether the path is an MCP one at all. */
+/* "/mcp", or something below it. */
+static bool
+is_below(struct text path, struct text front)
+{
+    return text_starts(path, front) && (path.len == front.len || path.at[front.len] == '/');
+}
+
+/* The upstream that /mcp or /mcp/NAME names, or /sse or /sse/NAME. */
 static struct upstream *
-find_mcp(struct worker *w, struct text path, bool *ret_is_mcp)
+find_mcp(struct worker *w, struct text path)
 {
     struct upstream *only = NULL;
     unsigned count = 0;
     struct text name;
 
-    *ret_is_mcp = false;
-    if (!text_starts(path, TEXT("/mcp")) || (path.len > 4 && path.at[4] != '/'))
-        return NULL;
-    *ret_is_mcp = true;
     name = path.len > 5 ? (struct text){path.at + 5, path.len - 5} : (struct text){0};
     for (unsigned i = 0; i < w->upstreams.count; i++) {
         struct upstream *up = &w->upstreams.items[i];
@@ -182,16 +186,22 @@ read_mcp_fields(struct exchange *ex, const struct http1_head *head)
         ex->mcp = (uint8_t)mcp_method_of(method);
 }
 
+static bool
+is_merged(const struct worker *w, struct text path)
+{
+    return w->merging && path.len <= 5; /* "/mcp" or "/mcp/", "/sse" */
+}
+
 static void
 route_mcp(struct exchange *ex, const struct http1_head *head, struct upstream *up, struct text path)
 {
     const struct config *c = ex->worker->config;
-    bool is_merged = ex->worker->merging && path.len <= 5; /* "/mcp" or "/mcp/" */
+    bool merged = is_merged(ex->worker, path);
 
     read_mcp_fields(ex, head);
     if (head->method == METHOD_OPTIONS) {
         answer_preflight(ex, head);
-    } else if (!up && !is_merged) {
+    } else if (!up && !merged) {
         local_error(ex, CLOSE_NOT_FOUND, (struct text){0});
     } else if (head->method != METHOD_POST && head->method != METHOD_GET && head->method != METHOD_DELETE) {
         local_error(ex, CLOSE_METHOD, TEXT("Allow: GET, POST, DELETE, OPTIONS\r\n"));
@@ -200,7 +210,7 @@ route_mcp(struct exchange *ex, const struct http1_head *head, struct upstream *u
         local_error(ex, CLOSE_METHOD, TEXT("Allow: POST\r\n"));
     } else if (c->max_body && head->framing == FRAMING_LENGTH && head->length > c->max_body) {
         local_error(ex, CLOSE_BODY_TOO_LARGE, (struct text){0});
-    } else if (is_merged) {
+    } else if (merged) {
         bridging_start(ex, head);
     } else if (up->cfg->is_demo) {
         ex->upstream = up;
@@ -214,18 +224,101 @@ route_mcp(struct exchange *ex, const struct http1_head *head, struct upstream *u
     }
 }
 
+/* HTTP+SSE of 2024-11-05: its stream. */
+static void
+route_sse(struct exchange *ex, const struct http1_head *head, struct text path)
+{
+    struct worker *w = ex->worker;
+    struct upstream *up = find_mcp(w, path);
+
+    read_mcp_fields(ex, head);
+    ex->revision = MCP_NO_REVISION; /* initialize says it */
+    if (head->method == METHOD_OPTIONS) {
+        answer_preflight(ex, head);
+    } else if (!is_merged(w, path) && (!up || up->cfg->is_demo)) {
+        local_error(ex, CLOSE_NOT_FOUND, (struct text){0});
+    } else if (head->method != METHOD_GET) { /* of POST: a client that tries newer transports first goes on */
+        local_error(ex, CLOSE_METHOD, TEXT("Allow: GET, OPTIONS\r\n"));
+    } else {
+        ex->upstream = is_merged(w, path) ? NULL : up;
+        bridging_open_sse(ex, head);
+    }
+}
+
+/* ...?sessionId=VALUE&...; at NULL: there is none. */
+static struct text
+session_in_query(struct text target)
+{
+    static const struct text key = TEXT("sessionId=");
+    const char *at = memchr(target.at, '?', target.len), *end = target.at + target.len;
+
+    while (at && ++at < end) {
+        const char *next = memchr(at, '&', (size_t)(end - at));
+        struct text pair = {at, (uint32_t)((next ? next : end) - at)};
+
+        if (text_starts(pair, key))
+            return (struct text){pair.at + key.len, pair.len - key.len};
+        at = next;
+    }
+    return (struct text){0};
+}
+
+/* The same: what is posted to the endpoint of a stream. */
+static void
+route_messages(struct exchange *ex, const struct http1_head *head)
+{
+    const struct config *c = ex->worker->config;
+
+    read_mcp_fields(ex, head);
+    ex->revision = MCP_NO_REVISION;
+    if (head->method == METHOD_OPTIONS)
+        answer_preflight(ex, head);
+    else if (head->method != METHOD_POST)
+        local_error(ex, CLOSE_METHOD, TEXT("Allow: POST, OPTIONS\r\n"));
+    else if (c->max_body && head->framing == FRAMING_LENGTH && head->length > c->max_body)
+        local_error(ex, CLOSE_BODY_TOO_LARGE, (struct text){0});
+    else
+        bridging_take_posted(ex, head, session_in_query(head->target));
+}
+
+enum front { FRONT_NONE, FRONT_MCP, FRONT_SSE, FRONT_MESSAGES };
+
+static bool
+has_mcp(const struct worker *w)
+{
+    for (unsigned i = 0; i < w->upstreams.count; i++)
+        if (!w->upstreams.items[i].cfg->is_route)
+            return true;
+    return false;
+}
+
+/* A plain route for just these paths is older than the fronts of HTTP+SSE, and meant. */
+static enum front
+front_of(struct worker *w, struct text path)
+{
+    enum front front = is_below(path, TEXT("/mcp"))       ? FRONT_MCP
+                       : is_below(path, TEXT("/sse"))     ? FRONT_SSE
+                       : text_eq(path, TEXT("/messages")) ? FRONT_MESSAGES
+                                                          : FRONT_NONE;
+    struct upstream *route;
+
+    if (front == FRONT_NONE || front == FRONT_MCP)
+        return front;
+    route = find_route(w, path);
+    return !has_mcp(w) || (route && route->name.len > 1) ? FRONT_NONE : front;
+}
+
 void
 route_request(struct exchange *ex, const struct http1_head *head)
 {
     struct worker *w = ex->worker;
     struct text path = without_query(head->path);
+    enum front front = front_of(w, path);
     struct upstream *up;
-    bool is_mcp;
 
     ex->plan = &local_plan;
     if (!origin_allowed(w, head)) {
-        find_mcp(w, path, &is_mcp);
-        ex->is_mcp = is_mcp;
+        ex->is_mcp = front != FRONT_NONE;
         local_error(ex, CLOSE_ORIGIN, (struct text){0});
         return;
     }
@@ -239,10 +332,18 @@ route_request(struct exchange *ex, const struct http1_head *head)
         local_error(ex, CLOSE_PROXY_PROTOCOL, (struct text){0});
         return;
     }
-    up = find_mcp(w, path, &is_mcp);
-    if (is_mcp) {
-        route_mcp(ex, head, up, path);
+    switch (front) {
+    case FRONT_MCP:
+        route_mcp(ex, head, find_mcp(w, path), path);
         return;
+    case FRONT_SSE:
+        route_sse(ex, head, path);
+        return;
+    case FRONT_MESSAGES:
+        route_messages(ex, head);
+        return;
+    default:
+        break;
     }
     up = find_route(w, path);
     if (!up) {

@@ -27,8 +27,8 @@ bucket_of(struct sessions *all, const uint8_t id[SESSION_ID_BYTES])
     return &all->buckets[(id[0] | (uint32_t)id[1] << 8) % SESSION_BUCKETS];
 }
 
-static struct session *
-find(struct sessions *all, const uint8_t id[SESSION_ID_BYTES])
+struct session *
+session_find(struct sessions *all, const uint8_t id[SESSION_ID_BYTES])
 {
     list_for_each(node, bucket_of(all, id)) {
         struct session *s = container_of(node, struct session, node);
@@ -210,8 +210,10 @@ end(struct session *s, enum stat_id counter)
     ASSERT(s->holds);
     if (s->over)
         return;
-    /* In this order a death in between leaves it deleted. */
-    if (!session_table_bury(all->table, s->place, s->token.id, s->token.expires_s, session_now_s()))
+    /* In this order a death in between leaves it deleted. Without its stream a session of HTTP+SSE is over
+     * anyhow. */
+    if (!s->is_of_stream &&
+        !session_table_bury(all->table, s->place, s->token.id, s->token.expires_s, session_now_s()))
         stats_add(w->stats, STAT_tombstones_dropped, 1);
     session_table_remove(all->table, s->cell, all->me);
     count_live(w, s->place, -1);
@@ -232,7 +234,7 @@ end(struct session *s, enum stat_id counter)
 enum session_found
 session_enter(struct worker *w, const struct mcp_token *token, struct session **ret)
 {
-    struct session *s = find(w->sessions, token->id);
+    struct session *s = session_find(w->sessions, token->id);
     enum session_found found;
 
     if (!s && !(s = new_session(w, token)))
@@ -276,8 +278,15 @@ session_create(struct worker *w, enum mcp_revision revision, uint32_t client_cap
         return NULL;
     }
     s->holds = 1;
+    s->is_of_stream = client_capabilities & MCP_TOKEN_OF_STREAM;
     stats_add(w->stats, STAT_sessions_opened, 1);
     return s;
+}
+
+uint32_t
+session_token(struct session *s, char *out, uint32_t size)
+{
+    return mcp_token_seal(&s->token, &s->worker->keys, out, size);
 }
 
 uint32_t
@@ -322,6 +331,12 @@ void
 session_delete(struct session *s)
 {
     end(s, STAT_sessions_deleted);
+}
+
+void
+session_end_with_stream(struct session *s)
+{
+    end(s, STAT_sessions_ended);
 }
 
 uint64_t

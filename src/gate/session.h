@@ -64,6 +64,8 @@ struct session {
     struct session_cell cell;
     uint32_t holds;          /* who needs it to stay; the record is ours while there are any */
     bool over;               /* deleted or expired: nothing new begins; freed with the last hold */
+    bool is_of_stream;       /* of HTTP+SSE: it lasts as long as its stream, and no token brings it back */
+    bool is_greeted;         /* of that: initialize has come, token.revision and client_capabilities hold */
     struct exchange *stream; /* its GET; NULL: none is open */
     struct list_node calls;  /* struct session_call */
     struct list_node bonds;  /* struct session_bond */
@@ -76,9 +78,14 @@ struct session {
  */
 bool session_at_home(struct exchange *ex, const struct http1_head *head, struct session **ret);
 
-/* Makes a session whose home is this worker, held. `principal` is from session_principal(). NULL with
- * *ret_reason: CLOSE_SESSIONS_FULL when every session of --max-sessions is in use, else the one that was
- * unused for longest has given way. */
+/* The same for a message to the session of an HTTP+SSE stream, named by its token. True: *ret is held, and
+ * has its stream. */
+bool session_at_stream(struct exchange *ex, const struct http1_head *head, struct text sealed,
+                       struct session **ret);
+
+/* Makes a session whose home is this worker, held. With MCP_TOKEN_OF_STREAM it is one of HTTP+SSE.
+ * `principal` is from session_principal(). NULL with *ret_reason: CLOSE_SESSIONS_FULL when every session of
+ * --max-sessions is in use, else the one that was unused for longest has given way. */
 struct session *session_create(struct worker *w, enum mcp_revision revision, uint32_t client_capabilities,
                                const uint8_t principal[MCP_TOKEN_PRINCIPAL_BYTES],
                                enum close_reason *ret_reason);
@@ -86,6 +93,10 @@ struct session *session_create(struct worker *w, enum mcp_revision revision, uin
 /* Who asks, as --session-binding wants it: a hash of the Authorization, or zero. */
 void session_principal(struct worker *w, const struct http1_head *head,
                        uint8_t ret[MCP_TOKEN_PRINCIPAL_BYTES]);
+
+/* TOKEN alone, MCP_TOKEN_SIZE characters, of a session that is not greeted yet; 0: there are no random
+ * numbers. */
+uint32_t session_token(struct session *s, char *out, uint32_t size);
 
 /* "Mcp-Session-Id: TOKEN\r\n"; returns its length, 0 when there are no random numbers. */
 uint32_t session_field(struct session *s, char out[SESSION_FIELD_MAX]);
@@ -111,6 +122,8 @@ uint64_t session_mint_id(struct session *s);
 
 /* The client's DELETE: a tombstone, and the end of all that is open. The caller holds the session. */
 void session_delete(struct session *s);
+/* The end of its stream, which is the end of a session of HTTP+SSE. The caller holds the session. */
+void session_end_with_stream(struct session *s);
 
 /* --- the worker --- */
 

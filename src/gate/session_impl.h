@@ -42,6 +42,9 @@ enum session_found {
 /* The session of a token in this worker, made of its record, or anew when that is lost. */
 enum session_found session_enter(struct worker *w, const struct mcp_token *token, struct session **ret);
 
+/* The one in this worker's memory, or NULL. */
+struct session *session_find(struct sessions *all, const uint8_t id[SESSION_ID_BYTES]);
+
 /* The place that a token names; tokens of other nodes, and of a state directory that is lost, have one too.
  */
 uint32_t session_place(const struct sessions *all, const struct mcp_token *token);

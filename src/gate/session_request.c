@@ -89,7 +89,8 @@ session_at_home(struct exchange *ex, const struct http1_head *head, struct sessi
     *ret = NULL;
     if (!http1_find(head, HTTP_MCP_SESSION_ID))
         return true;
-    if (!open_token(w, http1_value(head, HTTP_MCP_SESSION_ID), &token) || !is_principals(w, head, &token)) {
+    if (!open_token(w, http1_value(head, HTTP_MCP_SESSION_ID), &token) || !is_principals(w, head, &token) ||
+        token.client_capabilities & MCP_TOKEN_OF_STREAM) {
         local_error(ex, CLOSE_SESSION_UNKNOWN, (struct text){0});
         return false;
     }
@@ -108,5 +109,35 @@ session_at_home(struct exchange *ex, const struct http1_head *head, struct sessi
         }
     }
     local_error(ex, reason_of(found), (struct text){0});
+    return false;
+}
+
+bool
+session_at_stream(struct exchange *ex, const struct http1_head *head, struct text sealed,
+                  struct session **ret)
+{
+    struct worker *w = ex->worker;
+    struct client *client = client_of(ex->client);
+    struct mcp_token token;
+    struct session *s;
+    uint32_t home;
+
+    *ret = NULL;
+    if (!open_token(w, sealed, &token) || !is_principals(w, head, &token) ||
+        !(token.client_capabilities & MCP_TOKEN_OF_STREAM)) {
+        local_error(ex, CLOSE_SESSION_UNKNOWN, (struct text){0});
+        return false;
+    }
+    s = session_find(w->sessions, token.id);
+    if (s && s->stream && !s->over) {
+        session_hold(s);
+        *ret = s;
+        return true;
+    }
+    home = session_table_home(w->sessions->table, session_place(w->sessions, &token), token.id);
+    if (home != w->child->h.slot && home != SESSION_NO_SLOT && client->hops < HOME_HOPS_MAX)
+        home_forward(ex, head, home);
+    else
+        local_error(ex, CLOSE_SESSION_UNKNOWN, (struct text){0});
     return false;
 }

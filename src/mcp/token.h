@@ -17,6 +17,10 @@ enum {
     MCP_TOKEN_SIZE = SEAL_TEXT_SIZE(MCP_TOKEN_BYTES), /* characters of a sealed token: visible ASCII */
 };
 
+/* Among client_capabilities: the session is that of an HTTP+SSE stream and ends with it. Its revision and
+ * capabilities were not known yet when the token was made. */
+#define MCP_TOKEN_OF_STREAM (1u << 31)
+
 struct mcp_token {
     uint8_t id[MCP_TOKEN_ID_BYTES];               /* random; names the session's record */
     uint32_t node, slot, epoch;                   /* its home: where the record was made */

@@ -28,12 +28,16 @@ class Messages {
         events.forEach((event) => this.#event(event));
       }
     }
-    if (!streamed && rest !== '') this.all.push(JSON.parse(rest));
+    if (streamed || rest === '') return;
+    if ((head.get('content-type') ?? '').startsWith('text/plain')) this.text = rest;
+    else this.all.push(JSON.parse(rest));
   }
 
   #event(event) {
-    const data = event.split('\n').filter((line) => line.startsWith('data:')).map((line) => line.slice(5).trimStart());
-    if (data.join('') !== '') this.all.push(JSON.parse(data.join('\n')));
+    const lines = event.split('\n');
+    const data = lines.filter((line) => line.startsWith('data:')).map((line) => line.slice(5).trimStart()).join('\n');
+    if (lines.includes('event: endpoint')) this.endpoint = data;
+    else if (data !== '') this.all.push(JSON.parse(data));
   }
 
   /** The first message for which `is`. */
@@ -169,6 +173,79 @@ export class LegacyClient extends Client {
   }
 }
 
+/** What comes on a stream from now on, as if it were the reply to one request. */
+class Since {
+  constructor(messages) {
+    Object.assign(this, { messages, from: messages.all.length });
+  }
+
+  get all() {
+    return this.messages.all.slice(this.from);
+  }
+
+  find(what, is, ms) {
+    return this.messages.find(what, (m) => this.messages.all.indexOf(m) >= this.from && is(m), ms);
+  }
+
+  async answer(id) {
+    const message = await this.find(`the answer to ${JSON.stringify(id)}`, (m) => m.method === undefined && String(m.id) === String(id));
+    assert.strictEqual(message.id, id, JSON.stringify(message));
+    assert.equal(message.jsonrpc, '2.0');
+    return message;
+  }
+
+  close() {}
+}
+
+/** 2024-11-05: one stream for all that the server says, and an endpoint that is posted to (HTTP+SSE). */
+export class SseClient extends LegacyClient {
+  get fields() {
+    return [];
+  }
+
+  /** The stream, with its endpoint. */
+  async connect(fields = []) {
+    this.stream = await this.get(fields);
+    assert.equal(this.stream.status, 200, 'the status of GET');
+    assert.equal(this.stream.head.get('content-type'), 'text/event-stream');
+    await until('the endpoint event', () => this.stream.endpoint);
+    assert.deepEqual(this.stream.all, [], 'the first event is the endpoint');
+    this.streamTarget = this.target;
+    this.target = this.stream.endpoint;
+  }
+
+  async open() {
+    await this.connect();
+    const { id, messages } = await this.begin('initialize', { protocolVersion: this.revision, capabilities: this.capabilities, clientInfo: { name: 'matrix', version: '1' } });
+    const { result, error } = await messages.answer(id);
+    assert.ok(result, `initialize: ${JSON.stringify(error)}`);
+    assert.equal(result.protocolVersion, this.revision, 'the revision that initialize settles on');
+    await this.tell({ method: 'notifications/initialized' });
+  }
+
+  /** Posts what must be taken; its reply is the stream's. */
+  async tell(message) {
+    const reply = await this.post(message, []);
+    assert.equal(reply.status, 202);
+    reply.close();
+  }
+
+  async begin(method, params = {}) {
+    const id = this.id();
+    const messages = new Since(this.stream);
+    await this.tell({ id, method, params });
+    return { id, messages };
+  }
+
+  async listen() {
+    return { messages: new Since(this.stream), check: (notice) => assert.equal(notice.params?._meta?.[SUBSCRIPTION], undefined) };
+  }
+
+  close() {
+    this.stream?.close();
+  }
+}
+
 /** 2026-07-28: every request says all there is to know. */
 export class ModernClient extends Client {
   async open() {
@@ -223,4 +300,4 @@ export class ModernClient extends Client {
   close() {}
 }
 
-export const clientOf = (revision) => (revision === '2026-07-28' ? ModernClient : LegacyClient);
+export const clientOf = (revision) => ({ '2024-11-05': SseClient, '2026-07-28': ModernClient })[revision] ?? LegacyClient;

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * HTTP+SSE of 2024-11-05 towards clients: a GET opens a stream, whose first event names the endpoint that
+ * messages are posted to. Each POST is answered with 202; what becomes of its message is said on the stream.
+ *
+ *      GET /sse/NAME               --> event: endpoint, data: /messages?sessionId=TOKEN
+ *      POST /messages?sessionId=.. --> 202       ... event: message on the stream
+ *
+ * The session is the stream's: it begins with the one and ends with it, and all that is open in it. To the
+ * rest of the plan an accepted message is an exchange whose client has gone, and whose hearer is the stream.
+ */
+#include "gate/bridged.h"
+#include "gate/events.h"
+#include "gate/heads.h"
+#include "gate/local.h"
+#include "gate/secure.h"
+
+#include <stdio.h>
+
+enum { CALLS_MAX = 256 /* open in one session */, ERROR_TEXT_BYTES = 512 };
+
+#define ENDPOINT "/messages?sessionId="
+
+/* --- the stream --- */
+
+void
+bridging_open_sse(struct exchange *ex, const struct http1_head *head)
+{
+    uint8_t principal[MCP_TOKEN_PRINCIPAL_BYTES];
+    enum close_reason reason;
+    struct session *s;
+    struct bridged *b;
+
+    session_principal(ex->worker, head, principal);
+    s = session_create(ex->worker, MCP_2024_11_05, MCP_TOKEN_OF_STREAM, principal, &reason);
+    if (!s) {
+        local_error(ex, reason, (struct text){0});
+        return;
+    }
+    b = bridged_begin(ex, head, s);
+    if (!b)
+        return;
+    b->is_standing = true;
+    b->bridge.client = MCP_2024_11_05;
+    ex->accepts_sse = true; /* of this transport nothing else can be meant */
+    s->stream = ex;
+}
+
+void
+bridged_sse_open(struct bridged *b)
+{
+    struct exchange *ex = b->ex;
+    char endpoint[sizeof ENDPOINT + MCP_TOKEN_SIZE] = ENDPOINT;
+    uint32_t n = sizeof ENDPOINT - 1, token = session_token(b->session, endpoint + n, MCP_TOKEN_SIZE);
+
+    if (!token || !events_open(ex, (struct text){0})) {
+        exchange_fail(ex, token ? CLOSE_NO_MEMORY : CLOSE_INTERNAL);
+        return;
+    }
+    events_send_named(ex, TEXT("endpoint"), (struct text){endpoint, n + token});
+}
+
+/* The calls of a session of this kind are all of this plan. */
+static struct bridged *
+call_at(struct list_node *node)
+{
+    return container_of(container_of(node, struct session_call, node), struct bridged, listed);
+}
+
+void
+bridged_sse_writable(struct bridged *b)
+{
+    list_for_each_safe(node, &b->session->calls)
+        bond_resume(&call_at(node)->ask);
+}
+
+void
+bridged_sse_closed(struct bridged *b)
+{
+    session_end_with_stream(b->session);
+}
+
+void
+bridged_sse_stop(struct bridged *b, bool at_once)
+{
+    struct exchange *ex = b->ex;
+    struct list_node *node;
+
+    if (!ex->client || !ex->reply_begun) {
+        exchange_fail(ex, CLOSE_DRAIN);
+        return;
+    }
+    if (!at_once && !list_empty(&b->session->calls))
+        return; /* bridged_sse_ends() of the last one comes back to this */
+    while ((node = list_first(&b->session->calls)))
+        exchange_fail(call_at(node)->ex, CLOSE_DRAIN);
+    ex->client->keep_alive = false;
+    h1_send_end(ex->client, NULL);
+    exchange_finish(ex, CLOSE_DRAIN);
+}
+
+/* --- what is posted --- */
+
+static unsigned
+open_calls(const struct session *s)
+{
+    unsigned n = 0;
+
+    list_for_each(node, &s->calls)
+        n++;
+    return n;
+}
+
+/* Who does not read what was said is not asked for more: replies are never dropped, so their number is
+ * bounded here. */
+static bool
+is_busy(const struct session *s)
+{
+    return link_congested(&s->stream->client->link) || open_calls(s) >= CALLS_MAX;
+}
+
+static bool
+greet(struct bridged *b)
+{
+    struct session *s = b->session;
+
+    if (mcp_method_of(b->env.method) == MCP_INITIALIZE) {
+        s->is_greeted = true;
+        s->token.revision = bridge_negotiate(b->env.protocol_version);
+        s->token.client_capabilities = mcp_client_caps(json_find(b->env.params, TEXT("capabilities")));
+        if (!s->stream->upstream)
+            list_add_tail(&b->worker->listeners_of_changes, &((struct bridged *)s->stream->state)->listener);
+    }
+    return s->is_greeted;
+}
+
+static bool
+turn_away(struct bridged *b, enum close_reason reason)
+{
+    local_error(b->ex, reason, (struct text){0});
+    return false;
+}
+
+bool
+bridged_sse_accept(struct bridged *b)
+{
+    static const struct text accepted = TEXT("Accepted");
+    struct exchange *ex = b->ex;
+    struct h1 *client = ex->client;
+    enum http1_framing framing;
+    struct span head;
+
+    if (!b->session->stream || !b->session->stream->client)
+        return turn_away(b, CLOSE_SESSION_UNKNOWN);
+    if (b->env.kind == JSONRPC_REQUEST && is_busy(b->session))
+        return turn_away(b, CLOSE_SESSION_BUSY);
+    if (!greet(b)) {
+        bridged_error(b, -32600, 400, "Invalid Request: the session is not initialized");
+        return false;
+    }
+    head = heads_local(ex, 202, TEXT("text/plain; charset=utf-8"), accepted.len, (struct text){0}, &framing);
+    if (!head.buf)
+        return turn_away(b, CLOSE_NO_MEMORY);
+    ex->status = 202;
+    ex->first_ns = ring_now(b->worker->ring);
+    ex->reply_begun = b->is_accepted = true;
+    stats_add(b->worker->stats, STAT_local_replies, 1);
+    h1_send_head(client, head, framing, accepted.len, METHOD_GET);
+    span_unref(head);
+    if (!local_send_copy(client, &b->worker->slab, accepted.at, accepted.len)) {
+        h1_abort(client, CLOSE_NO_MEMORY);
+        exchange_finish(ex, CLOSE_NO_MEMORY);
+        return false;
+    }
+    h1_send_end(client, NULL);
+    client->user = NULL; /* the next message may come on it */
+    ex->client = NULL;
+    return true;
+}
+
+/* --- what becomes of it --- */
+
+void
+bridged_sse_reply(struct bridged *b, const struct text *pieces, unsigned count)
+{
+    struct exchange *stream = bridged_hearer(b);
+
+    if (!stream) {
+        exchange_finish(b->ex, CLOSE_STREAM_GONE);
+        return;
+    }
+    events_send_pieces(stream, pieces, count);
+    if (link_congested(&stream->client->link)) /* what is on its way for others waits at its source */
+        list_for_each_safe(node, &b->session->calls)
+            bond_pause(&call_at(node)->ask);
+    exchange_finish(b->ex, CLOSE_DONE);
+}
+
+static void
+put_error(struct bridged *b, struct exchange *stream, enum close_reason reason)
+{
+    const struct close_reason_info *info = close_reason_info(reason);
+    struct text up = b->ex->upstream ? b->ex->upstream->name : (struct text){0};
+    char text[ERROR_TEXT_BYTES];
+    struct bridge_out out;
+
+    snprintf(text, sizeof text, "%s%.*s%s%s", up.len ? "upstream " : "", (int)up.len, up.len ? up.at : "",
+             up.len ? ": " : "", secure_reason_text(b->ex->upstream, reason));
+    if (!bridged_out(b->worker, b->env.id.len, &out)) {
+        h1_abort(stream->client, CLOSE_NO_MEMORY); /* better no stream than one that lacks an answer */
+        return;
+    }
+    bridge_put_error(&out.room, b->bridge.client, b->env.id, info->jsonrpc_code ? info->jsonrpc_code : -32603,
+                     text_of(text), (struct text){0});
+    events_send(stream, json_written(&out.room));
+}
+
+void
+bridged_sse_ends(struct bridged *b, enum close_reason reason)
+{
+    struct session *s = b->session;
+    struct exchange *stream = bridged_hearer(b);
+
+    if (!stream)
+        return;
+    if (b->env.kind == JSONRPC_REQUEST && !b->call.is_done && reason != CLOSE_CANCELLED)
+        put_error(b, stream, reason);
+    b->call.is_done = true;
+    list_del(&b->listed.node);
+    if (b->worker->draining && list_empty(&s->calls))
+        exchange_wake_in(stream, 1); /* bridge_tick() ends it */
+}

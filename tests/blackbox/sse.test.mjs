@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+// HTTP+SSE of 2024-11-05 towards clients: the official client 1.x through /sse/NAME, and what it does not do, byte by byte.
+
+import assert from 'node:assert/strict';
+import { Client } from '@modelcontextprotocol/sdk/client/index.js';
+import { SSEClientTransport } from '@modelcontextprotocol/sdk/client/sse.js';
+import {
+  CreateMessageRequestSchema,
+  ElicitRequestSchema,
+  ListRootsRequestSchema,
+  LoggingMessageNotificationSchema,
+  ResourceUpdatedNotificationSchema,
+} from '@modelcontextprotocol/sdk/types.js';
+import { call, get, post, request } from './lib/mcp.mjs';
+import { SseClient } from './lib/revision.mjs';
+import { until } from './lib/wait.mjs';
+import { promise } from './lib/world.mjs';
+
+const EVERYTHING = { sampling: {}, elicitation: {}, roots: { listChanged: true } };
+
+async function connect(world, url, capabilities = {}) {
+  const client = new Client({ name: 'blackbox', version: '1.0.0' }, { capabilities });
+  const transport = new SSEClientTransport(new URL(url));
+  const notes = [];
+  const errors = [];
+  client.onerror = (error) => errors.push(error);
+  client.setNotificationHandler(LoggingMessageNotificationSchema, (n) => void notes.push(n));
+  client.setNotificationHandler(ResourceUpdatedNotificationSchema, (n) => void notes.push(n));
+  if (capabilities.sampling) {
+    client.setRequestHandler(CreateMessageRequestSchema, () => ({ role: 'assistant', model: 'none', content: { type: 'text', text: 'said' } }));
+    client.setRequestHandler(ElicitRequestSchema, () => ({ action: 'decline' }));
+    client.setRequestHandler(ListRootsRequestSchema, () => ({ roots: [{ uri: 'file:///somewhere', name: 'somewhere' }] }));
+  }
+  world.atEnd(() => client.close());
+  await client.connect(transport);
+  return { client, transport, notes, errors };
+}
+
+/** What a client does with the reference server, whichever way it is reached. */
+async function drive({ client, notes }) {
+  const { tools } = await client.listTools();
+  assert.ok(tools.some((tool) => tool.name === 'echo'));
+  const sum = await client.callTool({ name: 'get-sum', arguments: { a: 19, b: 23 } });
+  assert.match(sum.content[0].text, /42/);
+  const message = 'x'.repeat(1 << 20);
+  const large = await client.callTool({ name: 'echo', arguments: { message } });
+  assert.ok(large.content[0].text.includes(message));
+
+  const progress = [];
+  await client.callTool({ name: 'trigger-long-running-operation', arguments: { duration: 0.4, steps: 4 } }, undefined, { onprogress: (p) => progress.push(p.progress) });
+  assert.deepEqual(progress.slice(0, 3), [1, 2, 3]); // the client forgets who wants the last one when the answer comes in the same piece
+
+  const many = await Promise.all(Array.from({ length: 20 }, (_, i) => client.callTool({ name: 'echo', arguments: { message: `number ${i}` } })));
+  many.forEach((result, i) => assert.match(result.content[0].text, new RegExp(`number ${i}$`)));
+
+  const uri = 'demo://resource/dynamic/text/1';
+  await client.setLoggingLevel('debug');
+  await client.subscribeResource({ uri });
+  await client.callTool({ name: 'toggle-subscriber-updates' });
+  await until('the resource is updated', () => notes.some((n) => n.method === 'notifications/resources/updated' && n.params.uri === uri));
+  await client.callTool({ name: 'toggle-subscriber-updates' });
+  await client.unsubscribeResource({ uri });
+
+  const abort = new AbortController();
+  const call = client.callTool({ name: 'trigger-long-running-operation', arguments: { duration: 0.8, steps: 4 } }, undefined, { onprogress: () => abort.abort('enough'), signal: abort.signal });
+  await assert.rejects(call);
+  await assert.rejects(client.readResource({ uri: 'demo://nothing' }));
+  await client.ping();
+
+  await until('the server has the roots', async () => {
+    const roots = await client.callTool({ name: 'get-roots-list' });
+    return /file:\/\/\/somewhere/.test(roots.content[0].text);
+  });
+  assert.match(JSON.stringify(await client.callTool({ name: 'trigger-sampling-request', arguments: { prompt: 'say', maxTokens: 9 } })), /said/);
+  assert.match(JSON.stringify(await client.callTool({ name: 'trigger-elicitation-request' })), /declined|cancel|accept/i);
+}
+
+promise('the official SSE client does over HTTP+SSE what the server can', async (world) => {
+  const server = await world.everything();
+  const gateway = await world.gateway({ upstreams: { everything: server.url } });
+  const session = await connect(world, `${gateway.url}/sse/everything`, EVERYTHING);
+  await drive(session);
+  assert.deepEqual(session.errors.filter(({ message }) => !/progress notification for an unknown token/.test(message)), []);
+  await session.client.close();
+  await gateway.untilMetric('sessions_ended', (n) => n === 1);
+});
+
+promise('the official SSE client reaches the merged server of two', async (world) => {
+  const [one, two] = [await world.everything(), await world.everything()];
+  const gateway = await world.gateway({ upstreams: { one: one.url, two: two.url } });
+  const { client } = await connect(world, `${gateway.url}/sse`, EVERYTHING);
+  const { tools } = await client.listTools();
+  for (const name of ['one__echo', 'two__echo']) {
+    assert.ok(tools.some((tool) => tool.name === name), name);
+    assert.match((await client.callTool({ name, arguments: { message: name } })).content[0].text, new RegExp(name));
+  }
+  const { resources } = await client.listResources();
+  await client.readResource({ uri: resources.at(-1).uri });
+  assert.match(JSON.stringify(await client.callTool({ name: 'two__trigger-sampling-request', arguments: { prompt: 'say', maxTokens: 9 } })), /said/);
+  await assert.rejects(client.callTool({ name: 'three__echo', arguments: { message: 'x' } }), { code: -32602 });
+});
+
+const greeting = { protocolVersion: '2024-11-05', capabilities: {}, clientInfo: { name: 'raw', version: '1' } };
+
+promise('what is no message of a live session is turned away with a status', async (world) => {
+  const server = await world.everything();
+  const gateway = await world.gateway({ upstreams: { everything: server.url } });
+  const status = async (bytes) => (await gateway.ask(bytes)).status;
+  const client = new SseClient(gateway, '/sse/everything', '2024-11-05');
+  await client.connect();
+  assert.match(client.target, /^\/messages\?sessionId=[\w-]+$/);
+
+  assert.equal(await status(post(client.target, request(1, 'tools/list'))), 400, 'before initialize');
+  assert.equal(await status(post(client.target, '{"jsonrpc":')), 400);
+  assert.equal(await status(post(client.target, '{"id":1}')), 400);
+  assert.equal(await status(post(client.target, '')), 400);
+  assert.equal(await status(post(client.target, '{}').replace('application/json\r\n', 'text/plain\r\n')), 415);
+  assert.equal(await status(post(`${client.target}x`, call(1, 'echo'))), 404);
+  assert.equal(await status(post('/messages?sessionId=4711', call(1, 'echo'))), 404);
+  assert.equal(await status(post('/messages', call(1, 'echo'))), 404);
+  assert.equal(await status(get(client.target)), 405);
+  assert.equal(await status(post('/sse/everything', request(1, 'initialize', greeting))), 405);
+  assert.equal(await status(get('/sse/nobody')), 404);
+  assert.equal(await status(get('/sse/everything', 'Origin: http://evil.test')), 403);
+  assert.equal(await status(post(client.target, call(1, 'echo'), 'Origin: http://evil.test')), 403);
+  const token = client.target.split('=')[1];
+  assert.equal(await status(post('/mcp/everything', call(1, 'echo'), `Mcp-Session-Id: ${token}`)), 404, 'it is no session of /mcp');
+
+  const greeted = await client.begin('initialize', greeting);
+  assert.equal((await greeted.messages.answer(greeted.id)).result.protocolVersion, '2024-11-05');
+  assert.equal(await status(post(client.target, request(9, 'initialize', greeting))), 400, 'twice');
+  await client.tell({ method: 'notifications/initialized' });
+  assert.equal((await client.ask('tools/call', { name: 'echo', arguments: { message: 'still' } })).result.content[0].text, 'Echo: still');
+  const reply = await gateway.ask(post(client.target, request('p', 'ping')));
+  assert.equal(reply.status, 202);
+  assert.equal(String(reply.body), 'Accepted');
+
+  client.close();
+  await gateway.untilMetric('sessions_ended', (n) => n === 1);
+  assert.equal(await status(post(client.target, call(1, 'echo'))), 404, 'its stream is gone');
+});
+
+promise('messages may come to any worker', async (world) => {
+  const server = await world.everything();
+  const gateway = await world.gateway({ upstreams: { everything: server.url }, workers: 4 });
+  const client = new SseClient(gateway, '/sse/everything', '2024-11-05');
+  await client.open();
+  for (let i = 0; i < 40; i++) assert.equal((await client.ask('tools/call', { name: 'echo', arguments: { message: `${i}` } })).result.content[0].text, `Echo: ${i}`);
+  assert.ok((await gateway.metric('requests_forwarded_home')) > 0);
+  client.close();
+});
+
+promise('when the worker dies its streams end, and what is posted to them is not found', async (world) => {
+  const server = await world.everything();
+  const gateway = await world.gateway({ upstreams: { everything: server.url }, workers: 1 });
+  const client = new SseClient(gateway, '/sse/everything', '2024-11-05');
+  await client.open();
+  process.kill(gateway.children('worker')[0].pid, 'SIGKILL');
+  await until('the stream ends', () => client.stream.ended);
+  await until('a new worker serves', async () => (await gateway.ask(post(client.target, call(1, 'echo')))).status === 404);
+  const again = new SseClient(gateway, '/sse/everything', '2024-11-05');
+  await again.open();
+  await again.ask('tools/list');
+  again.close();
+});
