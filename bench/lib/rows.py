@@ -176,6 +176,10 @@ ROWS = [
     Row("post512", "POST 200 B -> 300 B, 512 connections", "cpu_us", "us CPU/request", _requests("/plain", "--connections", 512, *BODY)),
     Row("mcp64", "MCP tools/call in a session, 64 connections", "cpu_us", "us CPU/request", _requests("/mcp", "--kind", "mcp")),
     Row("mcp2026", "MCP tools/call of 2026-07-28, 64 connections", "cpu_us", "us CPU/request", _requests("/mcp", "--kind", "mcp-2026")),
+    Row(
+        "tools-list", "repeated tools/list of 2 KiB (2026-07-28), mcpgate's from memory", "cpu_us", "us CPU/request",
+        _requests("/mcp", "--kind", "mcp-2026", "--list"), fresh=True, mcpgate=("--mode", "merged"), upstream=("--list-bytes", 2048),
+    ),  # fmt: skip
     Row("sse-saturated", "SSE, 100 streams as fast as they go", "cpu_us", "us CPU/event", _events(0)),
     Row("sse-10k", "SSE, 100 streams, 10,000 events/s", "cpu_us", "us CPU/event", _events(100)),
     Row("mem-sse", f"memory of an idle SSE stream ({STREAMS_IDLE})", "bytes", "B Pss", _idle_streams, fresh=True),
