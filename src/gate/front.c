@@ -96,6 +96,7 @@ front_accepted(struct listener *listener, int fd)
     client->peer = peer;
     client->via = listener->via;
     client->is_trusted = is_trusted(w, &peer);
+    client->is_local = listener->is_loopback;
     h1_init(&client->h1, &w->h1, H1_SERVER, &client_up, LINK_CLIENT);
     list_add_tail(&w->clients, &client->h1.node);
     w->client_count++;

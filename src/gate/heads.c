@@ -220,6 +220,8 @@ passes(struct exchange *ex, const struct http_header *h)
     switch ((enum http_field)h->id) {
     case HTTP_HOST:
         return is_home;
+    case HTTP_ORIGIN: /* of an MCP server's client it has been judged, and CORS answered for (add_cors()) */
+        return is_home || !ex->is_mcp;
     case HTTP_EXPECT: /* the gateway answers 100 itself */
     case HTTP_MCPGATE_FORWARD:
         return false;

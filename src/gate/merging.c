@@ -6,6 +6,7 @@
 #include "gate/events.h"
 #include "gate/local.h"
 #include "gate/merging_lists.h"
+#include "mcp/headers.h"
 #include "mcp/merge_caps.h"
 
 #include <errno.h>
@@ -468,6 +469,10 @@ answer_here(struct bridged *b)
 void
 merging_take(struct bridged *b)
 {
+    if (mcp_method_is_removed(b->call.method, b->bridge.client)) {
+        answer_here(b);
+        return;
+    }
     switch (b->call.method) {
     case MCP_INITIALIZE:
     case MCP_DISCOVER:

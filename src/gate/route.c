@@ -30,14 +30,45 @@ origin_is_host(struct text origin, struct text host)
     return false;
 }
 
+/* "localhost", "[::1]:8080", "127.0.0.1:8080". */
 static bool
-origin_allowed(const struct worker *w, const struct http1_head *head)
+is_loopback_host(struct text host)
 {
+    uint32_t n = host.len;
+
+    if (host.len && host.at[0] == '[')
+        return text_starts(host, TEXT("[::1]")) && (n == 5 || host.at[5] == ':');
+    for (uint32_t i = 0; i < host.len && n == host.len; i++)
+        if (host.at[i] == ':')
+            n = i;
+    host.len = n;
+    if (text_eq_nocase(host, TEXT("localhost")))
+        return true;
+    while (n && (host.at[n - 1] == '.' || (host.at[n - 1] >= '0' && host.at[n - 1] <= '9')))
+        n--;
+    return !n && text_starts(host, TEXT("127."));
+}
+
+/* A page whose own name was made to lead to this machine (DNS rebinding) has an Origin that is the Host: on
+ * a loopback address only this machine's own names count. A proxy in front is one of --trusted-proxy. */
+static bool
+origin_is_own(const struct client *client, const struct http1_head *head)
+{
+    struct text host = http1_value(head, HTTP_HOST);
+
+    return origin_is_host(http1_value(head, HTTP_ORIGIN), host) &&
+           (!client->is_local || client->is_trusted || is_loopback_host(host));
+}
+
+static bool
+origin_allowed(const struct client *client, const struct http1_head *head)
+{
+    const struct worker *w = client->worker;
     const struct config *c = w->config;
     const struct cfg_text *list = cfg_items(c, c->allow_origin);
     struct text origin = http1_value(head, HTTP_ORIGIN);
 
-    if (!http1_find(head, HTTP_ORIGIN) || origin_is_host(origin, http1_value(head, HTTP_HOST)) ||
+    if (!http1_find(head, HTTP_ORIGIN) || origin_is_own(client, head) ||
         (w->admin_origin.len && text_eq_nocase(origin, w->admin_origin)))
         return true;
     for (uint32_t i = 0; i < c->allow_origin.count; i++) {
@@ -317,7 +348,7 @@ route_request(struct exchange *ex, const struct http1_head *head)
     struct upstream *up;
 
     ex->plan = &local_plan;
-    if (!origin_allowed(w, head)) {
+    if (!origin_allowed(client_of(ex->client), head)) {
         ex->is_mcp = front != FRONT_NONE;
         local_error(ex, CLOSE_ORIGIN, (struct text){0});
         return;

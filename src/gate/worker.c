@@ -14,10 +14,12 @@
 #include "ipc/channel.h"
 #include "stats/segment.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -65,6 +67,23 @@ on_accept(struct op *op, int result, struct buf *buf, bool more)
     l->fd = -1;
 }
 
+static bool
+is_loopback(int fd)
+{
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } addr = {.any.sa_family = AF_UNSPEC};
+    socklen_t len = sizeof addr;
+
+    if (getsockname(fd, &addr.any, &len) < 0)
+        return false;
+    return addr.any.sa_family == AF_INET
+               ? ntohl(addr.v4.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET
+               : addr.any.sa_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&addr.v6.sin6_addr);
+}
+
 static void
 add_listener(struct worker *w, int fd, enum client_via via)
 {
@@ -78,6 +97,7 @@ add_listener(struct worker *w, int fd, enum client_via via)
     l->worker = w;
     l->fd = fd;
     l->via = (uint8_t)via;
+    l->is_loopback = via == VIA_TCP && is_loopback(fd);
     ring_accept(w->ring, &l->op, fd, on_accept);
 }
 

@@ -29,6 +29,7 @@ struct listener {
     struct worker *worker;
     int fd; /* -1: closed */
     uint8_t via;
+    bool is_loopback; /* only programs of this machine reach it, browsers among them */
 };
 
 /* A client's connection. */
@@ -39,6 +40,7 @@ struct client {
     uint8_t via;     /* enum client_via */
     uint8_t hops;    /* siblings that the request has passed; VIA_HOME */
     bool is_trusted; /* its peer is one of --trusted-proxy */
+    bool is_local;   /* it came in on a loopback address */
     bool is_idle;    /* counted as idle: kept alive between two requests */
     bool has_asked;  /* a request has come on it */
 };

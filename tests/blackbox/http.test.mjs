@@ -571,7 +571,7 @@ promise('a stopped upstream stops the client, and a stopped client the upstream'
 // --- Origin and CORS ---
 
 promise('no Origin, the Host\'s own and allowed ones may come; every other is 403 on every method', async (world) => {
-  const { gateway, upstream } = await setUp(world, undefined, { args: ['--allow-origin', 'https://app.example', '--allow-origin', 'http://other.example:8000'] });
+  const { gateway, upstream } = await setUp(world, undefined, { args: ['--allow-origin', 'https://app.example', '--allow-origin', 'http://other.example:8000', '--trusted-proxy', '127.0.0.1/32'] });
   const ask = (method, origin) =>
     gateway.ask(`${method} /mcp/up HTTP/1.1\r\nHost: gate.test\r\n${origin ? `Origin: ${origin}\r\n` : ''}Content-Type: application/json\r\nContent-Length: ${method === 'POST' ? ping.length : 0}\r\n\r\n${method === 'POST' ? ping : ''}`);
   for (const origin of [undefined, 'http://gate.test', 'https://app.example', 'http://other.example:8000']) assert.equal((await ask('POST', origin)).status, 200, origin);
@@ -580,6 +580,19 @@ promise('no Origin, the Host\'s own and allowed ones may come; every other is 40
     for (const method of ['POST', 'GET', 'DELETE', 'OPTIONS']) assert.equal((await ask(method, origin)).status, 403, `${method} ${origin}`);
   }
   assert.equal(upstream.requests.length, served, 'none of them reached the upstream');
+});
+
+promise('on a loopback address a Host of elsewhere is nobody\'s own, and the upstream never sees the Origin', async (world) => {
+  const { gateway, upstream } = await setUp(world);
+  const ask = (host, origin) => gateway.ask(post('/mcp/up', ping, `Origin: ${origin}`).replace('Host: gate.test', `Host: ${host}`));
+  for (const host of ['localhost', 'localhost:8080', 'LOCALHOST', '127.0.0.1', '127.1.2.3:80', '[::1]', '[::1]:8080']) {
+    assert.equal((await ask(host, `http://${host}`)).status, 200, host);
+    assert.equal(upstream.requests.at(-1).head.get('origin'), undefined);
+  }
+  const served = upstream.requests.length;
+  for (const host of ['evil.example', 'evil.example:8080', 'localhost.evil.example', '127.0.0.1.evil.example', '127.evil', '[::1].evil', '[::2]', '10.0.0.1'])
+    assert.equal((await ask(host, `http://${host}`)).status, 403, host);
+  assert.equal(upstream.requests.length, served);
 });
 
 promise('a browser\'s preflight is answered and its reply shows what MCP needs', async (world) => {
