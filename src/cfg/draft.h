@@ -80,6 +80,7 @@ struct tls_choice {
 struct server {
     const char *name;
     bool is_route;
+    bool is_sse; /* "type": "sse" */
     struct items urls;
     struct origin origin;
     struct items args; /* a stdio server: the program and its arguments */

@@ -225,7 +225,7 @@ read_urls(struct draft *d, struct server *server, json_t *urls, const struct ori
 }
 
 static int
-check_transport(struct draft *d, json_t *value, const struct origin *origin)
+read_transport(struct draft *d, struct server *server, json_t *value, const struct origin *origin)
 {
     static const char *const http[] = {"http", "streamable-http", "streamableHttp", "streamable_http",
                                        "stdio"};
@@ -237,9 +237,13 @@ check_transport(struct draft *d, json_t *value, const struct origin *origin)
         if (strcmp(text, http[i]) == 0)
             return 0;
     }
+    if (strcmp(text, "sse") == 0 && !server->args.count) {
+        server->is_sse = true;
+        return 0;
+    }
     return draft_fail(d, origin,
                       "'%.64s' is not a transport that mcpgate speaks to upstreams in this release: use "
-                      "\"http\" or \"stdio\"",
+                      "\"http\", \"sse\" or \"stdio\"",
                       text);
 }
 
@@ -377,7 +381,7 @@ read_server_key(struct draft *d, struct server *server, const char *key, json_t 
     bool known = false;
 
     if (strcmp(key, "type") == 0)
-        return check_transport(d, value, origin);
+        return read_transport(d, server, value, origin);
     if (strcmp(key, "allowTools") == 0)
         return read_tool_rule(d, server->name, "allow-tool", value, origin);
     if (strcmp(key, "denyTools") == 0)

@@ -42,7 +42,10 @@ free_if_over(struct bond *bond)
         bond->port->end(bond, false);
     era_forget(&bond->era);
     timer_stop(&bond->hello_timer);
+    timer_stop(&bond->stream_timer);
     list_del(&bond->node);
+    held_free(w, &bond->post_path);
+    held_free(w, &bond->unposted);
     held_free(w, &bond->about);
     held_free(w, &bond->fields);
     pool_put(&w->bond_pool, bond);
@@ -82,6 +85,12 @@ bond_answer_limit_ms(const struct bond *bond)
     const struct config *c = bond->worker->config;
 
     return c->first_byte_timeout + (bond->up->stdio ? 0 : c->connect_timeout + c->upstream_wait);
+}
+
+bool
+bond_waits_for_ever(const struct bond *bond)
+{
+    return bond->port != &bond_http; /* a leg for each answer has limits */
 }
 
 uint64_t
@@ -273,12 +282,30 @@ adopt_modern(struct bond *bond)
     set_ready(bond);
 }
 
+/* Of the two over HTTP the era decides. */
+static void
+choose_port(struct bond *bond)
+{
+    const struct bond_port *port = bond->up->stdio        ? &bond_stdio
+                                   : bond->up->era.is_sse ? &bond_sse
+                                                          : &bond_http;
+
+    if (port == bond->port)
+        return;
+    if (bond->is_begun)
+        bond->port->end(bond, false);
+    bond->is_begun = false;
+    bond->port = port;
+}
+
 static void
 begin(struct bond *bond)
 {
     bool is_modern = bond->up->era.era == BRIDGE_ERA_MODERN, is_ready = false;
-    enum close_reason reason = bond->port->begin(bond, &is_ready);
+    enum close_reason reason;
 
+    choose_port(bond);
+    reason = bond->port->begin(bond, &is_ready);
     if (reason != CLOSE_NONE) {
         set_failed(bond, reason, 0);
         return;

@@ -42,10 +42,11 @@ struct bond_call {
     struct bond *bond; /* NULL: it is on none */
     const struct bond_call_up *up;
     uint64_t number;           /* its id at the upstream: bond_mint() */
-    struct leg *leg;           /* bond_http.c */
+    struct leg *leg;           /* bond_http.c, bond_sse.c */
     struct list_node of_child; /* bond_stdio.c: of its child's */
     struct stdio_child *child; /* likewise: the one that has it */
-    bool is_paused;            /* likewise: its client takes no more */
+    bool is_paused;            /* likewise, and bond_sse.c: its client takes no more */
+    bool is_sent;              /* bond_sse.c: on its way, or its answer is awaited */
     bool is_resent;            /* after the upstream forgot its session */
     bool is_answered;          /* its response came */
     bool is_standing;          /* has no end of its own */
@@ -82,7 +83,7 @@ struct bond {
     bool is_begun;      /* the port has something to end */
     bool stays;         /* shared: used by the gateway itself (merging.c), not let go */
     bool wants_stream;  /* of what the upstream says unasked */
-    /* bond_http.c */
+    /* bond_http.c, bond_sse.c */
     struct endpoint *endpoint; /* where its session is; NULL: anywhere */
     uint32_t session_id_len;
     char session_id[BOND_SESSION_ID_MAX]; /* the upstream's */
@@ -90,6 +91,9 @@ struct bond {
     struct leg *stream;        /* GET */
     struct timer stream_timer; /* until it is opened again */
     uint64_t stream_wait_ms;
+    /* bond_sse.c */
+    struct held post_path; /* where the stream says that messages are posted to; len 0: it has not said so */
+    struct held unposted;  /* initialize, until it has */
     /* bond_stdio.c */
     struct stdio_child *child;
     struct list_node of_child; /* of its child's */
@@ -110,6 +114,8 @@ enum close_reason bond_send(struct bond_call *call, struct text message, struct 
 /* How long an answer to what the gateway asks by itself is waited for, from bond_send() on. Legs have limits
  * of their own, but a stream of events may go on for ever. */
 uint64_t bond_answer_limit_ms(const struct bond *bond);
+/* Whether nothing but the caller limits how long an answer to bond_send() is waited for. */
+bool bond_waits_for_ever(const struct bond *bond);
 /* A fresh id for a request. */
 uint64_t bond_mint(struct bond *bond);
 /* Flow control of what comes back. */

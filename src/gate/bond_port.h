@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How a bond's messages reach its upstream and come back: over HTTP (bond_http.c) or over a process's stdin
- * and stdout (bond_stdio.c). For bond*.c only.
+ * How a bond's messages reach its upstream and come back: over HTTP (bond_http.c), over HTTP+SSE of
+ * 2024-11-05 (bond_sse.c) or over a process's stdin and stdout (bond_stdio.c). For bond*.c only.
  */
 #ifndef GATE_BOND_PORT_H
 #define GATE_BOND_PORT_H
@@ -31,7 +31,7 @@ struct bond_port {
     void (*resume)(struct bond_call *call);
 };
 
-extern const struct bond_port bond_http, bond_stdio;
+extern const struct bond_port bond_http, bond_sse, bond_stdio;
 
 /* From the port: a message for this call. */
 void bond_came(struct bond_call *call, struct text message, const struct jsonrpc_envelope *env);

@@ -317,7 +317,7 @@ on_era_known(struct era_wait *wait)
     struct bridged *b = container_of(wait, struct bridged, era);
     struct upstream *up = b->ex->upstream;
     enum mcp_revision client = b->bridge.client;
-    bool as_it_is = !b->session && !up->stdio && same_era(b);
+    bool as_it_is = !b->session && !up->stdio && !up->era.is_sse && same_era(b);
 
     if (session_is_over(b))
         return;
@@ -546,6 +546,7 @@ bridge_client_gone(struct exchange *ex, enum close_reason reason)
         exchange_finish(ex, reason);
         return;
     }
+    bond_resume(&b->ask); /* others may come by the same stream or process */
     ex->orphan = true;
     ex->client_ns = ring_now(ex->worker->ring);
     exchange_wake_in(ex, keep_ms);
@@ -685,7 +686,7 @@ bridging_wanted(struct exchange *ex, const struct http1_head *head, struct upstr
     enum mcp_revision revision = (enum mcp_revision)ex->revision;
     enum bridge_era era = (enum bridge_era)up->era.era;
 
-    if (up->stdio)
+    if (up->stdio || up->era.is_sse)
         return true;
     if (!w->config->era_ttl)
         return false;

@@ -32,7 +32,7 @@ send_call(struct bridged *b, const struct bridge_out *out)
 
     if (reason != CLOSE_NONE)
         exchange_fail(b->ex, reason);
-    else if (b->upstream->stdio) /* a leg has limits of its own */
+    else if (bond_waits_for_ever(b->ask.bond))
         exchange_set_phase(b->ex, PHASE_REPLY);
 }
 

@@ -20,6 +20,11 @@ void
 era_init(struct upstream *up)
 {
     list_init(&up->era.waiting);
+    if (!up->cfg->is_sse)
+        return;
+    up->era.era = BRIDGE_ERA_LEGACY;
+    up->era.revision = MCP_LATEST_LEGACY;
+    up->era.is_sse = true;
 }
 
 void
@@ -34,6 +39,7 @@ era_done(struct upstream *up)
     era->sibling = NULL;
     held_free(up->worker, &era->result);
     held_free(up->worker, &era->answer);
+    held_free(up->worker, &era->fields);
     held_free(up->worker, &era->leave_fields);
 }
 
@@ -72,33 +78,78 @@ tell_waiting(struct era *era)
     }
 }
 
+static const char *
+name_of(const struct bridge_probe *verdict, bool is_sse)
+{
+    if (is_sse)
+        return "speaks HTTP+SSE of 2024-11-05";
+    return verdict->era == BRIDGE_ERA_MODERN ? "speaks 2026-07-28" : "speaks a revision before 2026-07-28";
+}
+
+static void
+adopt(struct upstream *up, const struct bridge_probe *verdict, bool is_sse)
+{
+    struct era *era = &up->era;
+    bool is_evidence = verdict->era != BRIDGE_ERA_UNKNOWN;
+
+    if (is_evidence &&
+        (era->era != verdict->era || era->revision != verdict->revision || era->is_sse != is_sse))
+        log_info("upstream %.*s: %s", (int)up->name.len, up->name.at, name_of(verdict, is_sse));
+    if (is_evidence || !era->until_ms) {
+        era->era = (uint8_t)verdict->era;
+        era->revision = (uint8_t)verdict->revision;
+        era->is_sse = is_sse;
+        keep_result(up, verdict->result);
+    }
+    era->until_ms = now_ms(up) + (is_evidence ? up->worker->config->era_ttl : NO_EVIDENCE_MS);
+}
+
+/* It took neither server/discover nor a POST at all, as it seems: initialize is next, and then a GET. */
+static bool
+seek_sse(struct upstream *up, unsigned status)
+{
+    struct jsonrpc_envelope env;
+
+    if (up->stdio || !bridge_may_be_sse(status) ||
+        jsonrpc_scan(held_text(&up->era.answer), JSON_SCAN_STRICT, &env) == JSONRPC_FAULT_FINE)
+        return false;
+    held_free(up->worker, &up->era.answer);
+    up->era.is_seeking = true;
+    greet(up, MCP_LATEST_LEGACY, held_text(&up->era.fields));
+    up->era.is_seeking = up->era.probe != NULL;
+    return up->era.is_seeking;
+}
+
 static void
 decide(struct upstream *up, unsigned status)
 {
     struct era *era = &up->era;
     struct bridge_probe verdict;
-    bool is_evidence;
 
-    bridge_era_of(status, held_text(&era->answer), &verdict);
-    is_evidence = verdict.era != BRIDGE_ERA_UNKNOWN;
-    if (is_evidence && (era->era != verdict.era || era->revision != verdict.revision))
-        log_info("upstream %.*s: %s", (int)up->name.len, up->name.at,
-                 verdict.era == BRIDGE_ERA_MODERN ? "speaks 2026-07-28"
-                                                  : "speaks a revision before 2026-07-28");
-    if (is_evidence || !era->until_ms) {
-        era->era = (uint8_t)verdict.era;
-        era->revision = (uint8_t)verdict.revision;
-        keep_result(up, verdict.result);
-    }
     era->greeted = era->spoken = 0;
-    era->until_ms = now_ms(up) + (is_evidence ? up->worker->config->era_ttl : NO_EVIDENCE_MS);
-    held_free(up->worker, &era->answer);
-    timer_stop(&era->timer);
     era->probe = NULL;
-    if (era->era == BRIDGE_ERA_MODERN && is_evidence && !up->stdio)
+    timer_stop(&era->timer);
+    if (seek_sse(up, status))
+        return;
+    bridge_era_of(status, held_text(&era->answer), &verdict);
+    adopt(up, &verdict, false);
+    held_free(up->worker, &era->answer);
+    if (verdict.era == BRIDGE_ERA_MODERN && !up->stdio)
         greet(up, MCP_LATEST_LEGACY, (struct text){0});
     if (!era->probe)
         tell_waiting(era);
+}
+
+static void
+decide_legacy(struct upstream *up, bool is_sse)
+{
+    const struct bridge_probe verdict = {.era = BRIDGE_ERA_LEGACY, .revision = MCP_LATEST_LEGACY};
+
+    up->era.probe = NULL;
+    up->era.is_seeking = false;
+    timer_stop(&up->era.timer);
+    adopt(up, &verdict, is_sse);
+    tell_waiting(&up->era);
 }
 
 static void
@@ -158,8 +209,54 @@ leave(struct upstream *up, enum mcp_revision settled)
     held_free(up->worker, &era->leave_fields);
 }
 
+/* --- the stream of HTTP+SSE: its first event is the endpoint --- */
+
 static void
-end_greeting(struct upstream *up, bool speaks_it, enum mcp_revision settled)
+on_seek_event(struct leg *leg, struct text name, struct text data)
+{
+    struct upstream *up = leg->owner;
+    bool is_sse = text_eq(name, TEXT("endpoint")) && data.len;
+
+    leg_close(leg);
+    decide_legacy(up, is_sse);
+}
+
+static void
+on_seek_end(struct leg *leg, enum close_reason reason)
+{
+    (void)reason;
+    decide_legacy(leg->owner, false);
+}
+
+static void
+on_seek_limit(struct ring *ring, struct timer *timer)
+{
+    struct upstream *up = container_of(timer, struct upstream, era.timer);
+
+    (void)ring;
+    leg_close(up->era.probe);
+    decide_legacy(up, false);
+}
+
+static const struct leg_up seek_up = {
+    .on_message = ignore_message, .on_event = on_seek_event, .on_end = on_seek_end};
+
+static bool
+seek_endpoint(struct upstream *up)
+{
+    enum close_reason reason;
+
+    up->era.probe = leg_open(
+        up->worker,
+        &(struct leg_request){.upstream = up, .method = METHOD_GET, .fields = held_text(&up->era.fields)},
+        &seek_up, up, &reason);
+    if (up->era.probe)
+        timer_set(up->worker->ring, &up->era.timer, PROBE_LIMIT_MS, on_seek_limit);
+    return up->era.probe != NULL;
+}
+
+static void
+end_greeting(struct upstream *up, bool speaks_it, enum mcp_revision settled, unsigned status)
 {
     struct era *era = &up->era;
     uint8_t bit = (uint8_t)(1u << era->greeting);
@@ -168,12 +265,15 @@ end_greeting(struct upstream *up, bool speaks_it, enum mcp_revision settled)
     era->greeted |= bit;
     if (era->era == BRIDGE_ERA_MODERN && era->greeting == MCP_LATEST_LEGACY)
         era->speaks_both = speaks_it;
-    if (settled == era->greeting || (!speaks_it && era->era == BRIDGE_ERA_LEGACY))
+    if (settled == era->greeting || (!speaks_it && (era->era == BRIDGE_ERA_LEGACY || era->is_seeking)))
         era->spoken |= bit; /* without evidence the client hears it from the server itself */
     timer_stop(&era->timer);
     held_free(up->worker, &era->answer);
     leave(up, settled);
-    tell_waiting(era);
+    if (!era->is_seeking)
+        tell_waiting(era);
+    else if (speaks_it || !bridge_may_be_sse(status) || !seek_endpoint(up))
+        decide_legacy(up, false);
 }
 
 static void
@@ -198,7 +298,7 @@ on_greeting_end(struct leg *leg, enum close_reason reason)
                      env.kind == JSONRPC_RESPONSE && bridge_read_initialize(env.result, &server);
 
     (void)reason;
-    end_greeting(up, speaks_it, speaks_it ? server.revision : MCP_NO_REVISION);
+    end_greeting(up, speaks_it, speaks_it ? server.revision : MCP_NO_REVISION, leg->status);
 }
 
 static const struct leg_up greeting_up = {
@@ -211,7 +311,7 @@ on_greeting_limit(struct ring *ring, struct timer *timer)
 
     (void)ring;
     leg_close(up->era.probe);
-    end_greeting(up, false, MCP_NO_REVISION);
+    end_greeting(up, false, MCP_NO_REVISION, 0);
 }
 
 static void
@@ -291,6 +391,9 @@ probe(struct upstream *up, struct text fields)
         n += fields.len;
     }
     bridge_put_discover_request(&w, &b, 1);
+    up->era.fields.len = 0;
+    if (!held_append(up->worker, &up->era.fields, fields.at, fields.len))
+        return;
     up->era.probe =
         leg_open(up->worker,
                  &(struct leg_request){
@@ -396,7 +499,7 @@ era_ask(struct upstream *up, struct text fields, struct era_wait *wait)
     struct era *era = &up->era;
     bool is_known = era->until_ms != 0;
 
-    if (up->cfg->is_demo || (!up->worker->config->era_ttl && !up->stdio))
+    if (up->cfg->is_demo || up->cfg->is_sse || (!up->worker->config->era_ttl && !up->stdio))
         return true;
     /* A program does not change its revision while it is configured. */
     if (up->stdio && !is_known && !era->sibling)

@@ -3,6 +3,9 @@
  * Which era an upstream is of: asked with server/discover when somebody first wants to know, remembered
  * for --era-ttl, and then asked again behind the back of those who go on with the old verdict. What is no
  * evidence (401, 403, 5xx, silence) is no verdict, and is asked again soon.
+ *
+ * A server of HTTP+SSE takes no POST at the URL of its stream: where server/discover and then initialize get
+ * a 400, 404 or 405, a GET that brings the endpoint event proves it (mcp-wire 2.11).
  */
 #ifndef GATE_ERA_H
 #define GATE_ERA_H
@@ -26,6 +29,8 @@ struct era_wait {
 struct era {
     uint8_t era;                 /* enum bridge_era */
     bool speaks_both;            /* MODERN over HTTP: answers initialize, too */
+    bool is_sse;                 /* LEGACY over HTTP+SSE of 2024-11-05 */
+    bool is_seeking;             /* in between: turned the probe away as such a server would */
     uint8_t greeted, spoken;     /* bits 1 << revision: with which initialize was tried, and settled on */
     uint8_t greeting;            /* the revision that is being tried */
     uint8_t revision;            /* MODERN: the newest that both speak; LEGACY: the one to offer */
@@ -33,6 +38,7 @@ struct era {
     uint64_t until_ms;           /* then it is asked again; 0: never asked */
     struct stdio_child *sibling; /* the same of a program: a process that is asked nothing else */
     struct leg *probe;           /* in progress */
+    struct held fields;          /* that it carries */
     struct held answer;          /* its first message */
     struct timer timer;          /* its limit */
     struct held leave_fields;    /* ends the session of a greeting: its fields, and where to */

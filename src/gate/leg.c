@@ -50,6 +50,16 @@ give(struct leg *leg, struct text message)
 }
 
 static bool
+give_event(struct leg *leg, const struct sse_event *event)
+{
+    if (!event->event.len || text_eq(event->event, TEXT("message")))
+        return !event->data.len || give(leg, event->data);
+    if (leg->up->on_event)
+        leg->up->on_event(leg, event->event, event->data);
+    return leg->ex != NULL;
+}
+
+static bool
 grow(struct sse_buffer *buffer, uint32_t used, uint32_t need)
 {
     struct leg *leg = container_of(buffer, struct leg, buffer);
@@ -83,8 +93,7 @@ read_events(struct leg *leg, struct span bytes)
         len -= used;
         leg->ex->events++;
         stats_up_add(leg->ex->worker->stats, leg->ex->upstream->index, UPSTAT_up_events, 1);
-        if ((!event.event.len || text_eq(event.event, TEXT("message"))) && event.data.len &&
-            !give(leg, event.data))
+        if (!give_event(leg, &event))
             return;
     }
 }
@@ -187,16 +196,19 @@ leg_reply_end(struct exchange *ex)
 }
 
 static void
-leg_tick(struct exchange *ex)
-{
-    exchange_check_limits(ex);
-}
-
-static void
 leg_stop(struct exchange *ex, bool at_once)
 {
     if (at_once || ((const struct leg *)ex->state)->is_standing)
         exchange_fail(ex, CLOSE_DRAIN);
+}
+
+static void
+leg_tick(struct exchange *ex)
+{
+    if (ex->worker->draining && ((const struct leg *)ex->state)->is_standing) /* it became so only now */
+        leg_stop(ex, false);
+    else
+        exchange_check_limits(ex);
 }
 
 /* There is no client. */

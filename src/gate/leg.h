@@ -21,6 +21,8 @@ struct leg_up {
     void (*on_head)(struct leg *leg, const struct http1_head *head);
     /* A message, whole; borrowed. What is not JSON comes too, when the reply is no stream. */
     void (*on_message)(struct leg *leg, struct text message);
+    /* An event of a stream that is no message; borrowed. NULL: not wanted. */
+    void (*on_event)(struct leg *leg, struct text name, struct text data);
     /* The reply is whole (CLOSE_DONE), or it never will be. The leg is gone afterwards. */
     void (*on_end)(struct leg *leg, enum close_reason reason);
 };

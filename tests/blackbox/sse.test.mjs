@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { SSEClientTransport } from '@modelcontextprotocol/sdk/client/sse.js';
+import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import {
   CreateMessageRequestSchema,
   ElicitRequestSchema,
@@ -20,7 +21,8 @@ const EVERYTHING = { sampling: {}, elicitation: {}, roots: { listChanged: true }
 
 async function connect(world, url, capabilities = {}) {
   const client = new Client({ name: 'blackbox', version: '1.0.0' }, { capabilities });
-  const transport = new SSEClientTransport(new URL(url));
+  const Transport = new URL(url).pathname.startsWith('/sse') ? SSEClientTransport : StreamableHTTPClientTransport;
+  const transport = new Transport(new URL(url));
   const notes = [];
   const errors = [];
   client.onerror = (error) => errors.push(error);
@@ -163,3 +165,13 @@ promise('when the worker dies its streams end, and what is posted to them is not
   await again.ask('tools/list');
   again.close();
 });
+
+for (const front of ['mcp', 'sse']) {
+  promise(`a server of HTTP+SSE is found out, and does at /${front} what it can`, async (world) => {
+    const server = await world.everything('sse');
+    const gateway = await world.gateway({ upstreams: { everything: server.url } });
+    const session = await connect(world, `${gateway.url}/${front}/everything`, EVERYTHING);
+    await drive(session);
+    assert.match(gateway.process.stderr, /upstream everything: speaks HTTP\+SSE of 2024-11-05/);
+  });
+}

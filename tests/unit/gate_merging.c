@@ -80,6 +80,8 @@ serve_request(struct upstream_peer *up, const struct message *m)
             say_chunk(up->peer, json);
     } else if (strncmp(m->head, "GET ", 4) == 0) {
         say(up->peer, "HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\n\r\n");
+    } else if (strncmp(m->head, "DELETE ", 7) == 0) { /* of a session that the era was asked in */
+        say(up->peer, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     } else if (strstr(m->body, "server/discover")) {
         say(up->peer, "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
     } else if (strstr(m->body, "\"initialize\"")) {

@@ -77,9 +77,9 @@ export class World {
     return Object.assign(p, { url });
   }
 
-  /** @modelcontextprotocol/server-everything. */
-  async everything() {
-    const p = this.process(process.execPath, [join(here, '../servers/everything.mjs')], { name: 'server-everything' });
+  /** @modelcontextprotocol/server-everything; `transport` is 'streamableHttp' or 'sse'. */
+  async everything(transport = 'streamableHttp') {
+    const p = this.process(process.execPath, [join(here, '../servers/everything.mjs'), transport], { name: 'server-everything' });
     const [, url] = await p.line(/listening on (http:\/\/\S+)/);
     return Object.assign(p, { url });
   }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A server of exactly one revision, over stdio or (--http) over HTTP, strict about what reaches it: what its revision
+// A server of exactly one revision, over stdio or (--http) over HTTP (2024-11-05: HTTP+SSE), strict about what reaches it: what its revision
 // does not allow is refused and told in the log as a violation. Not a reference server: five tools, no resources.
 //
 // --revision R  --dir DIR  --name NAME  [--http]
@@ -256,6 +256,32 @@ function modernPost(req, res, message) {
   return take(peer, message, replyTo(res, id));
 }
 
+/** HTTP+SSE of 2024-11-05: a stream is a session, and its first event says where to post to. */
+async function handleSse(req, res) {
+  const { pathname, searchParams } = new URL(req.url, 'http://localhost');
+  for (const field of ['mcp-session-id', 'mcp-protocol-version', 'mcp-method'])
+    if (req.headers[field] !== undefined && pathname !== '/sse') violation(`${field}: ${req.headers[field]}`);
+  if (req.method === 'GET' && pathname === '/sse') {
+    const session = randomUUID();
+    const say = sse(res);
+    const peer = Object.assign(new Peer(), { standalone: say });
+    sessions.set(session, peer);
+    peers.add(peer);
+    res.writeHead(200, STREAM).write(`event: endpoint\ndata: /messages?session=${session}\n\n`);
+    return res.on('close', () => {
+      sessions.delete(session);
+      peers.delete(peer);
+    });
+  }
+  const peer = sessions.get(searchParams.get('session'));
+  if (pathname !== '/messages' || req.method !== 'POST') return res.writeHead(pathname === '/sse' ? 405 : 404).end('no such thing');
+  if (!peer) return res.writeHead(404).end('no such session');
+  let body = '';
+  for await (const part of req.setEncoding('utf8')) body += part;
+  res.writeHead(202).end('Accepted');
+  return take(peer, JSON.parse(body), peer.standalone);
+}
+
 async function handle(req, res) {
   if (req.method === 'POST') {
     if (!/application\/json/.test(req.headers.accept) || !/text\/event-stream/.test(req.headers.accept)) violation(`Accept: ${req.headers.accept}`);
@@ -277,6 +303,7 @@ async function handle(req, res) {
 }
 
 if (overHttp) {
-  const server = http.createServer(handle);
-  server.listen(0, '127.0.0.1', () => console.error(`listening on http://127.0.0.1:${server.address().port}/mcp`));
+  const isSse = revision === '2024-11-05';
+  const server = http.createServer(isSse ? handleSse : handle);
+  server.listen(0, '127.0.0.1', () => console.error(`listening on http://127.0.0.1:${server.address().port}/${isSse ? 'sse' : 'mcp'}`));
 } else stdio();

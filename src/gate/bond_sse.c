@@ -1,0 +1,458 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A bond over HTTP+SSE of 2024-11-05: one GET brings all that the upstream says, beginning with the endpoint
+ * that messages are posted to. The stream is the session: it begins and ends with it. What answers a request
+ * is found by its id.
+ *
+ *      begin --GET--> event: endpoint --POST initialize--> event: message (its answer) --> READY
+ */
+#include "gate/bond_port.h"
+#include "gate/bridging.h"
+#include "gate/upstream.h"
+
+enum { ENDPOINT_MAX = 2048, STREAM_WAIT_MIN_MS = 500, STREAM_WAIT_MAX_MS = 30000 };
+
+/* --- the endpoint --- */
+
+/* Without the port that the scheme has anyway. */
+static struct text
+plain_authority(struct text authority, bool is_tls)
+{
+    struct text port = is_tls ? TEXT(":443") : TEXT(":80");
+
+    if (authority.len > port.len && memcmp(authority.at + authority.len - port.len, port.at, port.len) == 0)
+        authority.len -= port.len;
+    return authority;
+}
+
+/* The path behind "scheme://authority" or "//authority" when they are those of `ep`, else at NULL; a
+ * reference without either is all path. */
+static struct text
+path_of(const struct endpoint *ep, struct text reference)
+{
+    bool is_tls = ep->tls.context != NULL;
+    struct text scheme = is_tls ? TEXT("https:") : TEXT("http:"), authority;
+    const char *colon = memchr(reference.at, ':', reference.len),
+               *slash = memchr(reference.at, '/', reference.len),
+               *query = memchr(reference.at, '?', reference.len);
+
+    if (colon && (!slash || colon < slash) && (!query || colon < query)) {
+        if (reference.len < scheme.len || !text_eq_nocase((struct text){reference.at, scheme.len}, scheme))
+            return (struct text){0};
+        reference = (struct text){reference.at + scheme.len, reference.len - scheme.len};
+        if (!text_starts(reference, TEXT("//")))
+            return (struct text){0};
+    }
+    if (!text_starts(reference, TEXT("//")))
+        return reference;
+    authority = (struct text){reference.at + 2, 0};
+    while (authority.len < reference.len - 2 && !strchr("/?", authority.at[authority.len]))
+        authority.len++;
+    if (!text_eq_nocase(plain_authority(authority, is_tls), ep->authority))
+        return (struct text){0};
+    return (struct text){authority.at + authority.len, reference.len - 2 - authority.len};
+}
+
+/* "." and ".." would have to be resolved, and no server needs them. */
+static bool
+has_dots(struct text path)
+{
+    for (uint32_t i = 0; i < path.len && path.at[i] != '?'; i++)
+        if (path.at[i] == '.' && (!i || path.at[i - 1] == '/') &&
+            (i + 1 == path.len || strchr("./?", path.at[i + 1])))
+            return true;
+    return false;
+}
+
+static bool
+is_visible(struct text text)
+{
+    for (uint32_t i = 0; i < text.len; i++)
+        if (text.at[i] <= ' ' || text.at[i] > '~')
+            return false;
+    return true;
+}
+
+/* What of the stream's own path a relative reference is put behind (RFC 3986 5.2.3). */
+static struct text
+base_of(const struct endpoint *ep, struct text path)
+{
+    const char *query = memchr(ep->path.at, '?', ep->path.len);
+    struct text base = {ep->path.at, query ? (uint32_t)(query - ep->path.at) : ep->path.len};
+
+    if (path.len && path.at[0] == '/')
+        return (struct text){"", 0};
+    if (!path.len || path.at[0] != '?')
+        while (base.len && base.at[base.len - 1] != '/')
+            base.len--;
+    return base;
+}
+
+/* Takes the endpoint that the upstream names, which must be of its own origin. */
+static bool
+keep_endpoint(struct bond *bond, struct text data)
+{
+    const struct endpoint *ep = bond->endpoint;
+    const char *fragment = memchr(data.at, '#', data.len);
+    struct text path, base;
+
+    if (fragment)
+        data.len = (uint32_t)(fragment - data.at);
+    if (!data.len || data.len > ENDPOINT_MAX || !is_visible(data))
+        return false;
+    path = path_of(ep, data);
+    if (!path.at || has_dots(path))
+        return false;
+    base = base_of(ep, path);
+    return held_append(bond->worker, &bond->post_path, base.at, base.len) &&
+           held_append(bond->worker, &bond->post_path, path.at, path.len) && bond->post_path.at[0] == '/';
+}
+
+/* --- calls --- */
+
+/* One that is on its way, or whose answer is awaited. */
+static struct bond_call *
+first_sent(const struct bond *bond)
+{
+    list_for_each(node, &bond->calls) {
+        struct bond_call *call = container_of(node, struct bond_call, node);
+
+        if (call->is_sent)
+            return call;
+    }
+    return NULL;
+}
+
+/* A drain ends the stream when nothing is awaited on it. */
+static void
+note_open_calls(struct bond *bond)
+{
+    if (!bond->stream)
+        return;
+    bond->stream->is_standing = !first_sent(bond);
+    if (bond->stream->is_standing && bond->worker->draining)
+        exchange_wake_in(bond->stream->ex, 1);
+}
+
+/* --- what is posted --- */
+
+static struct leg *
+post(struct bond *bond, struct text message, struct text fields, const struct leg_up *up, void *owner,
+     enum close_reason *ret_reason)
+{
+    return leg_open(bond->worker,
+                    &(struct leg_request){.upstream = bond->up,
+                                          .endpoint = bond->endpoint,
+                                          .method = METHOD_POST,
+                                          .path = held_text(&bond->post_path),
+                                          .body = message,
+                                          .fields = fields},
+                    up, owner, ret_reason);
+}
+
+static void
+ignore_message(struct leg *leg, struct text message)
+{
+    (void)leg, (void)message;
+}
+
+/* The message of a call was taken, or was not. Its answer is the stream's, and may have been quicker. */
+static void
+on_call_posted(struct leg *leg, enum close_reason reason)
+{
+    struct bond_call *call = leg->owner;
+
+    call->leg = NULL;
+    if (reason == CLOSE_DONE && leg->status / 100 == 2)
+        return;
+    call->is_sent = false;
+    note_open_calls(call->bond);
+    bond_came_to_end(call, reason == CLOSE_DONE ? CLOSE_UPSTREAM_GONE : reason, leg->status,
+                     leg->status == 404 && call->bond->state == BOND_READY);
+}
+
+static void
+on_posted(struct leg *leg, enum close_reason reason)
+{
+    bond_posted(leg->owner, false, reason, leg->status);
+}
+
+static void
+on_greeting_posted(struct leg *leg, enum close_reason reason)
+{
+    bond_posted(leg->owner, true, reason, leg->status);
+}
+
+static const struct leg_up call_up = {.on_message = ignore_message, .on_end = on_call_posted};
+static const struct leg_up post_up = {.on_message = ignore_message, .on_end = on_posted};
+static const struct leg_up greeting_up = {.on_message = ignore_message, .on_end = on_greeting_posted};
+
+static enum close_reason
+sse_send(struct bond_call *call, struct text message, const struct jsonrpc_envelope *env, struct text fields)
+{
+    struct bond *bond = call->bond;
+    enum close_reason reason = CLOSE_NONE;
+
+    (void)env;
+    if (!bond->stream)
+        return CLOSE_UPSTREAM_GONE;
+    call->is_sent = true;
+    note_open_calls(bond);
+    if (!bond->post_path.len) /* initialize: on_event() posts it */
+        return held_append(bond->worker, &bond->unposted, message.at, message.len) ? CLOSE_NONE
+                                                                                   : CLOSE_NO_MEMORY;
+    call->leg = post(bond, message, fields, &call_up, call, &reason);
+    return call->leg ? CLOSE_NONE : reason;
+}
+
+static void
+sse_resume(struct bond_call *call)
+{
+    struct bond *bond = call->bond;
+
+    if (!call->is_paused)
+        return;
+    call->is_paused = false;
+    list_for_each(node, &bond->calls)
+        if (container_of(node, struct bond_call, node)->is_paused)
+            return;
+    if (bond->stream)
+        leg_resume(bond->stream);
+}
+
+/* One client that does not read stops the stream for all calls of the bond, but only while it is there. */
+static void
+sse_pause(struct bond_call *call)
+{
+    if (!call->is_sent || !call->bond->stream)
+        return;
+    call->is_paused = true;
+    leg_pause(call->bond->stream);
+}
+
+/* The POST may not have been answered yet, though its message was: its connection is worth keeping. */
+static bool
+sse_let_go(struct bond_call *call)
+{
+    struct bond *bond = call->bond;
+    bool was_sent = call->is_sent;
+
+    sse_resume(call);
+    if (call->leg) {
+        call->leg->up = &post_up;
+        call->leg->owner = bond;
+        bond->posts++;
+    }
+    call->leg = NULL;
+    call->is_sent = false;
+    note_open_calls(bond);
+    return was_sent;
+}
+
+static void
+sse_post(struct bond *bond, struct text message, const struct jsonrpc_envelope *env, bool is_greeting)
+{
+    enum close_reason reason = CLOSE_UPSTREAM_GONE;
+
+    (void)env;
+    if (!bond->post_path.len ||
+        !post(bond, message, held_text(&bond->fields), is_greeting ? &greeting_up : &post_up, bond, &reason))
+        bond_posted(bond, is_greeting, reason, 0);
+}
+
+/* --- what the stream brings --- */
+
+static struct bond_call *
+find_call(struct bond *bond, uint64_t number)
+{
+    list_for_each(node, &bond->calls) {
+        struct bond_call *call = container_of(node, struct bond_call, node);
+
+        if (call->is_sent && call->number == number)
+            return call;
+    }
+    return NULL;
+}
+
+/* The only call that is awaited: a question that comes meanwhile is about it. */
+static struct bond_call *
+only_call(struct bond *bond)
+{
+    struct bond_call *only = NULL;
+
+    list_for_each(node, &bond->calls) {
+        struct bond_call *call = container_of(node, struct bond_call, node);
+
+        if (!call->is_sent)
+            continue;
+        if (only)
+            return NULL;
+        only = call;
+    }
+    return only;
+}
+
+static void
+on_message(struct leg *leg, struct text message)
+{
+    struct bond *bond = leg->owner;
+    struct bond_call *call = NULL;
+    struct jsonrpc_envelope env;
+
+    bond->stream_wait_ms = 0;
+    if (jsonrpc_scan(message, JSON_SCAN_STRICT, &env) != JSONRPC_FAULT_FINE)
+        return; /* what is no message says nothing */
+    if (env.kind == JSONRPC_RESPONSE || env.kind == JSONRPC_ERROR) {
+        call = find_call(bond, bridge_number(env.id));
+        if (call) { /* else it comes too late */
+            sse_let_go(call);
+            bond_came(call, message, &env);
+        }
+        return;
+    }
+    if (mcp_method_of(env.method) == MCP_PROGRESS) {
+        call = find_call(bond, bridge_number(env.progress_token));
+        if (call)
+            bond_came(call, message, &env);
+        return;
+    }
+    call = env.kind == JSONRPC_REQUEST ? only_call(bond) : NULL;
+    if (call)
+        bond_came(call, message, &env);
+    else
+        bridging_heard(bond, message, &env);
+}
+
+static void
+end_stream(struct bond *bond)
+{
+    if (bond->stream)
+        leg_close(bond->stream);
+    bond->stream = NULL;
+    bond->post_path.len = bond->unposted.len = 0;
+}
+
+static void
+on_event(struct leg *leg, struct text name, struct text data)
+{
+    struct bond *bond = leg->owner;
+    enum close_reason reason = CLOSE_BAD_ENDPOINT;
+
+    if (bond->post_path.len || !bond->hello.bond || !text_eq(name, TEXT("endpoint")))
+        return;
+    if (keep_endpoint(bond, data))
+        bond->hello.leg =
+            post(bond, held_text(&bond->unposted), held_text(&bond->fields), &call_up, &bond->hello, &reason);
+    bond->unposted.len = 0;
+    if (bond->hello.leg)
+        return;
+    end_stream(bond);
+    bond_lost(bond, reason);
+}
+
+static void
+on_head(struct leg *leg, const struct http1_head *head)
+{
+    struct bond *bond = leg->owner;
+
+    bond->endpoint = leg_endpoint(leg);
+    if (head->status == 401 && bond->hello.bond && !bond->hello.challenge.buf)
+        bond->hello.challenge = exchange_keep(leg->ex, http1_value(head, HTTP_WWW_AUTHENTICATE));
+}
+
+static void
+on_due(struct ring *ring, struct timer *timer)
+{
+    struct bond *bond = container_of(timer, struct bond, stream_timer);
+
+    (void)ring;
+    if (!bond->over && !bond->worker->draining)
+        bond_greet(bond);
+}
+
+/* Who wants to hear what is said unasked needs the stream, also when nobody calls. */
+static void
+come_again(struct bond *bond)
+{
+    if (!bond->wants_stream || bond->over || bond->worker->draining)
+        return;
+    bond->stream_wait_ms = bond->stream_wait_ms ? 2 * bond->stream_wait_ms : STREAM_WAIT_MIN_MS;
+    if (bond->stream_wait_ms > STREAM_WAIT_MAX_MS)
+        bond->stream_wait_ms = STREAM_WAIT_MAX_MS;
+    timer_set(bond->worker->ring, &bond->stream_timer, bond->stream_wait_ms, on_due);
+}
+
+static void
+on_end(struct leg *leg, enum close_reason reason)
+{
+    struct bond *bond = leg->owner;
+    bool is_refused = leg->status && leg->status != 200;
+
+    bond->stream = NULL;
+    end_stream(bond);
+    if (reason == CLOSE_DONE)
+        reason = is_refused ? CLOSE_NOT_INITIALIZED : CLOSE_UPSTREAM_GONE;
+    if (!is_refused)
+        come_again(bond);
+    if (is_refused && bond->hello.bond)
+        bond_came_to_end(&bond->hello, reason, leg->status, false);
+    else
+        bond_lost(bond, reason);
+}
+
+static const struct leg_up stream_up = {
+    .on_head = on_head, .on_message = on_message, .on_event = on_event, .on_end = on_end};
+
+/* --- the port --- */
+
+static enum close_reason
+sse_begin(struct bond *bond, bool *ret_ready)
+{
+    enum close_reason reason = CLOSE_NONE;
+
+    *ret_ready = false;
+    timer_stop(&bond->stream_timer);
+    end_stream(bond);
+    for (struct bond_call *call; (call = first_sent(bond));) /* of the session that was forgotten */
+        bond_came_to_end(call, CLOSE_UPSTREAM_GONE, 0, false);
+    bond->endpoint = NULL;
+    bond->stream = leg_open(
+        bond->worker,
+        &(struct leg_request){.upstream = bond->up, .method = METHOD_GET, .fields = held_text(&bond->fields)},
+        &stream_up, bond, &reason);
+    if (bond->stream)
+        bond->endpoint = leg_endpoint(bond->stream);
+    return bond->stream ? CLOSE_NONE : reason;
+}
+
+static uint64_t
+sse_mint(struct bond *bond)
+{
+    return ++bond->last_number;
+}
+
+static void
+sse_listen(struct bond *bond)
+{
+    (void)bond; /* it says what it says */
+}
+
+static void
+sse_end(struct bond *bond, bool ended)
+{
+    (void)ended; /* the session is the stream's */
+    timer_stop(&bond->stream_timer);
+    end_stream(bond);
+}
+
+const struct bond_port bond_sse = {
+    .begin = sse_begin,
+    .mint = sse_mint,
+    .send = sse_send,
+    .let_go = sse_let_go,
+    .post = sse_post,
+    .listen = sse_listen,
+    .end = sse_end,
+    .pause = sse_pause,
+    .resume = sse_resume,
+};
