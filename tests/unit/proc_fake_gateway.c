@@ -2,7 +2,7 @@
 /*
  * The gateway's program with children that only do what a test tells them: a client connects, sends one line
  * "<command> <slot|*> [argument]" and gets one line back; "other" means that another slot took the
- * connection. With $FAKE_DIR set, a child looks at its start for files there: "crash-<slot>" (exit 9) and
+ * connection, or for * that one did which drains. With $FAKE_DIR set, a child looks at its start for files there: "crash-<slot>" (exit 9) and
  * "fail-<slot>" (FAILED with the file's text); and as long as "busy-<slot>" is there it has an open request.
  */
 #include "base/check.h"
@@ -135,7 +135,10 @@ serve(struct fake *f, int fd)
         ssize_t n = read(fd, line, sizeof line - 1);
         line[n > 0 ? n : 0] = '\0';
         sscanf(line, "%31s %15s %255[^\n]", command, slot, argument);
-        if (slot[0] == '*' || (unsigned)atoi(slot) == f->child->h.slot)
+        bool is_for_us = slot[0] == '*' ? !f->draining || strcmp(command, "ready") == 0
+                                        : (unsigned)atoi(slot) == f->child->h.slot;
+
+        if (is_for_us)
             obey(f, command, argument, reply, sizeof reply);
         strcat(reply, "\n");
         if (send(fd, reply, strlen(reply), MSG_NOSIGNAL) < 0)
