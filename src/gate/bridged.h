@@ -67,7 +67,18 @@ struct bridged {
     bool is_standing; /* a stream that has no end of its own: GET, or a subscription */
     bool is_posted;   /* came to the session of an HTTP+SSE stream: that is where its replies go */
     bool is_accepted; /* of that: its POST has been answered with 202, and there is no client any more */
+    bool in_batch;    /* one message of a batch */
+    struct bridged_batch *batch; /* NULL: none */
+    struct bridged *whole;       /* of a part: what its reply is gathered in; NULL: nothing */
+    struct list_node part;       /* of its batch's */
 };
+
+/* Its reply is none of HTTP: it belongs to the stream of HTTP+SSE, or into a batch's. */
+static inline bool
+bridged_is_detached(const struct bridged *b)
+{
+    return b->is_accepted || b->whole;
+}
 
 struct text bridged_message(const struct bridged *b);
 
@@ -93,6 +104,25 @@ void bridged_error(struct bridged *b, int code, unsigned status, const char *tex
 void bridged_refuse(struct bridged *b, enum close_reason reason);
 /* 202, nothing more. Finishes. */
 void bridged_accept(struct bridged *b);
+/* The reply of one that is detached, in pieces. Finishes. */
+void bridged_detached_reply(struct bridged *b, const struct text *pieces, unsigned count);
+
+/* One that ends for this reason is owed an error, and which; valid until the next message is made. at NULL:
+ * no memory. */
+bool bridged_owes_reply(const struct bridged *b, enum close_reason reason);
+struct text bridged_failure(struct bridged *b, enum close_reason reason);
+
+/* The message that is held, whole. May finish. */
+void bridged_take_message(struct bridged *b);
+
+/* Batches (bridging_batch.c). Takes each message by itself; the reply has theirs. May finish. */
+void bridged_take_batch(struct bridged *b);
+/* A message of it, in the same session, with the same fields. NULL: no memory. */
+struct bridged *bridged_part(struct bridged *whole, struct text message);
+void bridged_batch_reply(struct bridged *part, const struct text *pieces, unsigned count);
+void bridged_batch_ends(struct bridged *part, enum close_reason reason);
+void bridged_batch_writable(struct bridged *whole);
+void bridged_batch_free(struct bridged *whole);
 
 /* HTTP+SSE of 2024-11-05 towards clients (bridging_sse.c). The stream's GET is whole: opens it. May finish.
  */

@@ -7,6 +7,7 @@
 #include "gate/heads.h"
 #include "gate/local.h"
 #include "gate/merging.h"
+#include "gate/secure.h"
 #include "mcp/headers.h"
 #include "proto/jsonrpc.h"
 
@@ -81,7 +82,7 @@ bridged_made(struct worker *w, const struct bridge_out *out)
 struct exchange *
 bridged_hearer(const struct bridged *b)
 {
-    struct exchange *ex = b->is_accepted ? b->session->stream : b->ex;
+    struct exchange *ex = b->is_accepted ? b->session->stream : b->whole ? b->whole->ex : b->ex;
 
     return ex && ex->client ? ex : NULL;
 }
@@ -105,7 +106,7 @@ bridged_event(struct bridged *b, struct text json, struct text extra)
      */
     if (b->is_standing && link_congested(&ex->client->link))
         return false;
-    b->ex->leg_stream |= b->is_accepted; /* its limits are those of a stream */
+    b->ex->leg_stream |= bridged_is_detached(b); /* its limits are those of a stream */
     if (!ex->reply_begun && !events_open(ex, extra))
         return false;
     events_send(ex, json);
@@ -118,8 +119,8 @@ bridged_reply(struct bridged *b, unsigned status, struct text json, struct text 
     struct exchange *ex = b->ex;
 
     b->call.is_done = true;
-    if (b->is_accepted) {
-        bridged_sse_reply(b, &json, 1);
+    if (bridged_is_detached(b)) {
+        bridged_detached_reply(b, &json, 1);
         return;
     }
     if (!ex->client) {
@@ -134,6 +135,39 @@ bridged_reply(struct bridged *b, unsigned status, struct text json, struct text 
     events_send(ex, json);
     h1_send_end(ex->client, NULL);
     exchange_finish(ex, CLOSE_DONE);
+}
+
+void
+bridged_detached_reply(struct bridged *b, const struct text *pieces, unsigned count)
+{
+    b->call.is_done = true;
+    if (b->whole)
+        bridged_batch_reply(b, pieces, count);
+    else
+        bridged_sse_reply(b, pieces, count);
+}
+
+bool
+bridged_owes_reply(const struct bridged *b, enum close_reason reason)
+{
+    return b->env.kind == JSONRPC_REQUEST && !b->call.is_done && reason != CLOSE_CANCELLED;
+}
+
+struct text
+bridged_failure(struct bridged *b, enum close_reason reason)
+{
+    const struct close_reason_info *info = close_reason_info(reason);
+    struct text up = b->ex->upstream ? b->ex->upstream->name : (struct text){0};
+    char text[ERROR_BYTES / 2];
+    struct bridge_out out;
+
+    snprintf(text, sizeof text, "%s%.*s%s%s", up.len ? "upstream " : "", (int)up.len, up.len ? up.at : "",
+             up.len ? ": " : "", secure_reason_text(b->ex->upstream, reason));
+    if (!bridged_out(b->worker, b->env.id.len, &out))
+        return (struct text){0};
+    bridge_put_error(&out.room, b->bridge.client, b->env.id, info->jsonrpc_code ? info->jsonrpc_code : -32603,
+                     text_of(text), (struct text){0});
+    return json_written(&out.room);
 }
 
 void
@@ -159,7 +193,7 @@ bridged_refuse(struct bridged *b, enum close_reason reason)
 void
 bridged_accept(struct bridged *b)
 {
-    if (b->is_accepted)
+    if (bridged_is_detached(b))
         exchange_finish(b->ex, CLOSE_DONE);
     else if (b->ex->client)
         local_reply(b->ex, 202, (struct text){0}, (struct text){0}, "", 0, CLOSE_DONE);
@@ -332,6 +366,8 @@ on_era_known(struct era_wait *wait)
         bridged_splice(b);
     else if (!b->session && !mcp_revision_is_modern(b->bridge.client) && b->call.method != MCP_INITIALIZE)
         local_error(b->ex, CLOSE_SESSION_MISSING, (struct text){0});
+    else if (b->env.kind == JSONRPC_BATCH)
+        bridged_take_batch(b);
     else if (b->env.kind == JSONRPC_NOTIFICATION)
         take_notification(b);
     else
@@ -374,7 +410,7 @@ is_fine(struct bridged *b, enum jsonrpc_fault fault)
     struct mcp_verdict verdict;
     struct bridge_out out;
 
-    if (mcp_check(&head, fault, &b->env, false, &verdict))
+    if (mcp_check(&head, fault, &b->env, b->in_batch, &verdict))
         return true;
     if (!bridged_out(b->worker, b->env.id.len, &out)) {
         exchange_fail(b->ex, CLOSE_NO_MEMORY);
@@ -414,12 +450,14 @@ take_merged(struct bridged *b)
         take_merged_notification(b);
     else if (!b->session && !mcp_revision_is_modern(b->bridge.client) && b->call.method != MCP_INITIALIZE)
         local_error(b->ex, CLOSE_SESSION_MISSING, (struct text){0});
+    else if (b->env.kind == JSONRPC_BATCH)
+        bridged_take_batch(b);
     else
         merging_take(b);
 }
 
-static void
-take_message(struct bridged *b)
+void
+bridged_take_message(struct bridged *b)
 {
     enum jsonrpc_fault fault = jsonrpc_scan(bridged_message(b), JSON_SCAN_STRICT, &b->env);
 
@@ -430,8 +468,8 @@ take_message(struct bridged *b)
         take_answer(b);
         return;
     }
-    if (b->env.kind == JSONRPC_BATCH) {
-        bridged_error(b, -32600, 400, "a batch is not taken here: send its messages one by one");
+    if (b->env.kind == JSONRPC_BATCH && b->in_batch) {
+        bridged_error(b, -32600, 400, "Invalid Request: a batch has no batches in it");
         return;
     }
     if (b->is_merged) {
@@ -508,7 +546,7 @@ bridge_end(struct exchange *ex)
         return;
     switch ((enum http_method)ex->method) {
     case METHOD_POST:
-        take_message(b);
+        bridged_take_message(b);
         break;
     case METHOD_GET:
         if (b->session->is_of_stream)
@@ -529,6 +567,8 @@ bridge_writable(struct exchange *ex)
 
     if (b->is_standing && b->session && b->session->is_of_stream)
         bridged_sse_writable(b);
+    else if (b->batch)
+        bridged_batch_writable(b);
     else
         bond_resume(&b->ask);
 }
@@ -541,7 +581,8 @@ bridge_client_gone(struct exchange *ex, enum close_reason reason)
     struct bridged *b = ex->state;
     uint64_t keep_ms = ex->worker->config->orphan_timeout;
 
-    if (b->is_standing || mcp_revision_is_modern(b->bridge.client) || !b->ask.bond || !keep_ms) {
+    if (b->is_standing || mcp_revision_is_modern(b->bridge.client) || !(b->ask.bond || b->batch) ||
+        !keep_ms) {
         bond_call_done(&b->ask, true);
         exchange_finish(ex, reason);
         return;
@@ -600,6 +641,8 @@ bridged_free(struct bridged *b)
 {
     struct worker *w = b->worker;
 
+    if (b->batch)
+        bridged_batch_free(b);
     bond_call_done(&b->ask, true);
     if (b->relay)
         leg_close(b->relay);
@@ -626,6 +669,8 @@ bridge_release(struct exchange *ex, enum close_reason reason)
 
     if (b->is_accepted)
         bridged_sse_ends(b, reason);
+    if (b->whole)
+        bridged_batch_ends(b, reason);
     if (b->session && b->session->stream == ex) {
         b->session->stream = NULL;
         if (b->session->is_of_stream)
@@ -729,6 +774,38 @@ bridged_begin(struct exchange *ex, const struct http1_head *head, struct session
         return b;
     exchange_fail(ex, CLOSE_NO_MEMORY);
     return NULL;
+}
+
+struct bridged *
+bridged_part(struct bridged *whole, struct text message)
+{
+    struct worker *w = whole->worker;
+    struct bridged *b = pool_get(&w->bridged_pool);
+    struct text fields = held_text(&whole->fields);
+
+    *b = (struct bridged){.worker = w,
+                          .session = whole->session,
+                          .plain_fields = whole->plain_fields,
+                          .credentials = whole->credentials,
+                          .is_merged = whole->is_merged,
+                          .in_batch = true};
+    memcpy(b->principal, whole->principal, sizeof b->principal);
+    if (!held_append(w, &b->body, message.at, message.len) ||
+        (fields.len && !held_append(w, &b->fields, fields.at, fields.len))) {
+        held_free(w, &b->body);
+        pool_put(&w->bridged_pool, b);
+        return NULL;
+    }
+    if (b->credentials.len)
+        b->credentials.at = b->fields.at + (whole->credentials.at - fields.at);
+    if (b->session)
+        session_hold(b->session);
+    b->ex = exchange_new_part(w, whole->ex->upstream);
+    b->ex->plan = &bridge_plan;
+    b->ex->state = b;
+    b->ex->by_legs = true;
+    exchange_watch_limits(b->ex);
+    return b;
 }
 
 /* The head of a POST. False: it is refused. */

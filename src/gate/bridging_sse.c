@@ -13,11 +13,10 @@
 #include "gate/events.h"
 #include "gate/heads.h"
 #include "gate/local.h"
-#include "gate/secure.h"
 
 #include <stdio.h>
 
-enum { CALLS_MAX = 256 /* open in one session */, ERROR_TEXT_BYTES = 512 };
+enum { CALLS_MAX = 256 /* open in one session */ };
 
 #define ENDPOINT "/messages?sessionId="
 
@@ -199,20 +198,12 @@ bridged_sse_reply(struct bridged *b, const struct text *pieces, unsigned count)
 static void
 put_error(struct bridged *b, struct exchange *stream, enum close_reason reason)
 {
-    const struct close_reason_info *info = close_reason_info(reason);
-    struct text up = b->ex->upstream ? b->ex->upstream->name : (struct text){0};
-    char text[ERROR_TEXT_BYTES];
-    struct bridge_out out;
+    struct text error = bridged_failure(b, reason);
 
-    snprintf(text, sizeof text, "%s%.*s%s%s", up.len ? "upstream " : "", (int)up.len, up.len ? up.at : "",
-             up.len ? ": " : "", secure_reason_text(b->ex->upstream, reason));
-    if (!bridged_out(b->worker, b->env.id.len, &out)) {
+    if (error.at)
+        events_send(stream, error);
+    else
         h1_abort(stream->client, CLOSE_NO_MEMORY); /* better no stream than one that lacks an answer */
-        return;
-    }
-    bridge_put_error(&out.room, b->bridge.client, b->env.id, info->jsonrpc_code ? info->jsonrpc_code : -32603,
-                     text_of(text), (struct text){0});
-    events_send(stream, json_written(&out.room));
 }
 
 void
@@ -223,7 +214,7 @@ bridged_sse_ends(struct bridged *b, enum close_reason reason)
 
     if (!stream)
         return;
-    if (b->env.kind == JSONRPC_REQUEST && !b->call.is_done && reason != CLOSE_CANCELLED)
+    if (bridged_owes_reply(b, reason))
         put_error(b, stream, reason);
     b->call.is_done = true;
     list_del(&b->listed.node);

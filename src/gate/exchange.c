@@ -107,6 +107,17 @@ exchange_new_leg(struct worker *w, struct upstream *up, enum http_method method)
     return ex;
 }
 
+struct exchange *
+exchange_new_part(struct worker *w, struct upstream *up)
+{
+    struct exchange *ex = begin(w, METHOD_POST);
+
+    ex->upstream = up;
+    ex->is_leg = ex->is_part = ex->is_mcp = ex->request_whole = true;
+    stats_add(w->stats, STAT_batch_messages, 1);
+    return ex;
+}
+
 static void
 count_client_side(struct exchange *ex, enum close_reason reason, uint64_t now)
 {
@@ -151,7 +162,9 @@ count_end(struct exchange *ex, enum close_reason reason)
 {
     uint64_t now = ring_now(ex->worker->ring);
 
-    if (ex->is_leg)
+    if (ex->is_part)
+        stats_mcp(ex->worker->stats, (enum mcp_method)ex->mcp);
+    else if (ex->is_leg)
         stats_sub(ex->worker->stats, STAT_legs_open, 1);
     else
         count_client_side(ex, reason, now);

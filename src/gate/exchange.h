@@ -102,6 +102,7 @@ struct exchange {
     bool asks_upgrade : 1;    /* the upstream may answer 101 */
     bool listed : 1;          /* on the upstream's waiting list */
     bool is_leg : 1;          /* the gateway's own request (leg.h): there never was a client */
+    bool is_part : 1;         /* of these: a message of a batch (bridging_batch.c) */
     bool leg_stream : 1;      /* whose reply is a stream of events */
     bool by_legs : 1;         /* the upstream is asked by legs, which count what they send and receive */
     char id[EXCHANGE_ID_MAX]; /* the JSON-RPC id as it was written; id_len 0: none, not seen, or too long */
@@ -114,6 +115,8 @@ struct exchange *exchange_new(struct worker *w, struct h1 *client, const struct 
 
 /* The same for a request of the gateway's own. */
 struct exchange *exchange_new_leg(struct worker *w, struct upstream *up, enum http_method method);
+/* The same for one message of a client's batch. */
+struct exchange *exchange_new_part(struct worker *w, struct upstream *up);
 
 /* The id that a request without X-Request-Id gets, unique among the gateway's workers and their incarnations.
  */

@@ -86,9 +86,8 @@ reply_list(struct bridged *b, struct list_value *value)
         return;
     }
     length = out.room.len + slice.list.len + slice.tail.len;
-    if (b->is_accepted) {
-        b->call.is_done = true;
-        bridged_sse_reply(b, (struct text[]){json_written(&out.room), slice.list, slice.tail}, 3);
+    if (bridged_is_detached(b)) {
+        bridged_detached_reply(b, (struct text[]){json_written(&out.room), slice.list, slice.tail}, 3);
         return;
     }
     head = heads_local(ex, 200, TEXT("application/json"), length, (struct text){0}, &framing);

@@ -1,12 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mcp/bridge_batch.h"
 
-bool
-bridge_batch_allowed(enum mcp_revision client)
-{
-    return client <= MCP_2025_03_26;
-}
-
 int
 bridge_batch_requests(struct text message, const char **ret_why)
 {
@@ -31,17 +25,4 @@ bridge_batch_requests(struct text message, const char **ret_why)
         return -1;
     }
     return owed;
-}
-
-void
-bridge_batch_put(struct json_writer *w, unsigned count, struct text reply)
-{
-    json_put(w, count ? TEXT(",") : TEXT("["));
-    json_put(w, reply);
-}
-
-void
-bridge_batch_end(struct json_writer *w, unsigned count)
-{
-    json_put(w, count ? TEXT("]") : TEXT("[]"));
 }

@@ -10,17 +10,9 @@
 #include "proto/jsonrpc.h"
 #include "proto/mcp_names.h"
 
-/* Whether a client of this revision may send a batch. */
-bool bridge_batch_allowed(enum mcp_revision client);
-
 /* Counts the requests of a batch: each is owed a reply. Returns -1 and *ret_why for one that is refused as a
  * whole: initialize in it, or requests mixed with replies. Messages that are refused one by one count: they
  * are owed an error. */
 int bridge_batch_requests(struct text message, const char **ret_why);
-
-/* Replies in one array: each is put with its separator, then the end. `count` is how many there are so far.
- */
-void bridge_batch_put(struct json_writer *w, unsigned count, struct text reply);
-void bridge_batch_end(struct json_writer *w, unsigned count);
 
 #endif

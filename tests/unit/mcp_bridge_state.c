@@ -201,20 +201,3 @@ Test(bridge_batch, owes_a_reply_to_each_request_and_to_what_is_none)
                      batches[i].batch);
     cr_assert_str_eq(why, "Invalid Request: initialize must not be part of a batch");
 }
-
-Test(bridge_batch, is_of_the_revisions_before_2025_06_18)
-{
-    cr_assert(bridge_batch_allowed(R24) && bridge_batch_allowed(R03));
-    cr_assert(!bridge_batch_allowed(R06) && !bridge_batch_allowed(R11) && !bridge_batch_allowed(R26));
-}
-
-Test(bridge_batch, gathers_replies_in_one_array)
-{
-    char room[64];
-    struct json_writer w = {.at = room, .size = sizeof room};
-
-    bridge_batch_put(&w, 0, TEXT("{}"));
-    bridge_batch_put(&w, 1, TEXT("{\"a\":1}"));
-    bridge_batch_end(&w, 2);
-    expect_text(json_written(&w), "[{},{`a`:1}]", "");
-}
