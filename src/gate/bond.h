@@ -43,6 +43,7 @@ struct bond_call {
     const struct bond_call_up *up;
     uint64_t number;           /* its id at the upstream: bond_mint() */
     struct leg *leg;           /* bond_http.c, bond_sse.c */
+    struct comeback *comeback; /* bond_http.c: its reply's stream broke off; NULL: it did not */
     struct list_node of_child; /* bond_stdio.c: of its child's */
     struct stdio_child *child; /* likewise: the one that has it */
     bool is_paused;            /* likewise, and bond_sse.c: its client takes no more */

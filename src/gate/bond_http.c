@@ -5,7 +5,15 @@
 #include "gate/bridging.h"
 #include "mcp/headers.h"
 
-enum { FIELDS_BYTES = 4096, STREAM_WAIT_MIN_MS = 500, STREAM_WAIT_MAX_MS = 30000 };
+#include <stdlib.h>
+
+enum {
+    FIELDS_BYTES = 4096,
+    STREAM_WAIT_MIN_MS = 500,
+    STREAM_WAIT_MAX_MS = 30000,
+    COMEBACK_WAIT_MS = 1000,
+    COMEBACK_TRIES = 3
+};
 
 /* --- fields --- */
 
@@ -87,6 +95,110 @@ post(struct bond *bond, struct text message, const struct jsonrpc_envelope *env,
                     up, owner, ret_reason);
 }
 
+/* --- a reply's stream that ended before the response --- */
+
+/* The server may go on with it on another one (2025-03-26 and later, basic/transports, "Resumability"): the
+ * gateway asks for it, as a client would. The call itself is never sent again. */
+struct comeback {
+    struct bond_call *call;
+    struct timer timer;
+    uint64_t quiet_since_ns; /* the last message */
+    unsigned tries;          /* in a row that brought no event id */
+    uint32_t id_len;
+    char id[SSE_LAST_ID_MAX];
+};
+
+static void
+forget_comeback(struct bond_call *call)
+{
+    if (!call->comeback)
+        return;
+    timer_stop(&call->comeback->timer);
+    free(call->comeback);
+    call->comeback = NULL;
+}
+
+static void on_comeback_due(struct ring *ring, struct timer *timer);
+static const struct leg_up call_up;
+
+static void
+wait_for_comeback(struct comeback *c, int64_t retry_ms)
+{
+    uint64_t wait_ms = retry_ms >= 0 ? (uint64_t)retry_ms : (uint64_t)COMEBACK_WAIT_MS << c->tries;
+
+    timer_set(c->call->bond->worker->ring, &c->timer,
+              wait_ms < STREAM_WAIT_MAX_MS ? wait_ms : STREAM_WAIT_MAX_MS, on_comeback_due);
+}
+
+static void
+give_comeback_up(struct bond_call *call)
+{
+    forget_comeback(call);
+    bond_came_to_end(call, CLOSE_UPSTREAM_GONE, 0, false);
+}
+
+static void
+on_comeback_due(struct ring *ring, struct timer *timer)
+{
+    struct comeback *c = container_of(timer, struct comeback, timer);
+    struct bond_call *call = c->call;
+    enum close_reason reason;
+    struct field_lines l;
+
+    (void)ring;
+    put_fields(call->bond, &l, NULL, held_text(&call->bond->fields));
+    put_line(&l, "Last-Event-ID: ", (struct text){c->id, c->id_len});
+    if (!l.full)
+        call->leg = leg_open(call->bond->worker,
+                             &(struct leg_request){.upstream = call->bond->up,
+                                                   .endpoint = call->bond->endpoint,
+                                                   .method = METHOD_GET,
+                                                   .fields = {l.at, l.len}},
+                             &call_up, call, &reason);
+    if (!call->leg)
+        give_comeback_up(call);
+}
+
+static bool
+is_field_value(const char *id, uint32_t len)
+{
+    for (uint32_t i = 0; i < len; i++)
+        if (id[i] < ' ' || id[i] > '~')
+            return false;
+    return len != 0;
+}
+
+/* Whether the stream that has just ended is asked for again. */
+static bool
+come_back(struct bond_call *call, const struct leg *leg, enum close_reason reason)
+{
+    struct bond *bond = call->bond;
+    const struct worker *w = bond->worker;
+    struct comeback *c = call->comeback;
+    bool brought_id = leg->is_stream && is_field_value(leg->parser.id, leg->parser.id_len);
+
+    if (call->is_answered || bond->over || w->draining || reason == CLOSE_DRAIN ||
+        mcp_revision_is_modern(bond->bridge.upstream) || !(c ? !leg->status || leg->is_stream : brought_id))
+        return false;
+    if (!c) {
+        c = call->comeback = calloc(1, sizeof *c);
+        if (!c)
+            return false;
+        c->call = call;
+        c->quiet_since_ns = ring_now(w->ring);
+    }
+    c->tries = brought_id ? 0 : c->tries + 1;
+    if (brought_id) {
+        memcpy(c->id, leg->parser.id, leg->parser.id_len);
+        c->id_len = leg->parser.id_len;
+    }
+    if (c->tries == COMEBACK_TRIES ||
+        (w->config->stream_idle && ring_now(w->ring) - c->quiet_since_ns >= w->config->stream_idle * 1000000))
+        return false;
+    wait_for_comeback(c, leg->is_stream ? leg->parser.retry_ms : -1);
+    return true;
+}
+
 /* --- calls --- */
 
 static void
@@ -117,6 +229,8 @@ on_call_message(struct leg *leg, struct text message)
         return; /* what is no message says nothing */
     if (call->status == 404 && call->bond->session_id_len)
         return; /* the session is gone: on_call_end() */
+    if (call->comeback)
+        call->comeback->quiet_since_ns = ring_now(call->bond->worker->ring);
     bond_came(call, message, &env);
 }
 
@@ -124,10 +238,13 @@ static void
 on_call_end(struct leg *leg, enum close_reason reason)
 {
     struct bond_call *call = leg->owner;
+    bool forgotten;
 
+    /* What has begun is not begun anew, also when the session is forgotten meanwhile. */
+    forgotten = call->status == 404 && call->bond->session_id_len && !call->comeback;
     call->leg = NULL;
-    bond_came_to_end(call, reason == CLOSE_DONE ? CLOSE_UPSTREAM_GONE : reason, leg->status,
-                     call->status == 404 && call->bond->session_id_len);
+    if (!come_back(call, leg, reason))
+        bond_came_to_end(call, reason == CLOSE_DONE ? CLOSE_UPSTREAM_GONE : reason, leg->status, forgotten);
 }
 
 static const struct leg_up call_up = {
@@ -166,8 +283,9 @@ http_send(struct bond_call *call, struct text message, const struct jsonrpc_enve
 static bool
 http_let_go(struct bond_call *call)
 {
-    bool was_sent = call->leg != NULL;
+    bool was_sent = call->leg || call->comeback;
 
+    forget_comeback(call);
     if (call->leg)
         leg_close(call->leg);
     call->leg = NULL;

@@ -334,6 +334,109 @@ Test(bridging, brings_progress_back_with_the_clients_own_token)
     world_close();
 }
 
+/* The call is with the upstream, whose stream has an id and then ends. */
+static unsigned
+call_that_is_polled(void)
+{
+    unsigned n;
+
+    world_open(1, UPSTREAM, NULL);
+    post_modern("echo", ECHO_CALL);
+    refuse_probe();
+    initialize_upstream("s1");
+    n = number_of(next_request());
+    answer_stream(server, "");
+    say_chunk(server, "retry: 200\nid: e/7\ndata:\n\n");
+    say(server, "0\r\n\r\n");
+    cr_assert_null(try_reply(client));
+    return n;
+}
+
+static void
+expect_comeback(const char *id)
+{
+    struct message *m = next_request();
+
+    cr_assert(strncmp(m->head, "GET ", 4) == 0, "%s", m->head);
+    cr_assert_str_eq(field(m, "Last-Event-ID"), id);
+    cr_assert_str_eq(field(m, "Mcp-Session-Id"), "s1");
+}
+
+Test(bridging, asks_for_the_rest_of_a_reply_whose_stream_the_upstream_ended)
+{
+    unsigned n = call_that_is_polled();
+    char event[256];
+
+    advance(250);
+    expect_comeback("e/7");
+    answer_stream(server, "");
+    say_chunk(server, "id: e/8\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/x\"}\n\n");
+    say(server, "0\r\n\r\n");
+    advance(1100);
+    expect_comeback("e/8");
+    answer_stream(server, "");
+    snprintf(event, sizeof event, "data: {\"jsonrpc\":\"2.0\",\"id\":%u,\"result\":{\"content\":[]}}\n\n", n);
+    say_chunk(server, event);
+    cr_assert(strstr(reply_of(client)->body, "\"id\":\"one\""));
+    world_close();
+}
+
+Test(bridging, fails_a_call_whose_upstream_does_not_go_on_with_its_reply_and_never_repeats_it)
+{
+    for (int status = 404; status < 406; status++) {
+        struct message *m;
+
+        call_that_is_polled();
+        advance(250);
+        expect_comeback("e/7");
+        say(server, "HTTP/1.1 %d No\r\nContent-Length: 0\r\n\r\n", status);
+        m = reply_of(client);
+        cr_assert_eq(m->status, 502);
+        cr_assert(strstr(m->body, "\"id\":\"one\""), "%s", m->body);
+        cr_assert(!has(server, "tools/call"));
+        world_close();
+    }
+}
+
+Test(bridging, gives_a_reply_up_that_brings_nothing_new_again_and_again)
+{
+    unsigned asked = 0;
+
+    call_that_is_polled();
+    for (unsigned i = 0; i < 20; i++) {
+        struct sim_peer *fresh = server_next();
+        struct message *m;
+
+        if (fresh)
+            server = fresh;
+        m = try_request(server);
+        if (m && strncmp(m->head, "GET ", 4) == 0) {
+            asked++;
+            sim_peer_close(server);
+            settle();
+        }
+        advance(1000);
+    }
+    cr_assert_eq(asked, 3);
+    cr_assert_eq(reply_of(client)->status, 502);
+    world_close();
+}
+
+Test(bridging, tells_an_upstream_that_a_call_whose_stream_has_ended_is_cancelled)
+{
+    struct message *m;
+
+    call_that_is_polled();
+    sim_peer_close(client);
+    settle();
+    m = next_request();
+    cr_assert(strstr(m->body, "notifications/cancelled"), "%s", m->body);
+    say(server, "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n");
+    advance(1000);
+    cr_assert(!has(server, "Last-Event-ID"));
+    world_close();
+}
+
 Test(bridging, tells_an_older_server_when_its_modern_client_has_gone)
 {
     struct message *m;
