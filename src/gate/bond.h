@@ -90,7 +90,7 @@ struct bond {
     char session_id[BOND_SESSION_ID_MAX]; /* the upstream's */
     uint64_t last_number;
     struct leg *stream;        /* GET */
-    struct timer stream_timer; /* until it is opened again */
+    struct timer stream_timer; /* until it is opened again; of HTTP+SSE also until a ping is due */
     uint64_t stream_wait_ms;
     /* bond_sse.c */
     struct held post_path; /* where the stream says that messages are posted to; len 0: it has not said so */

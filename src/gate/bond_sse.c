@@ -5,6 +5,9 @@
  * is found by its id.
  *
  *      begin --GET--> event: endpoint --POST initialize--> event: message (its answer) --> READY
+ *
+ * A stream that is quiet for half of --stream-idle is asked for a ping: the session must not end for want of
+ * something to say.
  */
 #include "gate/bond_port.h"
 #include "gate/bridging.h"
@@ -326,10 +329,30 @@ on_message(struct leg *leg, struct text message)
 static void
 end_stream(struct bond *bond)
 {
+    timer_stop(&bond->stream_timer);
     if (bond->stream)
         leg_close(bond->stream);
     bond->stream = NULL;
     bond->post_path.len = bond->unposted.len = 0;
+}
+
+static void
+on_quiet(struct ring *ring, struct timer *timer)
+{
+    struct bond *bond = container_of(timer, struct bond, stream_timer);
+    uint64_t half_ms = bond->worker->config->stream_idle / 2,
+             quiet_ms = exchange_age_ms(bond->stream->ex, bond->stream->ex->active_ns);
+    char body[96];
+    struct json_writer w = {.at = body, .size = sizeof body};
+
+    if (quiet_ms >= half_ms) {
+        json_put(&w, TEXT("{\"jsonrpc\":\"2.0\",\"id\":"));
+        json_put_integer(&w, (int64_t)++bond->last_number); /* its answer finds no call */
+        json_put(&w, TEXT(",\"method\":\"ping\"}"));
+        bond_post(bond, json_written(&w));
+        quiet_ms = 0;
+    }
+    timer_set(ring, timer, half_ms - quiet_ms + 1, on_quiet);
 }
 
 static void
@@ -344,6 +367,8 @@ on_event(struct leg *leg, struct text name, struct text data)
         bond->hello.leg =
             post(bond, held_text(&bond->unposted), held_text(&bond->fields), &call_up, &bond->hello, &reason);
     bond->unposted.len = 0;
+    if (bond->hello.leg && bond->worker->config->stream_idle)
+        timer_set(bond->worker->ring, &bond->stream_timer, bond->worker->config->stream_idle / 2, on_quiet);
     if (bond->hello.leg)
         return;
     end_stream(bond);
@@ -411,7 +436,6 @@ sse_begin(struct bond *bond, bool *ret_ready)
     enum close_reason reason = CLOSE_NONE;
 
     *ret_ready = false;
-    timer_stop(&bond->stream_timer);
     end_stream(bond);
     for (struct bond_call *call; (call = first_sent(bond));) /* of the session that was forgotten */
         bond_came_to_end(call, CLOSE_UPSTREAM_GONE, 0, false);
@@ -441,7 +465,6 @@ static void
 sse_end(struct bond *bond, bool ended)
 {
     (void)ended; /* the session is the stream's */
-    timer_stop(&bond->stream_timer);
     end_stream(bond);
 }
 

@@ -81,6 +81,8 @@ bridged_is_detached(const struct bridged *b)
 }
 
 struct text bridged_message(const struct bridged *b);
+/* The value of one of the request's Mcp-* fields, by its name in small letters; at NULL: it was not sent. */
+struct text bridged_field(const struct bridged *b, struct text name);
 
 /* A fresh output with room for anything that becomes of a message of `n` bytes. False: no memory. */
 bool bridged_out(struct worker *w, uint32_t n, struct bridge_out *ret);

@@ -374,9 +374,8 @@ on_era_known(struct era_wait *wait)
         bridged_ask_upstream(b);
 }
 
-/* The value of a field that was kept; at NULL: it was not sent. */
-static struct text
-kept_value(const struct bridged *b, struct text name)
+struct text
+bridged_field(const struct bridged *b, struct text name)
 {
     const char *at = b->fields.at + b->plain_fields, *end = b->fields.at + b->fields.len;
 
@@ -403,9 +402,9 @@ static bool
 is_fine(struct bridged *b, enum jsonrpc_fault fault)
 {
     struct mcp_head head = {.http = true,
-                            .version = kept_value(b, TEXT("mcp-protocol-version")),
-                            .method = kept_value(b, TEXT("mcp-method")),
-                            .name = kept_value(b, TEXT("mcp-name")),
+                            .version = bridged_field(b, TEXT("mcp-protocol-version")),
+                            .method = bridged_field(b, TEXT("mcp-method")),
+                            .name = bridged_field(b, TEXT("mcp-name")),
                             .session = has_greeted(b) ? b->session->token.revision : MCP_NO_REVISION};
     struct mcp_verdict verdict;
     struct bridge_out out;

@@ -6,8 +6,10 @@
  *      GET /sse/NAME               --> event: endpoint, data: /messages?sessionId=TOKEN
  *      POST /messages?sessionId=.. --> 202       ... event: message on the stream
  *
- * The session is the stream's: it begins with the one and ends with it, and all that is open in it. To the
- * rest of the plan an accepted message is an exchange whose client has gone, and whose hearer is the stream.
+ * The session is the stream's: it begins with the one and ends with it, and all that is open in it. Clients
+ * of this kind open a stream that broke again by themselves (EventSource) and go on as if nothing had been,
+ * so what they had agreed on comes back to us as the id of the last event. What was open is lost. To the rest
+ * of the plan an accepted message is an exchange whose client has gone, and whose hearer is the stream.
  */
 #include "gate/bridged.h"
 #include "gate/events.h"
@@ -22,16 +24,32 @@ enum { CALLS_MAX = 256 /* open in one session */ };
 
 /* --- the stream --- */
 
+static struct session *
+begin_session(struct exchange *ex, const struct http1_head *head, enum close_reason *ret_reason)
+{
+    uint8_t principal[MCP_TOKEN_PRINCIPAL_BYTES];
+    struct mcp_token before = {.revision = MCP_2024_11_05};
+    struct text last = http1_value(head, HTTP_LAST_EVENT_ID);
+    bool is_back = last.len && session_was_of_stream(ex->worker, head, last, &before);
+    struct session *s;
+
+    session_principal(ex->worker, head, principal);
+    s = session_create(ex->worker, before.revision, before.client_capabilities | MCP_TOKEN_OF_STREAM,
+                       principal, ret_reason);
+    if (!s)
+        return NULL;
+    s->is_greeted = is_back;
+    s->token.client_capabilities &= ~MCP_TOKEN_OF_STREAM;
+    return s;
+}
+
 void
 bridging_open_sse(struct exchange *ex, const struct http1_head *head)
 {
-    uint8_t principal[MCP_TOKEN_PRINCIPAL_BYTES];
     enum close_reason reason;
-    struct session *s;
+    struct session *s = begin_session(ex, head, &reason);
     struct bridged *b;
 
-    session_principal(ex->worker, head, principal);
-    s = session_create(ex->worker, MCP_2024_11_05, MCP_TOKEN_OF_STREAM, principal, &reason);
     if (!s) {
         local_error(ex, reason, (struct text){0});
         return;
@@ -45,16 +63,28 @@ bridging_open_sse(struct exchange *ex, const struct http1_head *head)
     s->stream = ex;
 }
 
+/* Of the merged server's: from initialize on. */
+static void
+hear_changes(struct bridged *stream)
+{
+    if (stream->is_merged && !list_linked(&stream->listener))
+        list_add_tail(&stream->worker->listeners_of_changes, &stream->listener);
+}
+
 void
 bridged_sse_open(struct bridged *b)
 {
     struct exchange *ex = b->ex;
     char endpoint[sizeof ENDPOINT + MCP_TOKEN_SIZE] = ENDPOINT;
-    uint32_t n = sizeof ENDPOINT - 1, token = session_token(b->session, endpoint + n, MCP_TOKEN_SIZE);
+    uint32_t n = sizeof ENDPOINT - 1, token = session_stream_token(b->session, endpoint + n, MCP_TOKEN_SIZE);
 
     if (!token || !events_open(ex, (struct text){0})) {
         exchange_fail(ex, token ? CLOSE_NO_MEMORY : CLOSE_INTERNAL);
         return;
+    }
+    if (b->session->is_greeted) {
+        events_give_id(ex, (struct text){endpoint + n, token});
+        hear_changes(b);
     }
     events_send_named(ex, TEXT("endpoint"), (struct text){endpoint, n + token});
 }
@@ -118,19 +148,23 @@ is_busy(const struct session *s)
     return link_congested(&s->stream->client->link) || open_calls(s) >= CALLS_MAX;
 }
 
-static bool
-greet(struct bridged *b)
+/* Revision and capabilities come with initialize. A client whose stream broke and came again may think that
+ * it has said them: it gets on as one that can nothing, with the revision that its messages name. */
+static void
+learn_client(struct bridged *b)
 {
     struct session *s = b->session;
+    enum mcp_revision named = mcp_revision_of(bridged_field(b, TEXT("mcp-protocol-version")));
 
     if (mcp_method_of(b->env.method) == MCP_INITIALIZE) {
+        session_drop_bonds(s); /* of what it was taken for */
         s->is_greeted = true;
         s->token.revision = bridge_negotiate(b->env.protocol_version);
         s->token.client_capabilities = mcp_client_caps(json_find(b->env.params, TEXT("capabilities")));
-        if (!s->stream->upstream)
-            list_add_tail(&b->worker->listeners_of_changes, &((struct bridged *)s->stream->state)->listener);
+        hear_changes(s->stream->state);
+    } else if (!s->is_greeted && named < MCP_REVISIONS && !mcp_revision_is_modern(named)) {
+        s->token.revision = named;
     }
-    return s->is_greeted;
 }
 
 static bool
@@ -153,10 +187,6 @@ bridged_sse_accept(struct bridged *b)
         return turn_away(b, CLOSE_SESSION_UNKNOWN);
     if (b->env.kind == JSONRPC_REQUEST && is_busy(b->session))
         return turn_away(b, CLOSE_SESSION_BUSY);
-    if (!greet(b)) {
-        bridged_error(b, -32600, 400, "Invalid Request: the session is not initialized");
-        return false;
-    }
     head = heads_local(ex, 202, TEXT("text/plain; charset=utf-8"), accepted.len, (struct text){0}, &framing);
     if (!head.buf)
         return turn_away(b, CLOSE_NO_MEMORY);
@@ -172,6 +202,7 @@ bridged_sse_accept(struct bridged *b)
         return false;
     }
     h1_send_end(client, NULL);
+    learn_client(b);
     client->user = NULL; /* the next message may come on it */
     ex->client = NULL;
     return true;
@@ -187,6 +218,11 @@ bridged_sse_reply(struct bridged *b, const struct text *pieces, unsigned count)
     if (!stream) {
         exchange_finish(b->ex, CLOSE_STREAM_GONE);
         return;
+    }
+    if (b->call.method == MCP_INITIALIZE) {
+        char id[MCP_TOKEN_SIZE];
+
+        events_give_id(stream, (struct text){id, session_stream_token(b->session, id, sizeof id)});
     }
     events_send_pieces(stream, pieces, count);
     if (link_congested(&stream->client->link)) /* what is on its way for others waits at its source */

@@ -76,6 +76,19 @@ events_send(struct exchange *ex, struct text json)
 }
 
 void
+events_give_id(struct exchange *ex, struct text id)
+{
+    struct buf *b = slab_get(&ex->worker->slab, id.len + 8);
+
+    if (!b)
+        return; /* what follows is whole without it */
+    h1_send_piece(
+        ex->client,
+        span_of(b, 0, (uint32_t)snprintf((char *)b->data, b->size, "id: %.*s\n", (int)id.len, id.at)));
+    buf_unref(b);
+}
+
+void
 events_send_named(struct exchange *ex, struct text name, struct text data)
 {
     struct buf *b = slab_get(&ex->worker->slab, name.len + data.len + 32);

@@ -13,6 +13,8 @@ bool events_open(struct exchange *ex, struct text extra);
 void events_send(struct exchange *ex, struct text json);
 /* The same for a message that lies in pieces, in that order. */
 void events_send_pieces(struct exchange *ex, const struct text *pieces, unsigned count);
+/* The event that is sent next has this id, which holds no line end. */
+void events_give_id(struct exchange *ex, struct text id);
 /* An event of another name; neither holds a line end. */
 void events_send_named(struct exchange *ex, struct text name, struct text data);
 

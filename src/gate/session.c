@@ -284,9 +284,12 @@ session_create(struct worker *w, enum mcp_revision revision, uint32_t client_cap
 }
 
 uint32_t
-session_token(struct session *s, char *out, uint32_t size)
+session_stream_token(struct session *s, char *out, uint32_t size)
 {
-    return mcp_token_seal(&s->token, &s->worker->keys, out, size);
+    struct mcp_token token = s->token;
+
+    token.client_capabilities |= MCP_TOKEN_OF_STREAM;
+    return mcp_token_seal(&token, &s->worker->keys, out, size);
 }
 
 uint32_t
@@ -331,6 +334,12 @@ void
 session_delete(struct session *s)
 {
     end(s, STAT_sessions_deleted);
+}
+
+void
+session_drop_bonds(struct session *s)
+{
+    drop_bonds(s, true);
 }
 
 void

@@ -83,6 +83,10 @@ bool session_at_home(struct exchange *ex, const struct http1_head *head, struct 
 bool session_at_stream(struct exchange *ex, const struct http1_head *head, struct text sealed,
                        struct session **ret);
 
+/* Whether `sealed` is such a token of the one who asks: *ret is what its session had agreed on. */
+bool session_was_of_stream(struct worker *w, const struct http1_head *head, struct text sealed,
+                           struct mcp_token *ret);
+
 /* Makes a session whose home is this worker, held. With MCP_TOKEN_OF_STREAM it is one of HTTP+SSE.
  * `principal` is from session_principal(). NULL with *ret_reason: CLOSE_SESSIONS_FULL when every session of
  * --max-sessions is in use, else the one that was unused for longest has given way. */
@@ -94,9 +98,9 @@ struct session *session_create(struct worker *w, enum mcp_revision revision, uin
 void session_principal(struct worker *w, const struct http1_head *head,
                        uint8_t ret[MCP_TOKEN_PRINCIPAL_BYTES]);
 
-/* TOKEN alone, MCP_TOKEN_SIZE characters, of a session that is not greeted yet; 0: there are no random
+/* TOKEN alone, MCP_TOKEN_SIZE characters, of the session of an HTTP+SSE stream; 0: there are no random
  * numbers. */
-uint32_t session_token(struct session *s, char *out, uint32_t size);
+uint32_t session_stream_token(struct session *s, char *out, uint32_t size);
 
 /* "Mcp-Session-Id: TOKEN\r\n"; returns its length, 0 when there are no random numbers. */
 uint32_t session_field(struct session *s, char out[SESSION_FIELD_MAX]);
@@ -119,6 +123,9 @@ struct session_ask *session_find_ask(struct session *s, uint64_t id);
 /* Ids of the gateway's own requests to the client: never the same twice in a session, whichever worker it is
  * at. */
 uint64_t session_mint_id(struct session *s);
+
+/* Ends what ties it to upstreams: it begins anew. */
+void session_drop_bonds(struct session *s);
 
 /* The client's DELETE: a tombstone, and the end of all that is open. The caller holds the session. */
 void session_delete(struct session *s);

@@ -113,6 +113,14 @@ session_at_home(struct exchange *ex, const struct http1_head *head, struct sessi
 }
 
 bool
+session_was_of_stream(struct worker *w, const struct http1_head *head, struct text sealed,
+                      struct mcp_token *ret)
+{
+    return open_token(w, sealed, ret) && is_principals(w, head, ret) &&
+           ret->client_capabilities & MCP_TOKEN_OF_STREAM;
+}
+
+bool
 session_at_stream(struct exchange *ex, const struct http1_head *head, struct text sealed,
                   struct session **ret)
 {
@@ -123,8 +131,7 @@ session_at_stream(struct exchange *ex, const struct http1_head *head, struct tex
     uint32_t home;
 
     *ret = NULL;
-    if (!open_token(w, sealed, &token) || !is_principals(w, head, &token) ||
-        !(token.client_capabilities & MCP_TOKEN_OF_STREAM)) {
+    if (!session_was_of_stream(w, head, sealed, &token)) {
         local_error(ex, CLOSE_SESSION_UNKNOWN, (struct text){0});
         return false;
     }

@@ -36,6 +36,7 @@ class Messages {
   #event(event) {
     const lines = event.split('\n');
     const data = lines.filter((line) => line.startsWith('data:')).map((line) => line.slice(5).trimStart()).join('\n');
+    this.lastId = lines.find((line) => line.startsWith('id: '))?.slice(4) ?? this.lastId;
     if (lines.includes('event: endpoint')) this.endpoint = data;
     else if (data !== '') this.all.push(JSON.parse(data));
   }
