@@ -5,9 +5,9 @@ enum item_kind { ITEM_UPSTREAM = 1, ITEM_SUBSCRIPTION };
 
 /* Before each item's text; copied in and out, since items are not aligned. */
 struct item {
-    uint16_t len; /* of the text */
-    uint8_t kind, value;
-    uint32_t reserved;
+    uint16_t len;        /* of the text */
+    uint8_t kind, value; /* value: an upstream's revision */
+    uint32_t endpoint;   /* of an upstream */
     uint64_t upstream;
 };
 
@@ -110,26 +110,27 @@ append(struct session_record *r, const struct item *item, const char *text)
 }
 
 bool
-session_record_set_upstream(struct session_record *r, uint64_t upstream, uint8_t revision, struct text id)
+session_record_set_upstream(struct session_record *r, uint64_t upstream, const struct session_at_upstream *at)
 {
-    struct item item = {
-        .len = (uint16_t)id.len, .kind = ITEM_UPSTREAM, .value = revision, .upstream = upstream};
+    struct item item = {.len = (uint16_t)at->id.len,
+                        .kind = ITEM_UPSTREAM,
+                        .value = at->revision,
+                        .endpoint = at->endpoint,
+                        .upstream = upstream};
 
     drop(r, ITEM_UPSTREAM, upstream, NULL);
-    return is_session_id(id) && append(r, &item, id.len ? id.at : "");
+    return is_session_id(at->id) && append(r, &item, at->id.len ? at->id.at : "");
 }
 
 bool
-session_record_upstream(const struct session_record *r, uint64_t upstream, uint8_t *ret_revision,
-                        struct text *ret_id)
+session_record_upstream(const struct session_record *r, uint64_t upstream, struct session_at_upstream *ret)
 {
     struct text text;
     struct item item;
 
     if (find(r, ITEM_UPSTREAM, upstream, NULL, &item, &text) == r->used)
         return false;
-    *ret_revision = item.value;
-    *ret_id = text;
+    *ret = (struct session_at_upstream){item.value, item.endpoint, text};
     return true;
 }
 

@@ -46,14 +46,19 @@ uint64_t session_upstream_hash(struct text name);
 /* The items are well-formed; nothing else may be asked of a record that came from a file. */
 bool session_record_valid(const struct session_record *r);
 
-/* Sets what an upstream gave at its initialize: its revision and its session id (visible ASCII, RFC 9110
- * field value; empty: it gave none). Replaces what was there. False: no room, or not such an id; there is
- * then no entry. */
-bool session_record_set_upstream(struct session_record *r, uint64_t upstream, uint8_t revision,
-                                 struct text id);
-/* False: none is recorded. *ret_id points into the record. */
-bool session_record_upstream(const struct session_record *r, uint64_t upstream, uint8_t *ret_revision,
-                             struct text *ret_id);
+/* What an upstream gave at its initialize. */
+struct session_at_upstream {
+    uint8_t revision;
+    uint32_t endpoint; /* hash of the one that has the session; the caller's choice */
+    struct text id;    /* its session id: visible ASCII (RFC 9110 field value); empty: it gave none */
+};
+
+/* Replaces what was there. False: no room, or not such an id; there is then no entry. */
+bool session_record_set_upstream(struct session_record *r, uint64_t upstream,
+                                 const struct session_at_upstream *at);
+/* False: none is recorded. ret->id points into the record. */
+bool session_record_upstream(const struct session_record *r, uint64_t upstream,
+                             struct session_at_upstream *ret);
 void session_record_drop_upstream(struct session_record *r, uint64_t upstream);
 
 /* False: no room, or an URI longer than SESSION_URI_MAX. What is there already stays once. */

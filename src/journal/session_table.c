@@ -203,6 +203,12 @@ session_table_set_alive(struct session_table *t, uint32_t slot, uint32_t epoch)
 }
 
 uint32_t
+session_table_alive(const struct session_table *t, uint32_t slot)
+{
+    return slot < SESSION_SLOTS_MAX ? LOAD(&t->header->alive[slot]) : 0;
+}
+
+uint32_t
 session_table_server(const struct session_table *t, uint32_t place)
 {
     uint32_t n = place < SESSION_PLACES_MAX ? LOAD(&t->header->server[place]) : 0;

@@ -75,6 +75,8 @@ int session_table_map(int fd, struct session_table **ret);
 void session_table_close(struct session_table **t);
 
 uint32_t session_table_node(const struct session_table *t);
+/* The incarnation that runs in `slot`; 0: none at the moment. */
+uint32_t session_table_alive(const struct session_table *t, uint32_t slot);
 uint32_t session_table_capacity(const struct session_table *t);
 /* As many as there are now: may be more than this process has mapped. */
 uint32_t session_table_places(const struct session_table *t);

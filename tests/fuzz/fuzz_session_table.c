@@ -19,7 +19,7 @@ record(uint8_t n)
 {
     struct session_record r = {.id = {n, 1, 2, n}, .expires_s = 5000};
 
-    session_record_set_upstream(&r, n, 2, TEXT("upstream"));
+    session_record_set_upstream(&r, n, &(struct session_at_upstream){2, 9, TEXT("upstream")});
     session_record_subscribe(&r, n, TEXT("file:///x"));
     return r;
 }
@@ -52,8 +52,8 @@ use(struct session_table *t)
 
     for (uint8_t n = 0; n < IDS; n++) {
         struct session_record r = record(n), got;
+        struct session_at_upstream there;
         struct text text;
-        uint8_t revision;
 
         session_table_home(t, 0, r.id);
         session_table_is_buried(t, 0, r.id);
@@ -62,7 +62,7 @@ use(struct session_table *t)
         if (session_table_read(t, cell, r.id, &got)) {
             uint32_t next = 0;
 
-            session_record_upstream(&got, n, &revision, &text);
+            session_record_upstream(&got, n, &there);
             while (session_record_next_subscription(&got, n, &next, &text))
                 turns++;
         }

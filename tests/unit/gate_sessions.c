@@ -63,7 +63,7 @@ Test(sessions, a_record_stays_when_the_session_leaves_memory)
     cr_assert(session_record_get(s, &r));
     cr_assert_eq(r.client_capabilities, 5);
     r.log_level = 3;
-    cr_assert(session_record_set_upstream(&r, 7, 2, TEXT("there")));
+    cr_assert(session_record_set_upstream(&r, 7, &(struct session_at_upstream){2, 9, TEXT("there")}));
     session_record_put(s, &r);
     session_release(s);
     s = enter(&token, SESSION_HERE);

@@ -9,10 +9,10 @@ static const uint64_t one = 1, two = 2;
 static bool
 has_upstream(const struct session_record *r, uint64_t upstream, uint8_t revision, const char *id)
 {
-    uint8_t got = 255;
-    struct text text;
+    struct session_at_upstream got = {.revision = 255};
 
-    return session_record_upstream(r, upstream, &got, &text) && got == revision && text_eq(text, text_of(id));
+    return session_record_upstream(r, upstream, &got) && got.revision == revision && got.endpoint == 9 &&
+           text_eq(got.id, text_of(id));
 }
 
 static unsigned
@@ -31,9 +31,9 @@ Test(session_record, keeps_each_upstreams_last_session_id)
 {
     struct session_record r = {0};
 
-    cr_assert(session_record_set_upstream(&r, one, 2, TEXT("first")));
-    cr_assert(session_record_set_upstream(&r, two, 3, TEXT("other")));
-    cr_assert(session_record_set_upstream(&r, one, 4, TEXT("second")));
+    cr_assert(session_record_set_upstream(&r, one, &(struct session_at_upstream){2, 9, TEXT("first")}));
+    cr_assert(session_record_set_upstream(&r, two, &(struct session_at_upstream){3, 9, TEXT("other")}));
+    cr_assert(session_record_set_upstream(&r, one, &(struct session_at_upstream){4, 9, TEXT("second")}));
     cr_assert(has_upstream(&r, one, 4, "second"));
     cr_assert(has_upstream(&r, two, 3, "other"));
     session_record_drop_upstream(&r, one);
@@ -46,7 +46,7 @@ Test(session_record, knows_an_upstream_that_gave_no_session_id)
 {
     struct session_record r = {0};
 
-    cr_assert(session_record_set_upstream(&r, one, 2, (struct text){0}));
+    cr_assert(session_record_set_upstream(&r, one, &(struct session_at_upstream){2, 9, (struct text){0}}));
     cr_assert(has_upstream(&r, one, 2, ""));
 }
 
@@ -56,10 +56,12 @@ Test(session_record, refuses_ids_that_are_no_field_values)
     char id[SESSION_UPSTREAM_ID_MAX + 1];
 
     memset(id, 'x', sizeof id);
-    cr_assert_not(session_record_set_upstream(&r, one, 2, (struct text){id, sizeof id}));
-    cr_assert(session_record_set_upstream(&r, one, 2, (struct text){id, sizeof id - 1}));
-    cr_assert_not(session_record_set_upstream(&r, one, 2, TEXT("a b")));
-    cr_assert_not(session_record_set_upstream(&r, one, 2, TEXT("a\r\nb")));
+    cr_assert_not(session_record_set_upstream(
+        &r, one, &(struct session_at_upstream){2, 9, (struct text){id, sizeof id}}));
+    cr_assert(session_record_set_upstream(
+        &r, one, &(struct session_at_upstream){2, 9, (struct text){id, sizeof id - 1}}));
+    cr_assert_not(session_record_set_upstream(&r, one, &(struct session_at_upstream){2, 9, TEXT("a b")}));
+    cr_assert_not(session_record_set_upstream(&r, one, &(struct session_at_upstream){2, 9, TEXT("a\r\nb")}));
     cr_assert_eq(r.used, 0, "the refused one takes the old one with it");
 }
 
@@ -100,7 +102,7 @@ Test(session_record, is_invalid_when_its_items_do_not_add_up)
 {
     struct session_record r = {0}, bad;
 
-    session_record_set_upstream(&r, one, 2, TEXT("session"));
+    session_record_set_upstream(&r, one, &(struct session_at_upstream){2, 9, TEXT("session")});
     bad = r;
     bad.used--;
     cr_assert_not(session_record_valid(&bad));

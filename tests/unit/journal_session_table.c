@@ -53,7 +53,7 @@ record(unsigned n)
 
     memcpy(r.id, &x, 8);
     memcpy(r.id + 8, &y, 8);
-    session_record_set_upstream(&r, 1, 2, TEXT("upstream"));
+    session_record_set_upstream(&r, 1, &(struct session_at_upstream){2, 9, TEXT("upstream")});
     return r;
 }
 
