@@ -3,6 +3,7 @@
 
 #include "gate/forward.h"
 #include "gate/local.h"
+#include "gate/session_impl.h"
 #include "gate/splice.h"
 
 #include <errno.h>
@@ -39,6 +40,16 @@ home_done(struct worker *w)
     free(w->home.endpoints);
 }
 
+/* The kernel closes a dead process's connections some milliseconds after its death: what is sent into them
+ * until then is lost. The supervisor knows of it earlier. */
+static void
+leave_the_dead(struct endpoint *ep, uint32_t alive)
+{
+    if (ep->life != alive)
+        upstream_close_idle_of(ep);
+    ep->life = alive;
+}
+
 struct endpoint *
 home_endpoint(struct worker *w, uint32_t slot)
 {
@@ -46,10 +57,15 @@ home_endpoint(struct worker *w, uint32_t slot)
     struct sockaddr_un *un = (struct sockaddr_un *)&ep->addresses[0].ss;
     int n;
 
-    if (!ep || ep->upstream)
+    if (!ep)
+        return NULL;
+    if (ep->upstream) {
+        leave_the_dead(ep, session_table_alive(w->sessions->table, slot));
         return ep;
+    }
     *ep = (struct endpoint){
         .upstream = &w->home, .authority = TEXT("home"), .path = TEXT("/"), .address_count = 1};
+    ep->life = session_table_alive(w->sessions->table, slot);
     un->sun_family = AF_UNIX;
     n = snprintf(un->sun_path, sizeof un->sun_path, HOME_PATH_FORMAT, w->child->h.run_dir, slot);
     ASSERT(n > 0 && n < (int)sizeof un->sun_path); /* cfg bounds --run-dir */

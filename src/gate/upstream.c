@@ -77,6 +77,12 @@ close_all(struct list_node *list)
         h1_abort(container_of(node, struct h1, node), CLOSE_DRAIN);
 }
 
+void
+upstream_close_idle_of(struct endpoint *ep)
+{
+    close_all(&ep->idle);
+}
+
 static void
 close_idle(struct upstream *up)
 {
@@ -85,7 +91,7 @@ close_idle(struct upstream *up)
 
         if (!ep->upstream) /* a sibling that was never asked */
             continue;
-        close_all(&ep->idle);
+        upstream_close_idle_of(ep);
         timer_stop(&ep->resolve_timer);
         timer_stop(&ep->check_timer);
         if (ep->check)

@@ -51,6 +51,7 @@ struct endpoint {
     int resolve_error;   /* of the last answer, while there is no address */
     struct tls_peer tls; /* context NULL: plain */
     uint64_t tls_logged_ms;
+    uint32_t life; /* home.c: the incarnation of the sibling that its connections lead to */
 };
 
 struct upstream {
@@ -65,10 +66,10 @@ struct upstream {
     struct list_node waiting; /* struct exchange, by waiting */
     uint32_t waiting_count;
     const char *tls_why; /* the last fault of TLS in words; NULL: there was none */
-    bool ejected; /* an endpoint was left out, and its time may not be over */
+    bool ejected;        /* an endpoint was left out, and its time may not be over */
     struct era era;
     struct stdio_pool *stdio; /* a server on stdin and stdout (stdio_pool.h); NULL: it has endpoints */
-    bool is_home; /* the sibling workers (home.c): an endpoint per slot, chosen by the session */
+    bool is_home;             /* the sibling workers (home.c): an endpoint per slot, chosen by the session */
 };
 
 struct upstreams {
@@ -84,6 +85,8 @@ void upstreams_done(struct worker *w);
 void upstreams_set_resolver(struct worker *w, int fd);
 /* Closes every idle connection (drain). */
 void upstreams_close_idle(struct worker *w);
+/* The same of one endpoint: nobody is there any more. */
+void upstream_close_idle_of(struct endpoint *ep);
 
 /* Chooses the endpoint for a request: the least loaded healthy one. NULL: none has an address, and the last
  * answer was that there is none. */
