@@ -6,6 +6,7 @@
 #include "gate/bridging.h"
 #include "gate/upstream.h"
 #include "mcp/bridge_listen.h"
+#include "mcp/merge_caps.h"
 
 #include <stdlib.h>
 
@@ -222,6 +223,52 @@ post(struct bond *bond, struct text message, bool is_greeting)
     release(bond);
 }
 
+/* The uri of the nth subscription of the session at this upstream. */
+static bool
+nth_subscription(const struct bond *bond, const struct session_record *record, uint32_t n, struct text *ret)
+{
+    uint64_t upstream = session_upstream_hash(bond->up->name);
+    uint32_t at = 0;
+
+    for (uint32_t i = 0; session_record_next_subscription(record, upstream, &at, ret); i++)
+        if (i == n)
+            return true;
+    return false;
+}
+
+/* What the session has set is said again to an upstream that did not hear it: one message after the other, so
+ * that all of it holds before the first call. False: nothing is left to be said. */
+static bool
+replay_next(struct bond *bond)
+{
+    char body[GREETING_BYTES];
+    struct json_writer w = {.at = body, .size = sizeof body};
+    struct session_record record;
+    struct text uri;
+
+    if (!bond->session || !session_record_get(bond->session, &record))
+        return false;
+    if (!bond->replayed && (!record.log_level || !(bond->server.caps & MERGE_CAP_LOGGING)))
+        bond->replayed++;
+    if (!bond->replayed)
+        bridge_put_set_level(&w, bond_mint(bond), (enum bridge_level)record.log_level);
+    else if (nth_subscription(bond, &record, bond->replayed - 1, &uri))
+        bridge_put_subscribe(&w, bond_mint(bond), uri, true);
+    else
+        return false;
+    bond->replayed++;
+    post(bond, json_written(&w), true);
+    return true;
+}
+
+static void
+settle(struct bond *bond)
+{
+    bond->state = BOND_INITIALIZING;
+    if (!replay_next(bond))
+        set_ready(bond);
+}
+
 /* READY comes when the upstream has taken it: bond_posted(). */
 static void
 say_initialized(struct bond *bond)
@@ -305,6 +352,7 @@ begin(struct bond *bond)
     enum close_reason reason;
 
     choose_port(bond);
+    bond->is_resumed = false;
     reason = bond->port->begin(bond, &is_ready);
     if (reason != CLOSE_NONE) {
         set_failed(bond, reason, 0);
@@ -312,10 +360,13 @@ begin(struct bond *bond)
     }
     bond->life++;
     bond->is_begun = true;
+    bond->replayed = 0;
     if (is_modern)
         adopt_modern(bond);
-    else if (is_ready)
+    else if (is_ready && bond->is_resumed)
         set_ready(bond);
+    else if (is_ready)
+        settle(bond);
     else if (bond->state == BOND_PROBING)
         initialize(bond);
 }
@@ -487,8 +538,8 @@ bond_posted(struct bond *bond, bool is_greeting, enum close_reason reason, unsig
     bond->posts--;
     if (!is_greeting || bond->state != BOND_INITIALIZING)
         free_if_over(bond);
-    else if (reason == CLOSE_DONE && status / 100 == 2)
-        set_ready(bond);
+    else if (bond->replayed || (reason == CLOSE_DONE && status / 100 == 2)) /* one not replayed is no end */
+        settle(bond);
     else
         set_failed(bond, reason == CLOSE_DONE ? CLOSE_NOT_INITIALIZED : reason, status);
 }

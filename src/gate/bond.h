@@ -7,8 +7,10 @@
  *      NEW --> PROBING --> INITIALIZING --> READY --> (lost: its upstream forgot the session) NEW
  *                  '------------'------------'--> FAILED --> NEW with the next call
  *
- * Calls wait for READY. When the upstream has forgotten its session, the bond initialises anew and the call
- * that was turned away is sent once more; the client notices nothing.
+ * Calls wait for READY. When the upstream has forgotten its session, the bond initialises anew, says the
+ * session's log level and subscriptions again, and the call that was turned away is sent once more; the
+ * client notices nothing. When the worker dies, the next one finds the upstream's session in the record of
+ * the client's (bond_http.c) or with the process (bond_stdio.c), and initialises nothing.
  */
 #ifndef GATE_BOND_H
 #define GATE_BOND_H
@@ -84,8 +86,11 @@ struct bond {
     bool is_begun;      /* the port has something to end */
     bool stays;         /* shared: used by the gateway itself (merging.c), not let go */
     bool wants_stream;  /* of what the upstream says unasked */
+    bool is_resumed;    /* the upstream was greeted in another worker's life, and knows its session still */
+    uint32_t replayed;  /* of what the session has set, how much the upstream was told since it was greeted */
     /* bond_http.c, bond_sse.c */
     struct endpoint *endpoint; /* where its session is; NULL: anywhere */
+    bool is_noted;             /* the session's record says where that is */
     uint32_t session_id_len;
     char session_id[BOND_SESSION_ID_MAX]; /* the upstream's */
     uint64_t last_number;

@@ -95,6 +95,56 @@ post(struct bond *bond, struct text message, const struct jsonrpc_envelope *env,
                     up, owner, ret_reason);
 }
 
+/* --- the record of the client's session --- */
+
+static uint32_t
+hash_of(const struct endpoint *ep)
+{
+    return ep ? (uint32_t)session_upstream_hash(ep->authority) : 0;
+}
+
+/* A bond greets its upstream also when nobody holds the session any more: then the next call notes it. */
+static void
+note_session(struct bond *bond)
+{
+    const struct session_at_upstream at = {.revision = (uint8_t)bond->bridge.upstream,
+                                           .endpoint = hash_of(bond->endpoint),
+                                           .id = {bond->session_id, bond->session_id_len}};
+    struct session_record record;
+
+    if (bond->is_noted || !bond->session || !bond->session->holds || bond->state != BOND_READY ||
+        mcp_revision_is_modern(bond->bridge.upstream))
+        return;
+    bond->is_noted = true;
+    session_record_get(bond->session, &record);
+    if (!session_record_set_upstream(&record, session_upstream_hash(bond->up->name), &at))
+        record.incomplete = true;
+    session_record_put(bond->session, &record);
+}
+
+/* Goes on with what a dead worker has begun, or one that let the session go. */
+static bool
+resume_session(struct bond *bond)
+{
+    struct session_at_upstream at;
+    struct session_record record;
+
+    if (!bond->session || !session_record_get(bond->session, &record) ||
+        !session_record_upstream(&record, session_upstream_hash(bond->up->name), &at) ||
+        at.revision > MCP_LATEST_LEGACY)
+        return false;
+    for (unsigned i = 0; i < bond->up->endpoint_count && at.endpoint; i++)
+        if (hash_of(&bond->up->endpoints[i]) == at.endpoint)
+            bond->endpoint = &bond->up->endpoints[i];
+    if (at.endpoint && !bond->endpoint)
+        return false;
+    memcpy(bond->session_id, at.id.at, at.id.len);
+    bond->session_id_len = at.id.len;
+    bond->bridge.upstream = bond->server.revision = (enum mcp_revision)at.revision;
+    bond->is_noted = true;
+    return true;
+}
+
 /* --- a reply's stream that ended before the response --- */
 
 /* The server may go on with it on another one (2025-03-26 and later, basic/transports, "Resumability"): the
@@ -253,19 +303,21 @@ static const struct leg_up call_up = {
 static enum close_reason
 http_begin(struct bond *bond, bool *ret_ready)
 {
-    *ret_ready = false;
     if (bond->stream) /* of the session that was forgotten */
         leg_close(bond->stream);
     bond->stream = NULL;
     bond->session_id_len = 0;
     bond->endpoint = NULL;
+    bond->is_noted = false;
+    *ret_ready = bond->is_resumed = !bond->life && resume_session(bond);
     return CLOSE_NONE;
 }
 
+/* A session that goes on in another worker sees no id twice. */
 static uint64_t
 http_mint(struct bond *bond)
 {
-    return ++bond->last_number;
+    return bond->session ? session_mint_id(bond->session) : ++bond->last_number;
 }
 
 static enum close_reason
@@ -273,6 +325,7 @@ http_send(struct bond_call *call, struct text message, const struct jsonrpc_enve
 {
     enum close_reason reason = CLOSE_NONE;
 
+    note_session(call->bond);
     call->leg = post(call->bond, message, env, fields, &call_up, call, &reason);
     if (call->leg)
         call->leg->is_standing = call->is_standing;
@@ -432,6 +485,7 @@ const struct bond_port bond_http = {
     .send = http_send,
     .let_go = http_let_go,
     .post = http_post,
+    .greeted = note_session,
     .listen = http_listen,
     .end = http_end,
     .pause = http_pause,

@@ -223,6 +223,7 @@ port_begin(struct bond *bond, bool *ret_ready)
     bond->child = child;
     list_add_tail(&child->bonds, &bond->of_child);
     *ret_ready = other ? share_greeting(bond, other) : was_greeted(bond, child);
+    bond->is_resumed = *ret_ready && !other;
     if (other && !*ret_ready) /* it is being greeted: port_post() of "initialized" goes on with this one */
         bond->state = BOND_NEW;
     return CLOSE_NONE;

@@ -112,16 +112,19 @@ note_level(struct bridged *b, struct text level)
     session_record_put(b->session, &record);
 }
 
+/* As the upstream knows the resource. */
 static void
 note_subscription(struct bridged *b, struct text uri, bool is_on)
 {
     uint64_t upstream = session_upstream_hash(b->ex->upstream->name);
     struct session_record record;
+    char theirs[SESSION_URI_MAX];
+    struct text as_sent = {theirs, jsonrpc_edit_write(uri, b->more, b->more_count, theirs, sizeof theirs)};
 
     session_record_get(b->session, &record);
     if (!is_on)
-        session_record_unsubscribe(&record, upstream, uri);
-    else if (!session_record_subscribe(&record, upstream, uri))
+        session_record_unsubscribe(&record, upstream, as_sent);
+    else if (!as_sent.len || !session_record_subscribe(&record, upstream, as_sent))
         record.incomplete = true;
     session_record_put(b->session, &record);
 }

@@ -40,7 +40,7 @@ open_session(const char *revision)
 
 /* Where the request with this text arrived, and its number. */
 static struct sim_peer *
-asked_for(const char *text, unsigned *ret_number)
+asked_for(const char *text, unsigned long long *ret_number)
 {
     struct sim_peer *fresh;
 
@@ -54,7 +54,7 @@ asked_for(const char *text, unsigned *ret_number)
         if (!has(servers[i], text))
             continue;
         m = request_of(servers[i]);
-        cr_assert(sscanf(strstr(m->body, "\"id\":") + 5, "%u", ret_number) == 1, "%s", m->body);
+        cr_assert(sscanf(strstr(m->body, "\"id\":") + 5, "%llu", ret_number) == 1, "%s", m->body);
         return servers[i];
     }
     cr_assert_fail("nobody was asked for %s", text);
@@ -62,12 +62,12 @@ asked_for(const char *text, unsigned *ret_number)
 }
 
 static void
-answer_number(struct sim_peer *server, unsigned number)
+answer_number(struct sim_peer *server, unsigned long long number)
 {
     char body[256];
 
     snprintf(body, sizeof body,
-             "{\"jsonrpc\":\"2.0\",\"id\":%u,\"result\":{\"resultType\":\"complete\",\"content\":[]}}",
+             "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{\"resultType\":\"complete\",\"content\":[]}}",
              number);
     answer(server, "", body);
 }
@@ -79,7 +79,7 @@ answer_number(struct sim_peer *server, unsigned number)
 
 Test(batches, go_upstream_one_by_one_and_come_back_in_one_array)
 {
-    unsigned one, two;
+    unsigned long long one, two;
     struct sim_peer *a, *b;
     struct message *m;
 
@@ -150,7 +150,7 @@ Test(batches, become_a_stream_when_there_is_progress)
 {
     struct sim_peer *server;
     char text[4096];
-    unsigned number;
+    unsigned long long number;
     size_t len;
 
     open_session("2025-03-26");
@@ -159,14 +159,14 @@ Test(batches, become_a_stream_when_there_is_progress)
     answer_stream(server, "");
     snprintf(
         text, sizeof text,
-        "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{\"progressToken\":%u,"
+        "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{\"progressToken\":%llu,"
         "\"progress\":1}}\n\n",
         number);
     say_chunk(server, text);
     cr_assert(has(client, "\"progressToken\":\"t-slow\""));
     snprintf(
         text, sizeof text,
-        "data: {\"jsonrpc\":\"2.0\",\"id\":%u,\"result\":{\"resultType\":\"complete\",\"content\":[]}}\n\n",
+        "data: {\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{\"resultType\":\"complete\",\"content\":[]}}\n\n",
         number);
     say_chunk(server, text);
     say(server, "0\r\n\r\n");
@@ -181,7 +181,7 @@ Test(batches, become_a_stream_when_there_is_progress)
 Test(batches, say_which_of_their_calls_failed)
 {
     struct sim_peer *a, *b;
-    unsigned one, two;
+    unsigned long long one, two;
     struct message *m;
 
     open_session("2025-03-26");
@@ -200,7 +200,7 @@ Test(batches, say_which_of_their_calls_failed)
 Test(batches, leave_out_the_call_that_was_cancelled)
 {
     struct sim_peer *b, *other;
-    unsigned one, two;
+    unsigned long long one, two;
     struct message *m;
 
     open_session("2025-03-26");
@@ -221,7 +221,7 @@ Test(batches, leave_out_the_call_that_was_cancelled)
 Test(batches, go_on_when_their_client_has_left)
 {
     struct sim_peer *a;
-    unsigned one;
+    unsigned long long one;
 
     open_session("2025-03-26");
     post(client, session, "[" NAMED_CALL(1, "one") "," PING(2) "]");
@@ -236,7 +236,7 @@ Test(batches, go_on_when_their_client_has_left)
 
 Test(batches, end_with_their_calls_when_the_drain_is_over)
 {
-    unsigned one;
+    unsigned long long one;
 
     open_session("2025-03-26");
     post(client, session, "[" NAMED_CALL(1, "one") "," NAMED_CALL(2, "two") "]");

@@ -41,9 +41,10 @@ turn(void *arg)
 static void
 load_config(va_list args)
 {
-    const char *argv[ARGS_MAX] = {"mcpgate",   "--listen", "10.0.0.1:80", "--admin", "off",
-                                  "--run-dir", dir,        "--state-dir", dir,
-                                  "--era-ttl", "0"}; /* no probes: upstreams see what the test sends */
+    const char *argv[ARGS_MAX] = {
+        "mcpgate", "--listen",    "10.0.0.1:80", "--admin",   "off", "--run-dir",
+        dir,       "--state-dir", dir,           "--era-ttl", "0"}; /* no probes: upstreams see what the test
+                                                                       sends */
     int argc = 11;
 
     while ((argv[argc] = va_arg(args, const char *))) {
@@ -204,6 +205,7 @@ world_next_life(void)
     check_books();
     stats_slot_begin(child.slot, ++child.h.epoch, getpid());
     session_table_set_alive(sessions, 0, child.h.epoch);
+    world.is_killed = false;
     open_worker();
 }
 
@@ -247,13 +249,26 @@ world_close(void)
 void
 settle(void)
 {
-    sim_settle(world.sim);
+    if (!world.is_killed)
+        world.is_killed = sim_settle(world.sim) == SIM_KILLED;
 }
 
 void
 advance(unsigned ms)
 {
-    sim_advance(world.sim, ms);
+    if (!world.is_killed)
+        world.is_killed = sim_advance(world.sim, ms) == SIM_KILLED;
+}
+
+void
+world_kill(void)
+{
+    sim_kill_at(world.sim, sim_steps(world.sim) + 1);
+    for (unsigned i = 0; i < 100 && !world.is_killed; i++)
+        advance(100);
+    cr_assert(world.is_killed, "it does nothing, and cannot die of it");
+    sim_kill_at(world.sim, 0);
+    world_next_life();
 }
 
 /* --- messages --- */

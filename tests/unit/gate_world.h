@@ -31,6 +31,7 @@ struct world {
     struct slot *stats;
     int listener;
     bool drained;
+    bool is_killed;      /* by sim_kill_at(): nothing turns until world_next_life() */
     uint64_t queued_max; /* of net.stats.queued_bytes, at the end of any turn */
 };
 
@@ -53,6 +54,8 @@ uint64_t closed_by(enum close_reason reason);
 
 void settle(void);
 void advance(unsigned ms);
+/* Kills the worker, and opens the next one. */
+void world_kill(void);
 
 /* --- messages --- */
 
