@@ -490,7 +490,6 @@ start_anew(struct bond_call *call)
     }
     list_del(&call->node);
     list_add_tail(&bond->waiting, &call->node);
-    stats_up_add(bond->worker->stats, bond->up->index, UPSTAT_up_reinitialized, 1);
     if (bond->state == BOND_READY) {
         bond->state = BOND_NEW;
         bond_greet(bond);
@@ -505,10 +504,26 @@ bond_came_to_end(struct bond_call *call, enum close_reason reason, unsigned stat
     if (call->is_answered) /* who has the answer takes the call off when he likes */
         return;
     hold(bond);
-    if (forgotten && !call->is_resent)
+    if (forgotten && !call->is_resent) {
+        stats_up_add(bond->worker->stats, bond->up->index, UPSTAT_up_reinitialized,
+                     bond->state != BOND_READY || call->life == bond->life);
         start_anew(call);
-    else
+    } else {
         end_call(call, reason, status);
+    }
+    release(bond);
+}
+
+void
+bond_doubt(struct bond_call *call)
+{
+    struct bond *bond = call->bond;
+
+    hold(bond);
+    bond->port->let_go(call);
+    call->is_answered = false;
+    era_doubt(bond->up);
+    start_anew(call);
     release(bond);
 }
 

@@ -127,6 +127,9 @@ uint64_t bond_mint(struct bond *bond);
 /* Flow control of what comes back. */
 void bond_pause(struct bond_call *call);
 void bond_resume(struct bond_call *call);
+/* The upstream does not know the revision any more: which era it is of is asked anew, and the call is ready
+ * once more. */
+void bond_doubt(struct bond_call *call);
 /* Takes the call off: answered, or nobody wants it any more. `cancel`: the upstream is told, in its own way.
  * Every call that was asked ends with this, also after on_end. */
 void bond_call_done(struct bond_call *call, bool cancel);

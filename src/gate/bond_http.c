@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 enum {
-    FIELDS_BYTES = 4096,
+    FIELDS_BYTES = 32 << 10,
     STREAM_WAIT_MIN_MS = 500,
     STREAM_WAIT_MAX_MS = 30000,
     COMEBACK_WAIT_MS = 1000,

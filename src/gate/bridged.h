@@ -11,8 +11,9 @@ enum { BRIDGED_EDITS = 4096, BRIDGED_MORE = 2 };
 
 /* Scratch of one worker: a message is made at a time. */
 struct bridge_room {
-    struct held text; /* what bridge_*() write */
-    struct held made; /* a message with its edits */
+    struct held text;   /* what bridge_*() write */
+    struct held made;   /* a message with its edits */
+    struct held fields; /* of a call of a tool */
     struct http1_head head;
     struct h1_body body;
     struct jsonrpc_edit edits[BRIDGED_EDITS];
@@ -32,6 +33,7 @@ struct bridged_round {
     struct held answers; /* "{...": inputResponses so far */
     struct text state;   /* raw requestState; at NULL: none */
     unsigned open, answered, rounds;
+    bool is_closed; /* the answers are whole */
 };
 
 /* What the plan keeps per request: ex->state. */
@@ -49,6 +51,7 @@ struct bridged {
     struct jsonrpc_envelope env;    /* of the body, once it is whole */
     struct span relayed_session;    /* Mcp-Session-Id of a relayed reply */
     struct bridged_round *round;    /* NULL: the client was not asked anything */
+    struct relist *relist;          /* bridging_params.c: the upstream is asked for its tools; NULL: not */
     struct list_node listener;      /* of the worker's: a subscription of a modern client */
     struct bridge_filter filter;    /* that it honours; points into body */
     struct bond *listens_to;
@@ -61,10 +64,11 @@ struct bridged {
     struct list_node list_waiter;           /* for a merged list */
     struct jsonrpc_edit more[BRIDGED_MORE]; /* of the request: names and URIs */
     uint32_t more_count;
-    bool is_resent;   /* the client has visited the pages that it was sent to */
-    bool is_leaving;  /* parked: it outlives its exchange */
-    bool is_merged;   /* a client of the merged server */
-    bool is_standing; /* a stream that has no end of its own: GET, or a subscription */
+    bool was_relisted, was_doubted; /* bridging_params.c: what is tried once */
+    bool is_resent;                 /* the client has visited the pages that it was sent to */
+    bool is_leaving;                /* parked: it outlives its exchange */
+    bool is_merged;                 /* a client of the merged server */
+    bool is_standing;               /* a stream that has no end of its own: GET, or a subscription */
     bool is_posted;   /* came to the session of an HTTP+SSE stream: that is where its replies go */
     bool is_accepted; /* of that: its POST has been answered with 202, and there is no client any more */
     bool in_batch;    /* one message of a batch */
@@ -149,6 +153,19 @@ void bridged_ask_upstream(struct bridged *b);
 /* Towards the upstream (bridging_call.c). */
 extern const struct bond_call_up bridged_call_up;
 void bridged_round_free(struct bridged *b);
+/* Sends the request, once more where it was sent before, under a number of its own. May finish. */
+void bridged_send(struct bridged *b);
+/* Asks for a list, whose page behind `cursor` (raw, or empty) it is, for the bond's revision. False: it was
+ * not sent. */
+bool bridged_ask_list(struct worker *w, struct bond_call *call, enum mcp_method method, struct text cursor,
+                      struct text fields);
+
+/* Mcp-Param-* (bridging_params.c): the fields that go with the message that is about to be sent. False: it is
+ * not sent now; the request is answered, or waits for a list of the upstream's tools. */
+bool bridged_params(struct bridged *b, struct text made, struct text *ret_fields);
+/* Whether the upstream refused what the gateway can mend: then the call is made once more. */
+bool bridged_try_again(struct bridged *b, struct text message, const struct jsonrpc_envelope *env);
+void bridged_relist_free(struct bridged *b);
 
 /* The response to the call, translated. Finishes. */
 void bridged_take_result(struct bridged *b, struct text message, const struct jsonrpc_envelope *env);

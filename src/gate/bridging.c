@@ -40,6 +40,7 @@ bridging_done(struct worker *w)
     pool_done(&w->bridged_pool);
     held_free(w, &w->bridge_room->text);
     held_free(w, &w->bridge_room->made);
+    held_free(w, &w->bridge_room->fields);
     free(w->bridge_room);
 }
 
@@ -650,6 +651,7 @@ bridged_free(struct bridged *b)
     list_del(&b->listener);
     if (b->listens_to)
         b->listens_to->listeners--;
+    bridged_relist_free(b);
     bridged_round_free(b);
     bridged_parked_free(b);
     merging_leave(b);

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { LIST_REQUEST_BYTES = 4096 };
+
 static const struct text gateway_info = TEXT("{\"name\":\"mcpgate\",\"version\":\"" MCPGATE_VERSION "\"}");
 
 static void
@@ -18,18 +20,16 @@ out_of_memory(struct bridged *b)
 
 /* --- towards the upstream --- */
 
-static struct text
-plain_fields(const struct bridged *b)
-{
-    return (struct text){b->fields.at, b->plain_fields};
-}
-
 static void
 send_call(struct bridged *b, const struct bridge_out *out)
 {
-    struct text made = bridged_made(b->worker, out);
-    enum close_reason reason = made.at ? bond_send(&b->ask, made, plain_fields(b)) : CLOSE_NO_MEMORY;
+    struct text made = bridged_made(b->worker, out), fields;
+    enum close_reason reason = CLOSE_NO_MEMORY;
 
+    if (made.at && !bridged_params(b, made, &fields))
+        return;
+    if (made.at)
+        reason = bond_send(&b->ask, made, fields);
     if (reason != CLOSE_NONE)
         exchange_fail(b->ex, reason);
     else if (bond_waits_for_ever(b->ask.bond))
@@ -171,6 +171,7 @@ on_ready(struct bond_call *ask)
     struct bridge_out out;
 
     b->bridge.upstream = bond->bridge.upstream;
+    b->bridge.upstream_by_http = !bond->up->stdio;
     b->bridge.server_info = bond->about.len ? bond->server.info : (struct text){0};
     ask->number = bond_mint(bond);
     if (!bridged_out(b->worker, message.len, &out)) {
@@ -235,10 +236,11 @@ send_again(struct bridged *b)
     struct text message = bridged_message(b);
     struct bridge_out out;
 
-    if (round->answered && !held_append(b->worker, &round->answers, "}", 1)) {
+    if (round->answered && !round->is_closed && !held_append(b->worker, &round->answers, "}", 1)) {
         out_of_memory(b);
         return;
     }
+    round->is_closed = true;
     b->ask.number = bond_mint(b->ask.bond);
     b->ask.is_answered = false;
     if (!bridged_out(b->worker, message.len + round->answers.len + round->state.len, &out) ||
@@ -249,6 +251,43 @@ send_again(struct bridged *b)
     }
     bridge_add_edits(&out, b->more, b->more_count);
     send_call(b, &out);
+}
+
+void
+bridged_send(struct bridged *b)
+{
+    b->ask.is_answered = false;
+    if (b->round)
+        send_again(b);
+    else
+        on_ready(&b->ask);
+}
+
+bool
+bridged_ask_list(struct worker *w, struct bond_call *call, enum mcp_method method, struct text cursor,
+                 struct text fields)
+{
+    struct bridge b = call->bond->bridge;
+    char text[LIST_REQUEST_BYTES];
+    struct json_writer request = {.at = text, .size = sizeof text};
+    struct jsonrpc_envelope env;
+    struct bridge_out out;
+    struct text made;
+
+    b.client = MCP_LATEST_LEGACY; /* as its client would write it */
+    json_put(&request, TEXT("{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":\""));
+    json_put(&request, mcp_method_name(method));
+    json_put(&request, cursor.len ? TEXT("\",\"params\":{\"cursor\":") : TEXT("\""));
+    json_put(&request, cursor);
+    json_put(&request, cursor.len ? TEXT("}}") : TEXT("}"));
+    call->number = bond_mint(call->bond);
+    call->is_answered = false;
+    if (request.full || jsonrpc_scan(json_written(&request), JSON_SCAN_STRICT, &env) != JSONRPC_FAULT_FINE ||
+        !bridged_out(w, request.len, &out) ||
+        bridge_request(&b, json_written(&request), &env, call->number, false, &out) != BRIDGE_PASS)
+        return false;
+    made = bridged_made(w, &out);
+    return made.at && bond_send(call, made, fields) == CLOSE_NONE;
 }
 
 static void
@@ -347,6 +386,8 @@ bridged_take_result(struct bridged *b, struct text message, const struct jsonrpc
 {
     struct bridge_out out;
 
+    if (b->call.method == MCP_TOOLS_LIST && mcp_revision_is_modern(b->bridge.upstream))
+        tool_params_learn(b->upstream, env->result, b->bridge.upstream_by_http);
     if (!bridged_out(b->worker, message.len, &out)) {
         out_of_memory(b);
         return;
@@ -512,6 +553,8 @@ on_message(struct bond_call *ask, struct text message, const struct jsonrpc_enve
             bridged_parked_result(b, message);
             return;
         }
+        if (env->kind == JSONRPC_ERROR && bridged_try_again(b, message, env))
+            return;
         bridged_take_result(b, message, env);
         return;
     case JSONRPC_NOTIFICATION:

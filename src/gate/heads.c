@@ -342,6 +342,7 @@ is_about_body(const struct http_header *h)
     case HTTP_CONTENT_ENCODING:
     case HTTP_X_REQUEST_ID:
     case HTTP_HOST:
+    case HTTP_LAST_EVENT_ID: /* of a stream of ours */
         return true;
     default:
         return h->name_len == 10 && strncasecmp(h->name, "user-agent", 10) == 0;

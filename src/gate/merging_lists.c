@@ -8,8 +8,6 @@
 
 #include <stdlib.h>
 
-enum { REQUEST_BYTES = 4096 };
-
 /* The gateway asks one upstream for one list, page by page. */
 struct asker {
     struct bond_call call;
@@ -243,33 +241,12 @@ on_page_late(struct ring *ring, struct timer *timer)
     fail_asker(container_of(timer, struct asker, timer));
 }
 
-/* The request for the next page, as a legacy client would write it, for the bond's revision. */
 static bool
 send_page(struct asker *a)
 {
-    struct bond *bond = a->call.bond;
-    struct bridge b = bond->bridge;
-    char text[REQUEST_BYTES];
-    struct json_writer w = {.at = text, .size = sizeof text};
-    struct jsonrpc_envelope env;
-    struct bridge_out out;
-    struct text made;
-
-    b.client = MCP_LATEST_LEGACY;
-    json_put(&w, TEXT("{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":\""));
-    json_put(&w, mcp_method_name(merge_kind_method(a->kind)));
-    json_put(&w, a->cursor.len ? TEXT("\",\"params\":{\"cursor\":") : TEXT("\""));
-    json_put(&w, held_text(&a->cursor));
-    json_put(&w, a->cursor.len ? TEXT("}}") : TEXT("}"));
-    a->call.number = bond_mint(bond);
-    a->call.is_answered = false;
-    if (w.full || jsonrpc_scan(json_written(&w), JSON_SCAN_STRICT, &env) != JSONRPC_FAULT_FINE ||
-        !bridged_out(a->m->worker, w.len, &out) ||
-        bridge_request(&b, json_written(&w), &env, a->call.number, false, &out) != BRIDGE_PASS)
-        return false;
-    made = bridged_made(a->m->worker, &out);
-    timer_set(a->m->worker->ring, &a->timer, bond_answer_limit_ms(bond), on_page_late);
-    return made.at && bond_send(&a->call, made, (struct text){0}) == CLOSE_NONE;
+    timer_set(a->m->worker->ring, &a->timer, bond_answer_limit_ms(a->call.bond), on_page_late);
+    return bridged_ask_list(a->m->worker, &a->call, merge_kind_method(a->kind), held_text(&a->cursor),
+                            (struct text){0});
 }
 
 static void
@@ -300,6 +277,8 @@ on_message(struct bond_call *call, struct text message, const struct jsonrpc_env
     }
     if (env->kind != JSONRPC_RESPONSE)
         return;
+    if (a->kind == MERGE_TOOLS && mcp_revision_is_modern(call->bond->bridge.upstream))
+        tool_params_learn(call->bond->up, env->result, false);
     step = list_cache_page(&a->m->cache, a->entry, env->result, &ok, &cursor);
     if (!ok) {
         fail_asker(a);

@@ -116,6 +116,7 @@ upstreams_done(struct worker *w)
         for (unsigned k = 0; up->endpoints && k < up->endpoint_count; k++)
             secure_endpoint_done(&up->endpoints[k]);
         era_done(up);
+        tool_params_free(up);
         free(up->endpoints);
     }
     free(w->upstreams.items);

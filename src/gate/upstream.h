@@ -20,6 +20,7 @@
 
 #include "cfg/config.h"
 #include "gate/era.h"
+#include "gate/tool_params.h"
 #include "ipc/resolve.h"
 #include "net/tls.h"
 #include "wire/h1.h"
@@ -68,6 +69,7 @@ struct upstream {
     const char *tls_why; /* the last fault of TLS in words; NULL: there was none */
     bool ejected;        /* an endpoint was left out, and its time may not be over */
     struct era era;
+    struct tool_params params;
     struct stdio_pool *stdio; /* a server on stdin and stdout (stdio_pool.h); NULL: it has endpoints */
     bool is_home;             /* the sibling workers (home.c): an endpoint per slot, chosen by the session */
 };

@@ -51,6 +51,7 @@ struct text bridge_level_name(enum bridge_level level); /* "debug"; empty for NO
 /* The two ends of a bridge. */
 struct bridge {
     enum mcp_revision client, upstream;
+    bool upstream_by_http; /* a modern upstream's tools with invalid x-mcp-header are left out of lists */
     uint32_t client_caps; /* MCP_CLIENT_ bits that the client declared: to its session, or in this request */
     struct text client_info;       /* raw object, for modern upstreams; at NULL: the gateway's own name */
     struct text client_extensions; /* raw object of its capabilities, as it declared them; at NULL: none */

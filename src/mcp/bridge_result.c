@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "mcp/bridge_ask.h"
 #include "mcp/bridge_edit.h"
+#include "mcp/params.h"
 
 #define NO_TEXT ((struct text){NULL, 0})
 
@@ -40,20 +41,49 @@ fail(const struct bridge *b, const struct bridge_call *call, int code, struct te
 
 /* --- results --- */
 
+/* mcp-wire 2.3: who calls over HTTP does not offer tools whose annotations he cannot follow. */
+static bool
+is_offered(const struct bridge *b, struct text tool)
+{
+    struct mcp_param params[MCP_PARAMS_MAX];
+    const char *why;
+
+    return !bridge_modern_upstream(b) || !b->upstream_by_http ||
+           mcp_params_of(json_find(tool, TEXT("inputSchema")), params, &why) >= 0;
+}
+
+/* What is taken out of the array takes the comma before it with it; where nothing was kept yet, the one
+ * behind it. */
 static void
 edit_tools(const struct bridge *b, struct text tools, struct bridge_out *out)
 {
     struct jsonrpc_edit edits[BRIDGE_TOOL_EDITS];
-    struct text tool;
+    const char *first_dropped = NULL, *end = NULL; /* end: of the element before; NULL: none was kept */
+    struct text tool, last = NO_TEXT;
 
     if (json_kind_of(tools) != JSON_IS_ARRAY)
         return;
     while (json_next_element(&tools, &tool)) {
-        unsigned n = bridge_tool_edits(b, tool, edits, BRIDGE_TOOL_EDITS);
+        bool keeps = is_offered(b, tool);
+        unsigned n = keeps ? bridge_tool_edits(b, tool, edits, BRIDGE_TOOL_EDITS) : 0;
 
+        if (keeps && first_dropped)
+            bridge_edit(out, (struct text){first_dropped, (uint32_t)(tool.at - first_dropped)}, NO_TEXT);
+        if (keeps)
+            first_dropped = NULL;
+        else if (end)
+            bridge_edit(out, (struct text){end, (uint32_t)(tool.at + tool.len - end)}, NO_TEXT);
+        else if (!first_dropped)
+            first_dropped = tool.at;
         for (unsigned i = 0; i < n; i++)
             bridge_edit(out, edits[i].old, edits[i].with);
+        if (keeps || end)
+            end = tool.at + tool.len;
+        last = tool;
     }
+    if (first_dropped) /* all of them */
+        bridge_edit(out, (struct text){first_dropped, (uint32_t)(last.at + last.len - first_dropped)},
+                    NO_TEXT);
 }
 
 /* Until 2025-11-25 structured content is an object. */

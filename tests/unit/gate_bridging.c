@@ -843,6 +843,75 @@ Test(bridging, gives_an_older_client_a_session_of_its_own_with_a_modern_upstream
     world_close();
 }
 
+Test(bridging, sends_each_message_with_the_fields_that_its_revision_wants)
+{
+    static const char *const methods[] = {"server/discover", "initialize", "tools/list", "tools/call",
+                                          "resources/read"};
+    static const char *const bodies[] = {
+        NULL, NULL, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/list\"}",
+        "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"tools/call\",\"params\":{\"name\":\"caf\xc3\xa9\"}}",
+        "{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"resources/read\",\"params\":{\"uri\":\"file:///a\"}}"};
+    static const char *const names[] = {NULL, NULL, NULL, "=?base64?Y2Fmw6k=?=", "file:///a"};
+
+    world_open(1, UPSTREAM, NULL);
+    client = client_new();
+    post(client, MCP_ACCEPT, INITIALIZE);
+    for (unsigned i = 0; i < sizeof methods / sizeof *methods; i++) {
+        struct message *m;
+        const char *version;
+
+        if (bodies[i])
+            post(client, session, bodies[i]);
+        m = next_request();
+        cr_assert(strstr(m->body, methods[i]), "%s", m->body);
+        cr_assert_str_eq(field(m, "Accept"), "application/json, text/event-stream");
+        cr_assert_str_eq(field(m, "Content-Type"), "application/json");
+        version = field(m, "MCP-Protocol-Version");
+        cr_assert(i == 1 ? !version : version && !strcmp(version, "2026-07-28"), "%s", methods[i]);
+        cr_assert(i == 1 || !strcmp(field(m, "Mcp-Method"), methods[i]));
+        cr_assert(names[i] ? !strcmp(field(m, "Mcp-Name"), names[i]) : !field(m, "Mcp-Name"), "%s",
+                  methods[i]);
+        if (i == 0) {
+            answer(server, "", DISCOVERED);
+        } else if (i == 1) {
+            say(server, "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+            m = reply_of(client);
+            snprintf(session, sizeof session, MCP_ACCEPT "Mcp-Session-Id: %s\r\n",
+                     field(m, "Mcp-Session-Id"));
+        } else {
+            answer_call(number_of(m), "{\"resultType\":\"complete\"}");
+            reply_of(client);
+        }
+    }
+    world_close();
+}
+
+Test(bridging, knows_no_session_and_no_last_event_of_a_modern_client)
+{
+    struct message *m;
+
+    world_open(1, UPSTREAM, NULL);
+    for (unsigned i = 0; i < 2; i++) {
+        client = client_new();
+        post(client,
+             MODERN_FIELDS "Mcp-Method: tools/call\r\nMcp-Name: echo\r\nMcp-Session-Id: someone\r\n"
+                           "Last-Event-ID: 17\r\n",
+             ECHO_CALL);
+        if (i == 0) {
+            refuse_probe();
+            initialize_upstream("s1");
+        }
+        m = next_request();
+        cr_assert_str_eq(field(m, "Mcp-Session-Id"), "s1");
+        cr_assert_null(field(m, "Last-Event-ID"));
+        answer_call(number_of(m), "{\"content\":[]}");
+        m = reply_of(client);
+        cr_assert_eq(m->status, 200);
+        cr_assert_null(field(m, "Mcp-Session-Id"));
+    }
+    world_close();
+}
+
 Test(bridging, answers_ping_itself)
 {
     world_open(1, UPSTREAM, NULL);
