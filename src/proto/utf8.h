@@ -3,7 +3,10 @@
 #ifndef PROTO_UTF8_H
 #define PROTO_UTF8_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* The length (1 to 4) of the well-formed character at `at` < end, or 0. */
 static inline unsigned
@@ -34,6 +37,45 @@ utf8_length(const char *at, const char *end)
         if ((s[i] & 0xc0) != 0x80)
             return 0;
     return n;
+}
+
+/* Text that comes in pieces. Zero: the start, and whenever all characters so far are whole. */
+struct utf8_check {
+    uint8_t left, low, high; /* bytes that the character still has, and what the next may be */
+};
+
+/* False: this is no UTF-8, whatever follows. */
+static inline bool
+utf8_check_piece(struct utf8_check *check, const char *at, size_t len)
+{
+    const uint8_t *s = (const uint8_t *)at, *end = s + len;
+
+    for (; s < end; s++) {
+        uint64_t eight;
+
+        if (check->left) {
+            if (*s < check->low || *s > check->high)
+                return false;
+            *check = (struct utf8_check){(uint8_t)(check->left - 1), 0x80, 0xbf};
+            continue;
+        }
+        for (; end - s > 8 && (memcpy(&eight, s, 8), !(eight & 0x8080808080808080)); s += 8)
+            ;
+        if (*s < 0x80)
+            continue;
+        if (*s < 0xc2 || *s > 0xf4)
+            return false;
+        check->left = *s < 0xe0 ? 1 : *s < 0xf0 ? 2 : 3;
+        check->low = *s == 0xe0 ? 0xa0 : *s == 0xf0 ? 0x90 : 0x80;
+        check->high = *s == 0xed ? 0x9f : *s == 0xf4 ? 0x8f : 0xbf;
+    }
+    return true;
+}
+
+static inline bool
+utf8_check_is_whole(const struct utf8_check *check)
+{
+    return !check->left;
 }
 
 /* Writes the character c (no surrogate) to out[4]; returns its length. */
