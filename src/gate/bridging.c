@@ -490,7 +490,7 @@ bridge_body(struct exchange *ex, const struct h1_body *body)
     uint64_t max = ex->worker->config->max_body;
 
     ex->body_bytes += body->bytes;
-    ex->client_ns = ring_now(ex->worker->ring);
+    ex->asked_ns = ring_now(ex->worker->ring);
     if (max && ex->body_bytes > max) {
         exchange_fail(ex, CLOSE_BODY_TOO_LARGE);
         return;
@@ -541,7 +541,7 @@ bridge_end(struct exchange *ex)
     struct bridged *b = ex->state;
 
     ex->request_whole = true;
-    ex->client_ns = ring_now(ex->worker->ring);
+    ex->asked_ns = ring_now(ex->worker->ring);
     if (session_is_over(b))
         return;
     switch ((enum http_method)ex->method) {
@@ -589,7 +589,7 @@ bridge_client_gone(struct exchange *ex, enum close_reason reason)
     }
     bond_resume(&b->ask); /* others may come by the same stream or process */
     ex->orphan = true;
-    ex->client_ns = ring_now(ex->worker->ring);
+    ex->asked_ns = ring_now(ex->worker->ring);
     exchange_wake_in(ex, keep_ms);
 }
 

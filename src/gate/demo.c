@@ -191,7 +191,7 @@ demo_body(struct exchange *ex, const struct h1_body *body)
     if (ex->method != METHOD_POST)
         return;
     ex->body_bytes += body->bytes;
-    ex->client_ns = ring_now(ex->worker->ring);
+    ex->asked_ns = ring_now(ex->worker->ring);
     if (d->body.len + body->bytes > DEMO_BODY_MAX) {
         refuse(ex, CLOSE_BODY_TOO_LARGE, (struct text){0});
         return;

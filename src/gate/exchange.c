@@ -69,7 +69,7 @@ begin(struct worker *w, enum http_method method)
 
     ex->worker = w;
     ex->method = (uint8_t)method;
-    ex->begun_ns = ex->phase_ns = ex->client_ns = ring_now(w->ring);
+    ex->begun_ns = ex->phase_ns = ex->asked_ns = ex->client_ns = ring_now(w->ring);
     ex->stream_row = -1;
     ex->revision = MCP_NO_REVISION;
     ex->timer.fire = on_timer;
@@ -136,7 +136,8 @@ count_client_side(struct exchange *ex, enum close_reason reason, uint64_t now)
     }
     if (ex->is_stream) {
         stats_sub(stats, STAT_streams_open, 1);
-        stats_up_sub(stats, ex->upstream ? ex->upstream->index : ex->worker->home.index, UPSTAT_up_streams, 1);
+        stats_up_sub(stats, ex->upstream ? ex->upstream->index : ex->worker->home.index, UPSTAT_up_streams,
+                     1);
         stats_stream_close(stats, ex->stream_row);
     }
     if (ex->is_tunnel)
@@ -339,7 +340,7 @@ current_limits(const struct exchange *ex, struct limit *limits)
     n = add_limit(limits, n, is_long_lived(ex) ? c->stream_total : c->total_timeout, ex->begun_ns,
                   CLOSE_TOTAL_TIMEOUT);
     if (!ex->request_whole && !ex->client_paused && !ex->orphan && ex->phase != PHASE_BODY)
-        n = add_limit(limits, n, c->body_timeout, ex->client_ns, CLOSE_BODY_TIMEOUT);
+        n = add_limit(limits, n, c->body_timeout, ex->asked_ns, CLOSE_BODY_TIMEOUT);
     switch ((enum phase)ex->phase) {
     case PHASE_QUEUED:
         n = add_limit(limits, n, phase_limit_ms(ex), ex->phase_ns,
@@ -351,7 +352,7 @@ current_limits(const struct exchange *ex, struct limit *limits)
     case PHASE_REPLY:
         if (ex->request_whole)
             n = add_limit(limits, n, phase_limit_ms(ex),
-                          ex->phase_ns > ex->client_ns ? ex->phase_ns : ex->client_ns,
+                          ex->phase_ns > ex->asked_ns ? ex->phase_ns : ex->asked_ns,
                           CLOSE_FIRST_BYTE_TIMEOUT);
         break;
     case PHASE_BODY:
@@ -362,7 +363,7 @@ current_limits(const struct exchange *ex, struct limit *limits)
         break;
     }
     if (ex->orphan)
-        n = add_limit(limits, n, c->orphan_timeout, ex->client_ns, CLOSE_CLIENT_GONE);
+        n = add_limit(limits, n, c->orphan_timeout, ex->asked_ns, CLOSE_CLIENT_GONE);
     return n;
 }
 
@@ -404,7 +405,8 @@ void
 exchange_open_stream(struct exchange *ex)
 {
     struct worker *w = ex->worker;
-    unsigned row = ex->upstream ? ex->upstream->index : w->home.index; /* of the merged server: the gateway's */
+    unsigned row =
+        ex->upstream ? ex->upstream->index : w->home.index; /* of the merged server: the gateway's */
 
     ex->is_stream = true;
     stats_add(w->stats, STAT_streams_opened, 1);

@@ -66,13 +66,15 @@ struct exchange {
                            bytes of its X-Request-Id); the Origin, kept on MCP */
     struct span origin; /* fronts for the fields of CORS; buf NULL: none */
     struct sse_id *last_id; /* of a spliced stream, from its first id on; NULL: it has none */
-    struct buf *fields; /* envelope.c: values of the request's MCP fields until its body is read; NULL: none */
+    struct buf
+        *fields; /* envelope.c: values of the request's MCP fields until its body is read; NULL: none */
     struct timer timer;
     uint64_t begun_ns;          /* the head was whole */
     uint64_t phase_ns;          /* the phase began */
     uint64_t first_ns;          /* the reply's head came or was made; 0: not yet */
     uint64_t active_ns;         /* the upstream's last byte */
-    uint64_t client_ns;         /* the client's last byte, and the last byte queued for it */
+    uint64_t asked_ns;          /* the client's last byte; of an orphan: when the client left */
+    uint64_t client_ns;         /* the last byte queued for the client */
     uint64_t event_ns;          /* the last SSE event; 0: none yet */
     uint64_t sent_bytes_before; /* of ex->server's link when the request began: nothing sent while it stands
                                    there */

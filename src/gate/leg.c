@@ -297,6 +297,7 @@ leg_resume(struct leg *leg)
         ex->server_paused = false;
         ex->active_ns = ring_now(ex->worker->ring);
         h1_resume(ex->server);
+        exchange_watch_limits(ex);
     }
 }
 

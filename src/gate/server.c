@@ -139,8 +139,9 @@ on_writable(struct h1 *server)
 
     if (ex && ex->client_paused && ex->client) {
         ex->client_paused = false;
-        ex->client_ns = ring_now(ex->worker->ring);
+        ex->asked_ns = ring_now(ex->worker->ring);
         h1_resume(ex->client);
+        exchange_watch_limits(ex);
     }
 }
 

@@ -25,7 +25,7 @@ splice_body(struct exchange *ex, const struct h1_body *body)
     bool first = ex->body_bytes == 0;
     const struct config *c = ex->worker->config;
 
-    ex->client_ns = ring_now(ex->worker->ring);
+    ex->asked_ns = ring_now(ex->worker->ring);
     ex->body_bytes += body->bytes;
     if (ex->is_mcp && c->max_body && ex->body_bytes > c->max_body) {
         exchange_fail(ex, CLOSE_BODY_TOO_LARGE);
@@ -82,7 +82,7 @@ static void
 splice_end(struct exchange *ex)
 {
     ex->request_whole = true;
-    ex->client_ns = ring_now(ex->worker->ring);
+    ex->asked_ns = ring_now(ex->worker->ring);
     if (ex->failed) {
         exchange_fail(ex, (enum close_reason)ex->failed);
         return;
@@ -98,6 +98,7 @@ splice_writable(struct exchange *ex)
         ex->server_paused = false;
         ex->active_ns = ring_now(ex->worker->ring);
         h1_resume(ex->server);
+        exchange_watch_limits(ex);
     }
 }
 
@@ -119,7 +120,7 @@ splice_client_gone(struct exchange *ex, enum close_reason reason)
         return;
     }
     ex->orphan = true;
-    ex->client_ns = ring_now(ex->worker->ring);
+    ex->asked_ns = ring_now(ex->worker->ring);
     if (ex->server_paused)
         splice_writable(ex);
     exchange_wake_in(ex, ex->worker->config->orphan_timeout);

@@ -223,6 +223,57 @@ Test(limits, does_not_blame_an_upstream_that_is_held_back_for_a_slow_client)
     world_close();
 }
 
+Test(limits, watches_an_upstream_again_that_was_held_back)
+{
+    static char text[900000];
+    size_t sent;
+
+    memset(text, 'x', sizeof text - 1);
+    for (unsigned stream = 0; stream < 2; stream++) {
+        world_open(1, UPSTREAM, "--reply-idle", "2s", "--stream-idle", "2s", "--send-timeout", "1h",
+                   "--total-timeout", "1h", NULL);
+        call();
+        sim_peer_set_window(client, 100);
+        say(server, "HTTP/1.1 200 OK\r\nContent-Type: %s\r\nTransfer-Encoding: chunked\r\n\r\n%zx\r\n",
+            stream ? "text/event-stream" : "text/plain", sizeof text);
+        sent = sim_peer_send(server, text, sizeof text - 1);
+        advance(60000);
+        sim_peer_set_window(client, 1 << 20);
+        settle();
+        sent += sim_peer_send(server, text + sent, sizeof text - 1 - sent);
+        settle();
+        cr_assert_eq(counter(STAT_exchanges_open), 1);
+        advance(2100); /* and there it stands */
+        cr_assert_eq(counter(STAT_exchanges_open), 0);
+        cr_assert_eq(closed_by(CLOSE_UPSTREAM_IDLE), 1);
+        world_close();
+    }
+}
+
+Test(limits, watches_a_client_again_that_was_held_back)
+{
+    static char text[900000];
+    size_t sent;
+
+    memset(text, 'x', sizeof text - 1);
+    world_open(1, UPSTREAM, "--body-timeout", "2s", "--send-timeout", "1h", "--total-timeout", "1h", NULL);
+    client = client_new();
+    say(client, "POST /mcp/up HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: "
+                "900000\r\n\r\n{");
+    server = server_next();
+    sim_peer_set_window(server, 100);
+    sent = sim_peer_send(client, text, sizeof text - 2);
+    advance(60000);
+    sim_peer_set_window(server, 1 << 20);
+    settle();
+    sent += sim_peer_send(client, text + sent, sizeof text - 2 - sent);
+    settle();
+    cr_assert_eq(counter(STAT_exchanges_open), 1);
+    advance(2100);
+    cr_assert_eq(closed_by(CLOSE_BODY_TIMEOUT), 1);
+    world_close();
+}
+
 /* --- numbers --- */
 
 Test(limits, refuses_clients_above_the_maximum)

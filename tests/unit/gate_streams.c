@@ -187,6 +187,32 @@ Test(stream, commits_a_stream_early_and_turns_a_json_reply_into_its_one_event)
     world_close();
 }
 
+Test(stream, beats_no_longer_than_its_upstream_may_take_to_answer)
+{
+    world_open(1, UPSTREAM, "--early-stream", "500ms", "--heartbeat", "1s", "--first-byte-timeout", "5s",
+               NULL);
+    call("", CALL(1));
+    advance(4900);
+    cr_assert_geq(counter(STAT_heartbeats), 4);
+    advance(200);
+    cr_assert(strstr(reply_of(client)->body, "\"id\":1,\"error\""));
+    cr_assert_eq(closed_by(CLOSE_FIRST_BYTE_TIMEOUT), 1);
+    world_close();
+}
+
+Test(stream, beats_no_longer_than_a_request_may_stand_still)
+{
+    world_open(1, UPSTREAM, "--early-stream", "500ms", "--heartbeat", "1s", "--body-timeout", "5s", NULL);
+    client = client_new();
+    say(client, "POST /mcp/up HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" MCP_ACCEPT
+                "Content-Length: 100\r\n\r\n{\"jsonrpc\":");
+    advance(4900);
+    cr_assert_geq(counter(STAT_heartbeats), 4);
+    advance(200);
+    cr_assert_eq(closed_by(CLOSE_BODY_TIMEOUT), 1);
+    world_close();
+}
+
 Test(stream, turns_an_error_into_the_event_of_an_early_stream)
 {
     struct message *m;
