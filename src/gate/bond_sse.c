@@ -51,7 +51,8 @@ path_of(const struct endpoint *ep, struct text reference)
     authority = (struct text){reference.at + 2, 0};
     while (authority.len < reference.len - 2 && !strchr("/?", authority.at[authority.len]))
         authority.len++;
-    if (!text_eq_nocase(plain_authority(authority, is_tls), ep->authority))
+    if (authority.len == reference.len - 2 || authority.at[authority.len] != '/' ||
+        !text_eq_nocase(plain_authority(authority, is_tls), ep->authority))
         return (struct text){0};
     return (struct text){authority.at + authority.len, reference.len - 2 - authority.len};
 }
