@@ -352,10 +352,14 @@ server_tick(struct actor *s)
 
 /* --- the run --- */
 
+static bool all_stand_still;
+
 static void
 tick(void *arg)
 {
     (void)arg;
+    if (all_stand_still)
+        return;
     for (unsigned i = 0; i < CLIENTS; i++)
         client_tick(&clients[i]);
     for (unsigned i = 0; i < server_count; i++)
@@ -451,6 +455,42 @@ Test(worker, echoes_everything_to_its_own_client_whatever_happens, .timeout = 30
     const char *count = getenv("SIM_SEEDS");
 
     sim_for_seeds(1, count ? (unsigned)strtoul(count, NULL, 10) : 200, run);
+}
+
+/* --- peers that stand still --- */
+
+/* Whatever has begun: clients and upstreams neither send nor read any more, nor do they close. Each wait has
+ * a limit of its own; the total ones are off. */
+static void
+stand_still_somewhere(uint64_t seed)
+{
+    world_open(seed, "--upstream", "up=http://10.0.0.2:80/mcp,http://10.0.0.3:80/mcp", "--route",
+               "/route=http://10.0.0.4:80/r", "--upstream-max", "4", "--upstream-wait", "40ms", "--high-mark",
+               "4k", "--low-mark", "1k", "--heartbeat", "20ms", "--head-timeout", "40ms", "--body-timeout",
+               "40ms", "--send-timeout", "40ms", "--first-byte-timeout", "40ms", "--reply-idle", "40ms",
+               "--stream-idle", "40ms", "--orphan-timeout", "40ms", "--total-timeout", "1h", NULL);
+    server_count = 0;
+    memset(arrived, 0, sizeof arrived);
+    sim_on_peer(world.sim, on_server, NULL);
+    sim_faults_random(world.sim);
+    lossy = true;
+    all_stand_still = false;
+    open_clients(0);
+    sim_after(world.sim, 1, tick, NULL);
+    advance(1 + (unsigned)any(300));
+    all_stand_still = true;
+    advance(30000);
+    cr_assert_eq(counter(STAT_exchanges_open) + counter(STAT_legs_open), 0, "something is open for ever");
+    world_close();
+    free_actors();
+    all_stand_still = false;
+}
+
+Test(worker, waits_for_ever_for_nobody_who_stands_still, .timeout = 3000)
+{
+    const char *count = getenv("SIM_SEEDS");
+
+    sim_for_seeds(1, count ? (unsigned)strtoul(count, NULL, 10) : 200, stand_still_somewhere);
 }
 
 /* --- a worker that is killed --- */
