@@ -21,7 +21,8 @@ struct asker {
 
 static struct asker clients[CLIENTS];
 static struct sim_peer *servers[SERVERS_MAX];
-static unsigned server_count, secrets;
+static unsigned server_count, peer_count, secrets;
+static struct sim_peer *peers[STEPS]; /* of all clients there were */
 static char sessions[4][900], state[2048];
 static unsigned state_secret;
 static unsigned long long question;
@@ -69,7 +70,7 @@ send_request(struct asker *c, const char *line, const char *fields, const char *
 {
     if (c->peer && any(2))
         sim_peer_reset(c->peer);
-    c->peer = client_new();
+    c->peer = peers[peer_count++] = client_new();
     say(c->peer,
         "%s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" MCP_ACCEPT
         "%sContent-Length: %zu\r\n\r\n%s",
@@ -313,10 +314,21 @@ serve_all(void)
 
 /* --- the runs --- */
 
+/* No client is there any more, and the upstreams stand still: nothing that was asked for stays open. */
+static void
+leave_all(void)
+{
+    for (unsigned i = 0; i < peer_count; i++)
+        sim_peer_reset(peers[i]);
+    advance(1200000);
+    cr_assert_eq(counter(STAT_exchanges_open), 0, "open for ever");
+    cr_assert_eq(counter(STAT_calls_parked), 0, "parked for ever");
+}
+
 static void
 run(uint64_t seed)
 {
-    server_count = secrets = state_secret = 0;
+    server_count = peer_count = secrets = state_secret = 0;
     state[0] = '\0';
     memset(sessions, 0, sizeof sessions);
     memset(clients, 0, sizeof clients);
@@ -335,6 +347,8 @@ run(uint64_t seed)
         if (!any(3))
             advance((unsigned)any(400));
     }
+    if (!any(3))
+        leave_all();
     world_close_after((unsigned)any(3) * 1000);
 }
 
