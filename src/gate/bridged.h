@@ -4,6 +4,7 @@
 #define GATE_BRIDGED_H
 
 #include "gate/bridging.h"
+#include "gate/journaled.h"
 #include "mcp/bridge_ask.h"
 #include "mcp/bridge_listen.h"
 
@@ -55,8 +56,9 @@ struct bridged {
     struct list_node listener;      /* of the worker's: a subscription of a modern client */
     struct bridge_filter filter;    /* that it honours; points into body */
     struct bond *listens_to;
-    struct text credentials; /* the Authorization line, within fields */
-    uint32_t plain_fields;   /* length of fields without those about the message */
+    struct journaled journaled; /* its stream, as far as the client may come back for it */
+    struct text credentials;    /* the Authorization line, within fields */
+    uint32_t plain_fields;      /* length of fields without those about the message */
     uint8_t principal[MCP_TOKEN_PRINCIPAL_BYTES];
     struct upstream *upstream;              /* of the call, also while there is no exchange */
     struct parked *parked;                  /* bridging_parked.c: what a server asked of a modern client */
@@ -129,6 +131,9 @@ void bridged_batch_reply(struct bridged *part, const struct text *pieces, unsign
 void bridged_batch_ends(struct bridged *part, enum close_reason reason);
 void bridged_batch_writable(struct bridged *whole);
 void bridged_batch_free(struct bridged *whole);
+/* A legacy client's stream of what comes unasked. A newer one takes the place of an older, whose client may
+ * have gone without a word. False: no memory; the exchange has ended. */
+bool bridged_stand(struct bridged *b);
 
 /* HTTP+SSE of 2024-11-05 towards clients (bridging_sse.c). The stream's GET is whole: opens it. May finish.
  */

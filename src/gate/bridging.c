@@ -96,21 +96,34 @@ bridged_is_congested(const struct bridged *b)
     return ex && link_congested(&ex->client->link);
 }
 
+/* Whose stream it is that a message goes to; NULL: one of HTTP+SSE. */
+static struct bridged *
+stream_of(struct bridged *b)
+{
+    return b->is_accepted ? NULL : b->whole ? b->whole : b;
+}
+
 bool
 bridged_event(struct bridged *b, struct text json, struct text extra)
 {
-    struct exchange *ex = bridged_hearer(b);
+    struct bridged *stream = stream_of(b);
+    bool is_kept = stream && journaled_is_kept(stream);
+    struct exchange *ex = is_kept ? stream->ex : bridged_hearer(b);
 
     if (!ex || !ex->accepts_sse)
         return false;
     /* Who takes nothing misses what he would have heard; --send-timeout ends it. A call's source is paused.
      */
-    if (b->is_standing && link_congested(&ex->client->link))
+    if (b->is_standing && !is_kept && link_congested(&ex->client->link))
         return false;
     b->ex->leg_stream |= bridged_is_detached(b); /* its limits are those of a stream */
-    if (!ex->reply_begun && !events_open(ex, extra))
+    if (!stream) {
+        events_send(ex, json);
+        return true;
+    }
+    if (!ex->reply_begun && !journaled_open(stream, extra))
         return false;
-    events_send(ex, json);
+    journaled_send(stream, json, false);
     return true;
 }
 
@@ -125,6 +138,8 @@ bridged_reply(struct bridged *b, unsigned status, struct text json, struct text 
         return;
     }
     if (!ex->client) {
+        if (journaled_is_kept(b))
+            journaled_send(b, json, true);
         exchange_finish(ex, CLOSE_CLIENT_GONE);
         return;
     }
@@ -133,7 +148,12 @@ bridged_reply(struct bridged *b, unsigned status, struct text json, struct text 
         local_reply(ex, (int)status, TEXT("application/json"), extra, json.at, json.len, CLOSE_DONE);
         return;
     }
-    events_send(ex, json);
+    journaled_send(b, json, true);
+    if (b->journaled.is_behind) { /* ends when the client has had all of it */
+        bond_call_done(&b->ask, false);
+        exchange_set_phase(ex, PHASE_LOCAL);
+        return;
+    }
     h1_send_end(ex->client, NULL);
     exchange_finish(ex, CLOSE_DONE);
 }
@@ -508,31 +528,40 @@ bridge_trailers(struct exchange *ex, struct text section)
     (void)ex, (void)section;
 }
 
-/* A legacy client's stream of what comes unasked. A newer one takes the place of an older, whose client may
- * have gone without a word. */
-static void
-open_stream(struct bridged *b)
+bool
+bridged_stand(struct bridged *b)
 {
     struct session *s = b->session;
 
-    if (!b->ex->accepts_sse) {
-        local_error(b->ex, CLOSE_NOT_ACCEPTABLE, (struct text){0});
-        return;
-    }
-    if (s->stream && s->stream->client) {
-        h1_send_end(s->stream->client, NULL);
+    if (s->stream) {
+        if (s->stream->client)
+            h1_send_end(s->stream->client, NULL);
         exchange_finish(s->stream, CLOSE_DONE);
     }
     b->is_standing = true;
     s->stream = b->ex;
     if (b->is_merged)
         list_add_tail(&b->worker->listeners_of_changes, &b->listener);
-    if (!events_open(b->ex, (struct text){0})) {
+    if (!journaled_open(b, (struct text){0})) {
         exchange_fail(b->ex, CLOSE_NO_MEMORY);
-        return;
+        return false;
     }
     list_for_each(node, &s->bonds)
         bond_listen(container_of(container_of(node, struct session_bond, node), struct bond, tie));
+    return true;
+}
+
+static void
+open_stream(struct bridged *b)
+{
+    struct text id = bridged_field(b, TEXT("last-event-id"));
+
+    if (!b->ex->accepts_sse)
+        local_error(b->ex, CLOSE_NOT_ACCEPTABLE, (struct text){0});
+    else if (id.len && b->worker->journal)
+        journaled_resume(b, id);
+    else
+        bridged_stand(b);
 }
 
 static void
@@ -565,31 +594,39 @@ bridge_writable(struct exchange *ex)
 {
     struct bridged *b = ex->state;
 
-    if (b->is_standing && b->session && b->session->is_of_stream)
+    if (b->is_standing && b->session && b->session->is_of_stream) {
         bridged_sse_writable(b);
-    else if (b->batch)
+        return;
+    }
+    if (b->batch)
         bridged_batch_writable(b);
     else
         bond_resume(&b->ask);
+    journaled_catch_up(b);
 }
 
 /* A call of an older revision goes on without its client (mcp-wire 5, behaviour 16), a modern one is
- * cancelled (15). */
+ * cancelled (15). What a client may come back for goes on, too. */
 static void
 bridge_client_gone(struct exchange *ex, enum close_reason reason)
 {
     struct bridged *b = ex->state;
     uint64_t keep_ms = ex->worker->config->orphan_timeout;
+    bool goes_on = keep_ms && !mcp_revision_is_modern(b->bridge.client) &&
+                   (b->is_standing ? journaled_wait(b) : b->ask.bond || b->batch);
 
-    if (b->is_standing || mcp_revision_is_modern(b->bridge.client) || !(b->ask.bond || b->batch) ||
-        !keep_ms) {
+    if (!goes_on) {
         bond_call_done(&b->ask, true);
         exchange_finish(ex, reason);
         return;
     }
-    bond_resume(&b->ask); /* others may come by the same stream or process */
+    if (b->batch)
+        bridged_batch_writable(b);
+    else
+        bond_resume(&b->ask); /* others may come by the same stream or process */
     ex->orphan = true;
     ex->asked_ns = ring_now(ex->worker->ring);
+    b->journaled.is_behind = false; /* it says itself what it has had */
     exchange_wake_in(ex, keep_ms);
 }
 
@@ -618,6 +655,8 @@ bridge_stop(struct exchange *ex, bool at_once)
         bridged_sse_stop(b, at_once);
     else if (b->is_standing && ex->client && ex->reply_begun)
         end_in_order(ex);
+    else if (b->is_standing && ex->orphan)
+        exchange_finish(ex, CLOSE_DRAIN);
     else if (at_once)
         exchange_fail(ex, CLOSE_DRAIN);
 }
@@ -668,6 +707,7 @@ bridge_release(struct exchange *ex, enum close_reason reason)
 {
     struct bridged *b = ex->state;
 
+    journaled_end(b, reason);
     if (b->is_accepted)
         bridged_sse_ends(b, reason);
     if (b->whole)

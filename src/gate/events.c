@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-enum { PIECE_BYTES = 16 << 10 };
+enum { PIECE_BYTES = 16 << 10, LINE_BYTES = 128 };
 
 BUF_STATIC_TEXT(heartbeat_text, SSE_HEARTBEAT);
 BUF_STATIC_TEXT(event_head_text, "event: message\ndata: ");
@@ -104,6 +104,46 @@ events_send_named(struct exchange *ex, struct text name, struct text data)
     buf_unref(b);
     ex->events++;
     stats_add(ex->worker->stats, STAT_events, 1);
+}
+
+/* Without memory the connection is aborted. */
+static bool
+send_made(struct exchange *ex, const char *text, int len)
+{
+    if (!local_send_copy(ex->client, &ex->worker->slab, text, (uint32_t)len)) {
+        h1_abort(ex->client, CLOSE_NO_MEMORY);
+        return false;
+    }
+    ex->client_ns = ring_now(ex->worker->ring);
+    return true;
+}
+
+void
+events_send_id(struct exchange *ex, struct text id, struct text json)
+{
+    char line[LINE_BYTES];
+
+    if (send_made(ex, line, snprintf(line, sizeof line, "id: %.*s\n", (int)id.len, id.at)))
+        events_send(ex, json);
+}
+
+void
+events_prime(struct exchange *ex, struct text id, unsigned retry_ms)
+{
+    char text[LINE_BYTES];
+
+    send_made(ex, text,
+              snprintf(text, sizeof text, "id: %.*s\nretry: %u\ndata: " SSE_EVENT_END, (int)id.len, id.at,
+                       retry_ms));
+    stats_add(ex->worker->stats, STAT_events, 1);
+}
+
+void
+events_comment(struct exchange *ex, struct text line)
+{
+    char text[LINE_BYTES];
+
+    send_made(ex, text, snprintf(text, sizeof text, ": %.*s" SSE_EVENT_END, (int)line.len, line.at));
 }
 
 void

@@ -18,6 +18,13 @@ void events_give_id(struct exchange *ex, struct text id);
 /* An event of another name; neither holds a line end. */
 void events_send_named(struct exchange *ex, struct text name, struct text data);
 
+/* As events_send(), with the id that the client may come back with. */
+void events_send_id(struct exchange *ex, struct text id, struct text json);
+/* An event without a message: an id to come back with, and how long to wait before. */
+void events_prime(struct exchange *ex, struct text id, unsigned retry_ms);
+/* A line that clients ignore and people may read. */
+void events_comment(struct exchange *ex, struct text line);
+
 /* From the plan's tick: a heartbeat when one is due, and the timer for the next. */
 void events_tick(struct exchange *ex);
 

@@ -342,7 +342,6 @@ is_about_body(const struct http_header *h)
     case HTTP_CONTENT_ENCODING:
     case HTTP_X_REQUEST_ID:
     case HTTP_HOST:
-    case HTTP_LAST_EVENT_ID: /* of a stream of ours */
         return true;
     default:
         return h->name_len == 10 && strncasecmp(h->name, "user-agent", 10) == 0;
@@ -352,7 +351,7 @@ is_about_body(const struct http_header *h)
 static bool
 is_about_message(const struct http_header *h)
 {
-    return h->name_len > 4 && strncasecmp(h->name, "mcp-", 4) == 0;
+    return h->id == HTTP_LAST_EVENT_ID || (h->name_len > 4 && strncasecmp(h->name, "mcp-", 4) == 0);
 }
 
 bool

@@ -130,6 +130,7 @@ new_session(struct worker *w, const struct mcp_token *token)
     list_init(&s->calls);
     list_init(&s->bonds);
     list_init(&s->asked);
+    list_init(&s->streams);
     list_add_head(bucket_of(w->sessions, s->token.id), &s->node);
     return s;
 }
@@ -138,7 +139,7 @@ static void
 free_session(struct session *s)
 {
     ASSERT(s->holds == 0 && list_empty(&s->calls) && list_empty(&s->bonds) && list_empty(&s->asked) &&
-           !s->stream);
+           list_empty(&s->streams) && !s->stream);
     list_del(&s->node);
     free(s);
 }

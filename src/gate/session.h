@@ -62,14 +62,15 @@ struct session {
     struct mcp_token token;
     uint32_t place; /* its home */
     struct session_cell cell;
-    uint32_t holds;          /* who needs it to stay; the record is ours while there are any */
-    bool over;               /* deleted or expired: nothing new begins; freed with the last hold */
-    bool is_of_stream;       /* of HTTP+SSE: it lasts as long as its stream, and no token brings it back */
-    bool is_greeted;         /* of that: initialize has come, token.revision and client_capabilities hold */
-    struct exchange *stream; /* its GET; NULL: none is open */
-    struct list_node calls;  /* struct session_call */
-    struct list_node bonds;  /* struct session_bond */
-    struct list_node asked;  /* struct session_ask */
+    uint32_t holds;           /* who needs it to stay; the record is ours while there are any */
+    bool over;                /* deleted or expired: nothing new begins; freed with the last hold */
+    bool is_of_stream;        /* of HTTP+SSE: it lasts as long as its stream, and no token brings it back */
+    bool is_greeted;          /* of that: initialize has come, token.revision and client_capabilities hold */
+    struct exchange *stream;  /* its GET; NULL: none is open */
+    struct list_node calls;   /* struct session_call */
+    struct list_node bonds;   /* struct session_bond */
+    struct list_node asked;   /* struct session_ask */
+    struct list_node streams; /* struct journaled */
 };
 
 /* Finds the session that the request names and sees to it that it is served at its home.

@@ -7,6 +7,7 @@
 #include "gate/exchange.h"
 #include "gate/health.h"
 #include "gate/home.h"
+#include "gate/journaled.h"
 #include "gate/leg.h"
 #include "gate/local.h"
 #include "gate/secure.h"
@@ -353,6 +354,8 @@ worker_open(struct worker *w, struct child *child, bool is_admin, char *why, siz
         err = keys_init(w);
     if (err >= 0)
         err = sessions_init(w);
+    if (err >= 0)
+        err = journaled_init(w);
     if (err < 0) {
         snprintf(why, why_size, "cannot make the tables of upstreams and sessions");
         return err;
@@ -444,6 +447,7 @@ worker_close(struct worker *w)
     timer_stop(&w->drain_timer);
     while (is_busy(w) && turns++ < CLOSE_TURNS_MAX)
         worker_turn(w, 1);
+    journaled_done(w);
     sessions_done(w);
     bridging_done(w);
     stdio_workers_done(w);

@@ -67,13 +67,16 @@ struct worker {
     struct list_node listeners_of_changes; /* struct bridged, by listener */
     struct list_node parked;               /* calls that wait for their clients (bridging_parked.c) */
     uint32_t parked_count, bond_count;     /* of shared bonds */
-    struct merging *merging;         /* NULL: /mcp is not the merged server */
-    struct bridge_room *bridge_room; /* scratch of bridging (bridged.h) */
+    struct merging *merging;               /* NULL: /mcp is not the merged server */
+    struct bridge_room *bridge_room;       /* scratch of bridging (bridged.h) */
     struct stdio_worker stdio;
     struct seal_keys keys;
-    struct sessions *sessions; /* NULL: the admin's */
-    struct text admin_origin;  /* "http://ADDR:PORT" of the admin listener; empty: none */
-    uint64_t held_bytes;       /* of request bodies that are held whole beside the slab */
+    struct sessions *sessions;        /* NULL: the admin's */
+    struct journal *journal;          /* NULL: no stream is kept */
+    struct list_node streams_waiting; /* struct journaled, by waiting; oldest first */
+    uint32_t streams_waiting_count;
+    struct text admin_origin; /* "http://ADDR:PORT" of the admin listener; empty: none */
+    uint64_t held_bytes;      /* of request bodies that are held whole beside the slab */
     uint64_t request_count;
     uint64_t trim_period; /* the quarter of a second in which memory was last given back */
     uint64_t date_s;      /* what date[] says */

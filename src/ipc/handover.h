@@ -30,6 +30,7 @@ enum handover_fd {
     FD_SPAWN,   /* worker: SEQPACKET to the spawn process (ipc/spawn.h); fresh in each incarnation */
     FD_HOME,    /* worker: its slot's unix listener, to which other slots forward */
     FD_SESSIONS, /* worker: the session tables (journal/session_table.h) */
+    FD_JOURNAL, /* worker: the journal of streams (journal/journal.h) */
     HANDOVER_FDS
 };
 
@@ -41,6 +42,7 @@ struct handover {
     uint32_t epoch;      /* of this slot: how many incarnations it has had, from 1 */
     uint32_t node;       /* for session tokens: the random number that the state directory got at its making */
     uint32_t place;      /* worker: its own among the session tables */
+    uint32_t lane;       /* worker: its own of the journal */
     uint32_t listeners;  /* descriptors after HANDOVER_FDS; what they listen on stands in the configuration */
     uint32_t has_fd;     /* bit (1 << enum handover_fd): that descriptor was sent */
     int32_t supervisor_pid;

@@ -145,6 +145,51 @@ make_places(struct generation *g, char *why, size_t why_size)
     return r;
 }
 
+/* A lane of the journal for each worker that no other generation writes to: the first that is free, so that
+ * there are never more than are needed at a time. */
+static int
+make_lanes(struct generation *g, char *why, size_t why_size)
+{
+    struct gateway *gateway = g->gateway;
+    uint64_t size = g->config->journal_size;
+    unsigned lane = 0;
+    int r;
+
+    for (unsigned i = 0; i < g->workers; i++, lane++) {
+        while (lane < JOURNAL_LANES_MAX && gateway->lane_used[lane])
+            lane++;
+        if (lane == JOURNAL_LANES_MAX)
+            return -EBUSY;
+        g->seats[i].lane = lane;
+    }
+    if (!gateway->journal) {
+        if (size && g->number > 1)
+            log_warning("--journal-size stays 0 until the next start");
+        return 0;
+    }
+    if (size && !journal_has_size(gateway->journal, size))
+        log_warning("--journal-size stays as it was until the next start");
+    r = journal_grow(gateway->journal, lane);
+    if (r < 0) {
+        snprintf(why, why_size,
+                 "no room for the journal of %u workers in %s: %s: free some, lower --journal-size, or set "
+                 "--state-dir",
+                 g->workers, cfg_text(g->config, g->config->state_dir).at, strerror(-r));
+        return r;
+    }
+    for (unsigned i = 0; i < g->workers; i++)
+        gateway->lane_used[g->seats[i].lane] = g->has_lanes = true;
+    return 0;
+}
+
+int
+generation_journal_fd(const struct generation *g, const struct seat *seat)
+{
+    if (seat->role != ROLE_WORKER || !g->has_lanes || !g->config->journal_size)
+        return -1;
+    return journal_fd(g->gateway->journal);
+}
+
 static int
 make_parts(struct generation *g, char *why, size_t why_size)
 {
@@ -153,6 +198,8 @@ make_parts(struct generation *g, char *why, size_t why_size)
     if (r < 0)
         return r;
     if ((r = make_places(g, why, why_size)) < 0)
+        return r;
+    if ((r = make_lanes(g, why, why_size)) < 0)
         return r;
     if ((r = make_segment(g)) < 0) {
         snprintf(why, why_size,
@@ -217,6 +264,8 @@ generation_free(struct generation **generation)
             listeners_remove_home(g->gateway->dir.path, seat->number);
         }
         g->gateway->slot_used[seat->number] = false;
+        if (g->has_lanes && seat->role == ROLE_WORKER)
+            g->gateway->lane_used[seat->lane] = false;
     }
     g->gateway->slot_used[g->carry_slot] = false;
     kept_kill_all(&g->kept);

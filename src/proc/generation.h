@@ -9,6 +9,7 @@
 
 #include "base/list.h"
 #include "cfg/cfg.h"
+#include "journal/journal.h"
 #include "journal/session_table.h"
 #include "proc/kept.h"
 #include "proc/listeners.h"
@@ -27,11 +28,13 @@ struct gateway {
     struct run_dir dir;
     struct rights_user user;
     struct listeners listeners;
-    struct session_table *sessions; /* of all generations */
-    uint32_t epochs[SLOTS_MAX];     /* incarnations of each slot number, ever */
-    bool slot_used[SLOTS_MAX];      /* by a generation that exists */
-    unsigned next_slot;             /* where the next generation looks for fresh numbers first */
-    uint32_t generations;           /* ever */
+    struct session_table *sessions;    /* of all generations */
+    struct journal *journal;           /* likewise; NULL: off */
+    uint32_t epochs[SLOTS_MAX];        /* incarnations of each slot number, ever */
+    bool slot_used[SLOTS_MAX];         /* by a generation that exists */
+    bool lane_used[JOURNAL_LANES_MAX]; /* likewise, of the journal */
+    unsigned next_slot;                /* where the next generation looks for fresh numbers first */
+    uint32_t generations;              /* ever */
 };
 
 enum generation_state {
@@ -53,6 +56,7 @@ struct generation {
     struct generation *before; /* the one it took over from, while that exists: it may count still */
     int segment_fd, keys_fd;
     unsigned workers, seat_count;
+    bool has_lanes;           /* the workers' seats have lanes of the journal */
     struct kept_servers kept; /* what spawn has started */
     struct seat seats[];      /* workers by index, then admin (unless it is off), spawn (where there are stdio
                                  servers),      resolve */
@@ -98,6 +102,9 @@ void generation_tick(struct generation *generation, uint64_t now_ms, uint64_t el
 bool generation_has_ended(const struct generation *generation);
 /* Moves the seats' log lines to stderr; returns how many. */
 unsigned generation_drain_logs(struct generation *generation);
+
+/* The journal for this seat; -1: it has no part in it, or there is none. */
+int generation_journal_fd(const struct generation *generation, const struct seat *seat);
 
 struct seat *generation_seat(struct generation *generation, enum role role);
 

@@ -88,9 +88,14 @@ send_handover(struct seat *seat, uint64_t now_ms)
     int spawn_fd = seat->role == ROLE_WORKER ? generation_connect_spawn(g, seat, now_ms) : -1;
     bool has_keys = seat->role == ROLE_WORKER || seat->role == ROLE_ADMIN;
     const int available[HANDOVER_FDS] = {
-        [FD_CONFIG] = g->cfg.fd,   [FD_SEGMENT] = g->segment_fd, [FD_KEYS] = has_keys ? g->keys_fd : -1,
-        [FD_RESOLVE] = resolve_fd, [FD_SPAWN] = spawn_fd,        [FD_HOME] = seat->home_fd,
+        [FD_CONFIG] = g->cfg.fd,
+        [FD_SEGMENT] = g->segment_fd,
+        [FD_KEYS] = has_keys ? g->keys_fd : -1,
+        [FD_RESOLVE] = resolve_fd,
+        [FD_SPAWN] = spawn_fd,
+        [FD_HOME] = seat->home_fd,
         [FD_SESSIONS] = seat->role == ROLE_WORKER ? session_table_fd(gateway->sessions) : -1,
+        [FD_JOURNAL] = generation_journal_fd(g, seat),
     };
     struct handover h = {
         .magic = HANDOVER_MAGIC,
@@ -101,6 +106,7 @@ send_handover(struct seat *seat, uint64_t now_ms)
         .epoch = seat->epoch,
         .node = gateway->node,
         .place = seat->index,
+        .lane = seat->lane,
         .supervisor_pid = gateway->pid,
         .change_user = gateway->user.change,
         .uid = gateway->user.uid,

@@ -51,6 +51,7 @@ struct seat {
     enum role role;
     unsigned number; /* of the slot: index into the segment */
     unsigned index;  /* among the seats of its role: worker i accepts on socket i of each address */
+    unsigned lane;   /* worker: its own of the journal */
     enum seat_state state;
     struct slot *slot;
     struct log_ring *log;

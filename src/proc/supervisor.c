@@ -552,6 +552,29 @@ open_sessions(struct gateway *gateway, const struct config *config, char *why, s
     return r;
 }
 
+/* The journal of all workers, with what an earlier run left in it. */
+static int
+open_journal(struct gateway *gateway, const struct config *config, char *why, size_t why_size)
+{
+    const char *dir = cfg_text(config, config->state_dir).at;
+    char note[WHY_MAX];
+    int r;
+
+    if (!config->journal_size)
+        return 0;
+    r = journal_open(dir, generation_workers(config), config->journal_size, &gateway->journal, note,
+                     sizeof note);
+    if (r < 0)
+        snprintf(
+            why, why_size,
+            "cannot keep the journal in %s: %s: make room, lower --journal-size, or choose another place "
+            "with --state-dir",
+            dir, strerror(-r));
+    else if (note[0])
+        log_warning("%s", note);
+    return r;
+}
+
 static bool
 set_up(struct supervisor *s, struct cfg_result *cfg, char *why, size_t why_size)
 {
@@ -566,7 +589,8 @@ set_up(struct supervisor *s, struct cfg_result *cfg, char *why, size_t why_size)
     s->gateway.user = rights_child_user();
     if (run_dir_open(&s->gateway.dir, run_dir, &s->gateway.user, why, why_size) < 0 ||
         make_state_dir(cfg->config, why, why_size) < 0 ||
-        open_sessions(&s->gateway, cfg->config, why, why_size) < 0) {
+        open_sessions(&s->gateway, cfg->config, why, why_size) < 0 ||
+        open_journal(&s->gateway, cfg->config, why, why_size) < 0) {
         cfg_done(cfg);
         return false;
     }
@@ -595,6 +619,7 @@ supervisor_run(int argc, char **argv, struct cfg_result *cfg)
         s.exit_status = 1;
     }
     listeners_keep(&s.gateway.listeners, NULL, 0);
+    journal_close(&s.gateway.journal);
     session_table_close(&s.gateway.sessions);
     run_dir_close(&s.gateway.dir);
     if (s.exit_status == 0)

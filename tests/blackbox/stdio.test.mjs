@@ -98,7 +98,7 @@ promise('ids and progress tokens of clients that share a process do not meet', a
     sessions.map((s, i) => s.ask(JSON.stringify({ jsonrpc: '2.0', id: '1', method: 'tools/call', params: { name: 'progress', _meta: { progressToken: i % 2 ? 7 : 'p' } } }))),
   );
   replies.forEach((reply, i) => {
-    const events = reply.body.toString().split('\n\n').filter((e) => e.includes('data: ')).map((e) => JSON.parse(e.slice(e.indexOf('data: ') + 6)));
+    const events = reply.body.toString().split('\n\n').filter((e) => e.includes('data: {')).map((e) => JSON.parse(e.slice(e.indexOf('data: ') + 6)));
     assert.deepEqual(events.map((e) => e.params?.progress ?? e.id), [1, 2, 3, '1'], reply.body.toString());
     for (const e of events.slice(0, 3)) assert.equal(e.params.progressToken, i % 2 ? 7 : 'p');
   });

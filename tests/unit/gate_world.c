@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "cfg/cfg.h"
+#include "journal/journal.h"
 #include "journal/session_table.h"
 #include "stats/segment.h"
 
@@ -25,6 +26,7 @@ static const struct key_ring keys = {.keys = {{.id = 1, .key = "thirty-two bytes
 static char dir[64];
 static int segment_fd;
 static struct session_table *sessions;
+static struct journal *journal;
 
 /* --- the world --- */
 
@@ -86,6 +88,17 @@ open_sessions(void)
 }
 
 static void
+open_journal(void)
+{
+    char note[240];
+
+    if (!cfg.config->journal_size)
+        return;
+    cr_assert_eq(journal_open(dir, 1, cfg.config->journal_size, &journal, note, sizeof note), 0);
+    child.fds[FD_JOURNAL] = journal_fd(journal);
+}
+
+static void
 serve_addresses(void)
 {
     for (unsigned i = 2; i < 6; i++) {
@@ -130,6 +143,7 @@ world_open(uint64_t seed, ...)
         child.fds[i] = -1;
     open_segment();
     open_sessions();
+    open_journal();
     world = (struct world){.sim = sim_open(seed, NULL), .stats = child.slot};
     world.listener = child.listeners[0] = sim_listen(world.sim, "10.0.0.1:80");
     serve_addresses();
@@ -231,6 +245,7 @@ world_close_after(unsigned ms)
     worker_close(world.worker);
     life = ended->before;
     free(ended);
+    journal_close(&journal);
     session_table_close(&sessions);
     segment_unmap(&child.segment);
     close(segment_fd);
