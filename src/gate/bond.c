@@ -161,18 +161,29 @@ set_failed(struct bond *bond, enum close_reason reason, unsigned status)
 
 /* --- getting acquainted --- */
 
-/* The answer to initialize. */
+/* What the upstream says of itself: initialize's result, or server/discover's. */
+static void
+take_about(struct bond *bond, struct text result)
+{
+    bool is_modern = mcp_revision_is_modern(bond->bridge.upstream);
+    struct text about;
+
+    bond->about.len = 0;
+    if (!result.len || !held_append(bond->worker, &bond->about, result.at, result.len))
+        return;
+    about = held_text(&bond->about);
+    if (!(is_modern ? bridge_read_discover(about, &bond->server)
+                    : bridge_read_initialize(about, &bond->server)))
+        bond->about.len = 0;
+}
+
+/* The answer to initialize, or to server/discover. */
 static void
 on_hello_message(struct bond_call *hello, struct text message, const struct jsonrpc_envelope *env)
 {
-    struct bond *bond = hello->bond;
-
     (void)message;
-    if (env->kind != JSONRPC_RESPONSE)
-        return;
-    if (held_append(bond->worker, &bond->about, env->result.at, env->result.len) &&
-        !bridge_read_initialize(held_text(&bond->about), &bond->server))
-        bond->about.len = 0;
+    if (env->kind == JSONRPC_RESPONSE)
+        take_about(hello->bond, env->result);
 }
 
 static void
@@ -269,42 +280,33 @@ settle(struct bond *bond)
         set_ready(bond);
 }
 
-/* READY comes when the upstream has taken it: bond_posted(). */
+/* READY comes when a legacy upstream has taken it: bond_posted(). A modern one need not have said anything.
+ */
 static void
-say_initialized(struct bond *bond)
+take_hello(struct bond *bond)
 {
-    bool was_understood = bond->about.len != 0;
-
     timer_stop(&bond->hello_timer);
     bond_call_done(&bond->hello, false);
-    if (!was_understood) {
+    if (mcp_revision_is_modern(bond->bridge.upstream)) {
+        set_ready(bond);
+    } else if (!bond->about.len) {
         set_failed(bond, CLOSE_NOT_INITIALIZED, 0);
-        return;
+    } else {
+        bond->bridge.upstream = bond->server.revision;
+        post(bond, TEXT("{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}"), true);
     }
-    bond->bridge.upstream = bond->server.revision;
-    post(bond, TEXT("{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}"), true);
 }
 
+/* bond->bridge.upstream is the revision of the fields that go with it. */
 static void
-initialize(struct bond *bond)
+say_hello(struct bond *bond, const struct json_writer *w)
 {
-    char body[GREETING_BYTES];
-    struct json_writer w = {.at = body, .size = sizeof body};
-    struct bridge b = bond->bridge;
     struct jsonrpc_envelope env;
     enum close_reason reason;
 
-    /* What the client offered is offered, so that it is refused or agreed once. */
-    b.upstream = mcp_revision_is_modern(b.client) ? MCP_LATEST_LEGACY : b.client;
-    bond->state = BOND_INITIALIZING;
-    bond->about.len = 0;
-    bond->bridge.upstream = MCP_NO_REVISION; /* initialize has no version field */
-    bond->hello = (struct bond_call){.bond = bond, .up = &hello_up, .number = bond_mint(bond)};
-    list_add_tail(&bond->calls, &bond->hello.node);
-    bridge_put_initialize_request(&w, &b, bond->hello.number);
-    jsonrpc_scan(json_written(&w), JSON_SCAN_FAST, &env);
-    reason = w.full ? CLOSE_INTERNAL
-                    : bond->port->send(&bond->hello, json_written(&w), &env, held_text(&bond->fields));
+    jsonrpc_scan(json_written(w), JSON_SCAN_FAST, &env);
+    reason = w->full ? CLOSE_INTERNAL
+                     : bond->port->send(&bond->hello, json_written(w), &env, held_text(&bond->fields));
     if (reason == CLOSE_NONE) {
         timer_set(bond->worker->ring, &bond->hello_timer, bond_answer_limit_ms(bond), on_hello_late);
         return;
@@ -315,18 +317,47 @@ initialize(struct bond *bond)
     release(bond);
 }
 
-/* A modern upstream needs no greeting; what it says of itself came with the probe. */
+static void
+begin_hello(struct bond *bond, enum mcp_revision revision)
+{
+    bond->state = BOND_INITIALIZING;
+    bond->about.len = 0;
+    bond->bridge.upstream = revision;
+    bond->hello = (struct bond_call){.bond = bond, .up = &hello_up, .number = bond_mint(bond)};
+    list_add_tail(&bond->calls, &bond->hello.node);
+}
+
+static void
+initialize(struct bond *bond)
+{
+    char body[GREETING_BYTES];
+    struct json_writer w = {.at = body, .size = sizeof body};
+    struct bridge b = bond->bridge;
+
+    /* What the client offered is offered, so that it is refused or agreed once. */
+    b.upstream = mcp_revision_is_modern(b.client) ? MCP_LATEST_LEGACY : b.client;
+    begin_hello(bond, MCP_NO_REVISION); /* initialize has no version field */
+    bridge_put_initialize_request(&w, &b, bond->hello.number);
+    say_hello(bond, &w);
+}
+
+/* A modern upstream needs no greeting. What it says of itself came with the probe, unless that was for
+ * somebody else (mcp-wire 5, behaviour 24): then it is asked on behalf of those whose bond this is. */
 static void
 adopt_modern(struct bond *bond)
 {
-    const struct era *era = &bond->up->era;
+    char body[GREETING_BYTES];
+    struct json_writer w = {.at = body, .size = sizeof body};
 
-    bond->bridge.upstream = (enum mcp_revision)era->revision;
-    bond->about.len = 0;
-    if (era->result.len && held_append(bond->worker, &bond->about, era->result.at, era->result.len) &&
-        !bridge_read_discover(held_text(&bond->about), &bond->server))
-        bond->about.len = 0;
-    set_ready(bond);
+    bond->bridge.upstream = (enum mcp_revision)bond->up->era.revision;
+    take_about(bond, era_result_for(bond->up, held_text(&bond->fields)));
+    if (bond->about.len) {
+        set_ready(bond);
+        return;
+    }
+    begin_hello(bond, bond->bridge.upstream);
+    bridge_put_discover_request(&w, &bond->bridge, bond->hello.number);
+    say_hello(bond, &w);
 }
 
 /* Of the two over HTTP the era decides. */
@@ -473,7 +504,7 @@ bond_came(struct bond_call *call, struct text message, const struct jsonrpc_enve
     hold(bond);
     call->up->on_message(call, message, env);
     if (is_hello && call->is_answered && call->bond)
-        say_initialized(bond);
+        take_hello(bond);
     release(bond);
 }
 

@@ -142,6 +142,8 @@ void bond_listen(struct bond *bond);
 
 /* Says who speaks with the processes that a dead worker has left (bond_stdio.c). */
 void bond_stdio_init(struct worker *w);
+/* One of them answered initialize. */
+bool bond_stdio_was_greeted(const struct upstream *up);
 
 /* Of all bonds of a worker. */
 void bonds_init(struct worker *w);

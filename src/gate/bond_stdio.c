@@ -179,11 +179,27 @@ greeted_by(const struct stdio_child *child)
     return NULL;
 }
 
+static bool
+has_greeting(const struct stdio_child *child)
+{
+    return child->state != CHILD_ENDING && child->note[NOTE_GREETED] == 1 &&
+           child->note[NOTE_REVISION] <= MCP_LATEST_LEGACY;
+}
+
+bool
+bond_stdio_was_greeted(const struct upstream *up)
+{
+    list_for_each(node, &up->stdio->children)
+        if (has_greeting(container_of(node, struct stdio_child, node)))
+            return true;
+    return false;
+}
+
 /* A process that was greeted in another worker's life. */
 static bool
 was_greeted(struct bond *bond, const struct stdio_child *child)
 {
-    if (child->note[NOTE_GREETED] != 1 || child->note[NOTE_REVISION] >= MCP_REVISIONS)
+    if (!has_greeting(child))
         return false;
     bond->bridge.upstream = (enum mcp_revision)child->note[NOTE_REVISION];
     bond->server.revision = bond->bridge.upstream;

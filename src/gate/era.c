@@ -2,6 +2,7 @@
 #include "gate/era.h"
 
 #include "base/log.h"
+#include "gate/bond.h"
 #include "gate/leg.h"
 #include "gate/stdio_pool.h"
 
@@ -57,6 +58,20 @@ keep_result(struct upstream *up, struct text result)
     era->result.len = 0;
     if (!held_append(up->worker, &era->result, result.at, result.len))
         era->result.len = 0; /* it is asked for again by who needs it */
+    era->result_is_public = up->stdio || text_eq(json_find(result, TEXT("cacheScope")), TEXT("\"public\""));
+    mcp_token_principal(held_text(&era->fields), era->asker);
+}
+
+struct text
+era_result_for(const struct upstream *up, struct text fields)
+{
+    const struct era *era = &up->era;
+    uint8_t who[MCP_TOKEN_PRINCIPAL_BYTES];
+
+    mcp_token_principal(fields, who);
+    if (!era->result_is_public && memcmp(who, era->asker, sizeof who) != 0)
+        return (struct text){0};
+    return held_text(&era->result);
 }
 
 static void greet(struct upstream *up, enum mcp_revision revision, struct text fields);
@@ -493,6 +508,41 @@ probe_process(struct upstream *up)
     timer_set(up->worker->ring, &up->era.timer, PROBE_LIMIT_MS, on_sibling_limit);
 }
 
+static void
+on_sync_limit(struct ring *ring, struct timer *timer)
+{
+    struct upstream *up = container_of(timer, struct upstream, era.timer);
+
+    (void)ring;
+    probe_process(up);
+    if (!up->era.sibling)
+        tell_waiting(&up->era);
+}
+
+/* Until it is known which processes a dead worker has left, none is started: a session's own may be among
+ * them, and say by having been greeted what a probe would. */
+static void
+begin_process(struct upstream *up)
+{
+    if (up->worker->stdio.synced)
+        probe_process(up);
+    else if (!timer_running(&up->era.timer))
+        timer_set(up->worker->ring, &up->era.timer, PROBE_LIMIT_MS, on_sync_limit);
+}
+
+void
+era_synced(struct upstream *up)
+{
+    struct era *era = &up->era;
+
+    if (era->until_ms || era->sibling)
+        return;
+    if (bond_stdio_was_greeted(up))
+        decide_legacy(up, false);
+    else if (!list_empty(&era->waiting))
+        on_sync_limit(up->worker->ring, &era->timer);
+}
+
 bool
 era_ask(struct upstream *up, struct text fields, struct era_wait *wait)
 {
@@ -503,10 +553,10 @@ era_ask(struct upstream *up, struct text fields, struct era_wait *wait)
         return true;
     /* A program does not change its revision while it is configured. */
     if (up->stdio && !is_known && !era->sibling)
-        probe_process(up);
+        begin_process(up);
     else if (!up->stdio && era->until_ms <= now_ms(up) && !era->probe)
         probe(up, fields);
-    if (is_known || !(era->probe || era->sibling))
+    if (is_known || !(era->probe || era->sibling || timer_running(&era->timer)))
         return true;
     list_add_tail(&era->waiting, &wait->node);
     return false;

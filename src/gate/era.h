@@ -13,6 +13,7 @@
 #include "base/list.h"
 #include "gate/held.h"
 #include "mcp/bridge_server.h"
+#include "mcp/token.h"
 #include "ring/ring.h"
 
 struct upstream;
@@ -27,15 +28,17 @@ struct era_wait {
 
 /* Of one upstream in one worker. */
 struct era {
-    uint8_t era;                 /* enum bridge_era */
-    bool speaks_both;            /* MODERN over HTTP: answers initialize, too */
-    bool is_sse;                 /* LEGACY over HTTP+SSE of 2024-11-05 */
-    bool is_seeking;             /* in between: turned the probe away as such a server would */
-    uint8_t greeted, spoken;     /* bits 1 << revision: with which initialize was tried, and settled on */
-    uint8_t greeting;            /* the revision that is being tried */
-    uint8_t revision;            /* MODERN: the newest that both speak; LEGACY: the one to offer */
-    struct held result;          /* MODERN: what it said of itself, the raw discover result; or nothing */
-    uint64_t until_ms;           /* then it is asked again; 0: never asked */
+    uint8_t era;             /* enum bridge_era */
+    bool speaks_both;        /* MODERN over HTTP: answers initialize, too */
+    bool is_sse;             /* LEGACY over HTTP+SSE of 2024-11-05 */
+    bool is_seeking;         /* in between: turned the probe away as such a server would */
+    uint8_t greeted, spoken; /* bits 1 << revision: with which initialize was tried, and settled on */
+    uint8_t greeting;        /* the revision that is being tried */
+    uint8_t revision;        /* MODERN: the newest that both speak; LEGACY: the one to offer */
+    struct held result;      /* MODERN: what it said of itself, the raw discover result; or nothing */
+    bool result_is_public;   /* cacheScope */
+    uint8_t asker[MCP_TOKEN_PRINCIPAL_BYTES]; /* whose credentials the probe carried, hashed */
+    uint64_t until_ms;                        /* then it is asked again; 0: never asked */
     struct stdio_child *sibling; /* the same of a program: a process that is asked nothing else */
     struct leg *probe;           /* in progress */
     struct held fields;          /* that it carries */
@@ -60,6 +63,13 @@ bool era_ask_spoken(struct upstream *up, enum mcp_revision revision, struct text
                     struct era_wait *wait);
 /* Whether every revision before 2026-07-28 that has streamable HTTP is known to be spoken. */
 bool era_speaks_all(const struct upstream *up);
+
+/* Of a program: it is known now which of its processes a dead worker has left (stdio_pool.c). */
+void era_synced(struct upstream *up);
+
+/* What a modern upstream said of itself, if it said so to everybody or to one with these credentials (field
+ * lines, as with era_ask()); else at NULL. */
+struct text era_result_for(const struct upstream *up, struct text fields);
 
 /* It was wrong: the next one who asks waits for a fresh probe. */
 void era_doubt(struct upstream *up);

@@ -87,7 +87,7 @@ ask_label(struct stdio_child *child)
         return; /* STARTED brings it up again */
     memcpy(request.label, child->key, STDIO_KEY_BYTES);
     memcpy(request.label + STDIO_KEY_BYTES, child->note, STDIO_NOTE_BYTES);
-    (void)ask(w, &request);
+    child->is_labelled = ask(w, &request);
 }
 
 /* --- children come and go --- */
@@ -438,6 +438,7 @@ open_child(struct stdio_child *child, const struct spawn_event *event, int fd, b
 {
     child->server = event->server;
     child->state = CHILD_OPEN;
+    child->is_labelled = again;
     child->active_ms = now_ms(child->pool->worker);
     stdio_open(&child->wire, fd, again);
     if (child->has_key && !again)
@@ -504,6 +505,15 @@ take_failure(struct stdio_child *child, const struct spawn_event *event)
     }
 }
 
+static void
+take_sync(struct worker *w)
+{
+    w->stdio.synced = true;
+    for (unsigned i = 0; i < w->upstreams.count; i++)
+        if (w->upstreams.items[i].stdio)
+            era_synced(&w->upstreams.items[i]);
+}
+
 void
 stdio_take_event(struct worker *w, const struct spawn_event *event, int fd)
 {
@@ -517,7 +527,7 @@ stdio_take_event(struct worker *w, const struct spawn_event *event, int fd)
         return;
     }
     if (event->kind == SPAWN_SYNC) {
-        w->stdio.synced = true;
+        take_sync(w);
     } else if (event->kind == SPAWN_STARTED && fd >= 0) {
         take_started(pool, event, fd);
     } else if (event->kind == SPAWN_OWNED && fd >= 0) {
@@ -567,6 +577,8 @@ ask_again(struct stdio_pool *pool, bool all)
 
         if (child->state == CHILD_STARTING && (all || !child->asked))
             ask_start(child);
+        else if (child->state == CHILD_OPEN && child->has_key && !child->is_labelled)
+            ask_label(child);
         else if (child->state == CHILD_ENDING && !child->asked)
             ask_stop(child);
         if (child->asked && is_closed(child))

@@ -59,8 +59,9 @@ struct stdio_child {
     uint8_t state;  /* enum stdio_child_state */
     uint8_t reason; /* enum close_reason; CHILD_ENDING: why */
     bool has_key, has_spoken;
-    bool asked; /* spawn has been sent the start (CHILD_STARTING) or the stop (CHILD_ENDING) */
-    bool gone;  /* its process has ended: no stop is needed */
+    bool asked;       /* spawn has been sent the start (CHILD_STARTING) or the stop (CHILD_ENDING) */
+    bool gone;        /* its process has ended: no stop is needed */
+    bool is_labelled; /* spawn knows key and note */
     uint8_t key[STDIO_KEY_BYTES];
     uint8_t note[STDIO_NOTE_BYTES]; /* the user's: survives the worker with the key */
 };

@@ -24,6 +24,7 @@ enum {
 struct channel {
     int fd; /* -1: it has ended */
     uint32_t slot, epoch;
+    bool sync_due; /* it has not heard of all that the slot owns */
 };
 
 struct spawner {
@@ -79,6 +80,8 @@ tell_worker(struct spawner *s, struct server *server)
                                 .pid = who->pid};
 
     memcpy(event.label, who->label, sizeof event.label);
+    if (channel && channel->sync_due && server->to_tell == SPAWN_STARTED)
+        return; /* what it owns comes first */
     if (channel &&
         channel_send(channel->fd, &event, sizeof event, &server->fds[SPAWN_FD_STREAM], 1) == -EAGAIN)
         return;
@@ -245,6 +248,19 @@ read_channel(struct spawner *s, struct channel *channel)
     }
 }
 
+/* Behind the last of what the slot owns. False: its time has not come, or the socket is full. */
+static bool
+tell_sync(struct spawner *s, struct channel *channel)
+{
+    const struct spawn_event sync = {.kind = SPAWN_SYNC, .epoch = channel->epoch};
+
+    for (unsigned i = 0; i < s->server_count; i++)
+        if (s->servers[i].to_tell == SPAWN_OWNED && channel_of(s, &s->servers[i].who) == channel)
+            return false;
+    channel->sync_due = channel_send(channel->fd, &sync, sizeof sync, NULL, 0) == -EAGAIN;
+    return !channel->sync_due;
+}
+
 /* A worker's first channel in a new life: what its slot owns is announced. What is about to end is not. */
 static void
 add_channel(struct spawner *s, int fd, uint32_t slot, uint32_t epoch)
@@ -254,7 +270,7 @@ add_channel(struct spawner *s, int fd, uint32_t slot, uint32_t epoch)
         close(fd);
         return;
     }
-    s->channels[s->channel_count++] = (struct channel){fd, slot, epoch};
+    s->channels[s->channel_count++] = (struct channel){fd, slot, epoch, true};
     for (unsigned i = 0; i < s->server_count; i++) {
         struct server *server = &s->servers[i];
         if (server->who.slot != slot || server->who.epoch == epoch || server->state != SERVER_RUNS)
@@ -265,8 +281,7 @@ add_channel(struct spawner *s, int fd, uint32_t slot, uint32_t epoch)
         tell_supervisor(s, server, false);
         tell_worker(s, server);
     }
-    const struct spawn_event sync = {.kind = SPAWN_SYNC, .epoch = epoch};
-    (void)channel_send(fd, &sync, sizeof sync, NULL, 0);
+    tell_sync(s, &s->channels[s->channel_count - 1]);
 }
 
 static void
@@ -348,6 +363,12 @@ tell_all(struct spawner *s)
 {
     bool done = true;
 
+    for (unsigned i = 0; i < s->server_count; i++)
+        if (s->servers[i].to_tell == SPAWN_OWNED)
+            tell_worker(s, &s->servers[i]);
+    for (unsigned i = 0; i < s->channel_count; i++)
+        if (s->channels[i].fd >= 0 && s->channels[i].sync_due)
+            done &= tell_sync(s, &s->channels[i]);
     for (unsigned i = 0; i < s->server_count; i++) {
         struct server *server = &s->servers[i];
         if (server->to_tell)

@@ -20,16 +20,14 @@ const MS = long ? 600_000 : 60_000;
 /** A server on stdin and stdout that logs every line that reaches it, in a file of its own. */
 const logged = (dir, name, command) => `stdio:sh -c "tee -a '${dir}/${name}'.$$.log | ${command}"`;
 
+/** What reached the processes of an upstream: the messages of one each. */
+const told = (dir, name) =>
+  readdirSync(dir).filter((file) => file.startsWith(name)).map((file) => readFileSync(join(dir, file), 'utf8').split('\n').filter((line) => line.startsWith('{')).map((line) => JSON.parse(line)));
+
 /** How often each token's call was made at an upstream. */
 function executions(dir) {
   const ran = new Map();
-  for (const file of readdirSync(dir).filter((name) => name.endsWith('.log'))) {
-    const lines = readFileSync(join(dir, file), 'utf8').split('\n').filter((line) => line.includes('"tools/call"'));
-    for (const line of lines) {
-      const token = JSON.parse(line).params.arguments.message;
-      ran.set(token, (ran.get(token) ?? 0) + 1);
-    }
-  }
+  for (const { method, params } of told(dir, '').flat()) if (method === 'tools/call') ran.set(params.arguments.message, (ran.get(params.arguments.message) ?? 0) + 1);
   return ran;
 }
 
@@ -85,6 +83,12 @@ promise('sessions live on while a worker is killed every second, and no call is 
   for (let at = 0; at < sessions.length; at += 50) await Promise.all(sessions.slice(at, at + 50).map((s) => load.call(...s)));
   assert.deepEqual({ failed: load.failed, faults: load.faults }, { failed: [], faults: [] }, 'at the end every session is usable');
   await load.close();
+  for (const name of ['own', 'node']) {
+    const greetings = told(dir, `${name}.`).map((messages) => messages.filter(({ method }) => method === 'initialize').length).filter((n) => n > 0);
+    // Besides those of the sessions there is one of each worker, for its lists.
+    assert.ok(greetings.every((n) => n === 1), 'no process is greeted twice');
+    assert.ok(greetings.length >= counts[name] && greetings.length <= counts[name] + 4, `${name}: ${greetings.length} processes for ${counts[name]} sessions`);
+  }
   const ran = executions(dir);
   assert.deepEqual([...ran].filter(([, times]) => times > 1), [], 'nothing ran twice');
   assert.ok(ran.size >= load.answered && ran.size <= load.issued, `${load.answered} answered, ${ran.size} ran, ${load.issued} were made`);

@@ -107,6 +107,7 @@ promise('ids and progress tokens of clients that share a process do not meet', a
 promise('a reserve is there before a session asks for it', async (world) => {
   const gateway = await start(world, { args: ['--stdio-reserve', '2', '--stdio-max', '3'] });
   await gateway.untilMetric('up_servers_started', (n) => n === 2);
+  await until('both run their program', () => servers(gateway).length === 2);
   const waiting = servers(gateway).map(({ pid }) => pid);
   assert.ok(waiting.includes((await (await open(gateway)).whoami()).pid));
   await gateway.untilMetric('up_servers', (n) => n === 3);

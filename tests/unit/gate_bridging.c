@@ -912,6 +912,61 @@ Test(bridging, knows_no_session_and_no_last_event_of_a_modern_client)
     world_close();
 }
 
+/* What an upstream of 2026-07-28 says of itself to `who`. */
+static void
+answer_discover(const char *who, const char *scope)
+{
+    char body[512], fields[64];
+    struct message *m = next_request();
+
+    cr_assert(strstr(m->body, "\"server/discover\""), "%s", m->body);
+    snprintf(fields, sizeof fields, "Bearer %s", who);
+    cr_assert_str_eq(field(m, "Authorization"), fields);
+    snprintf(body, sizeof body,
+             "{\"jsonrpc\":\"2.0\",\"id\":%u,\"result\":{\"resultType\":\"complete\","
+             "\"supportedVersions\":[\"2026-07-28\"],\"capabilities\":{\"tools\":{}},\"ttlMs\":60000,"
+             "\"cacheScope\":\"%s\",\"instructions\":\"for %s\"}}",
+             number_of(m), scope, who);
+    answer(server, "", body);
+}
+
+static void
+post_initialize_as(const char *who)
+{
+    char fields[128];
+
+    snprintf(fields, sizeof fields, MCP_ACCEPT "Authorization: Bearer %s\r\n", who);
+    client = client_new();
+    post(client, fields, INITIALIZE);
+}
+
+Test(bridging, shows_nobody_what_a_server_said_of_itself_to_another)
+{
+    world_open(1, UPSTREAM, NULL);
+    post_initialize_as("ann");
+    answer_discover("ann", "private");
+    refuse_initialize();
+    cr_assert(strstr(reply_of(client)->body, "for ann"));
+    post_initialize_as("bob");
+    answer_discover("bob", "private");
+    cr_assert(strstr(reply_of(client)->body, "for bob"));
+    post_initialize_as("ann");
+    cr_assert(strstr(reply_of(client)->body, "for ann"), "it is known to her");
+    world_close();
+}
+
+Test(bridging, shows_everybody_what_a_server_says_of_itself_in_public)
+{
+    world_open(1, UPSTREAM, NULL);
+    post_initialize_as("ann");
+    answer_discover("ann", "public");
+    refuse_initialize();
+    cr_assert(strstr(reply_of(client)->body, "for ann"));
+    post_initialize_as("bob");
+    cr_assert(strstr(reply_of(client)->body, "for ann"));
+    world_close();
+}
+
 Test(bridging, answers_ping_itself)
 {
     world_open(1, UPSTREAM, NULL);
