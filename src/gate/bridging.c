@@ -893,15 +893,10 @@ bridging_start(struct exchange *ex, const struct http1_head *head)
 }
 
 void
-bridging_take_posted(struct exchange *ex, const struct http1_head *head, struct text session)
+bridging_take_posted(struct exchange *ex, const struct http1_head *head, struct session *session)
 {
-    struct session *s;
-    struct bridged *b;
+    struct bridged *b = bridged_begin(ex, head, session);
 
-    if (!session_at_stream(ex, head, session, &s))
-        return;
-    ex->upstream = s->stream->upstream;
-    b = bridged_begin(ex, head, s);
     if (!b)
         return;
     b->is_posted = true;

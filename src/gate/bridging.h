@@ -20,10 +20,10 @@ bool bridging_wanted(struct exchange *ex, const struct http1_head *head, struct 
 void bridging_start(struct exchange *ex, const struct http1_head *head);
 
 /* HTTP+SSE of 2024-11-05 (bridging_sse.c): GET opens a stream, and with it a session, with ex->upstream or,
- * at NULL, with the merged server. What is posted to its endpoint, which names the session, belongs there.
- * Both may finish. */
+ * at NULL, with the merged server. What is posted to its endpoint belongs to that session, whose hold passes
+ * to the plan. Both may finish. */
 void bridging_open_sse(struct exchange *ex, const struct http1_head *head);
-void bridging_take_posted(struct exchange *ex, const struct http1_head *head, struct text session);
+void bridging_take_posted(struct exchange *ex, const struct http1_head *head, struct session *session);
 
 /* What a bond's upstream says unasked. */
 void bridging_heard(struct bond *bond, struct text message, const struct jsonrpc_envelope *env);

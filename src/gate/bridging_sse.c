@@ -13,41 +13,16 @@
  */
 #include "gate/bridged.h"
 #include "gate/events.h"
-#include "gate/heads.h"
 #include "gate/local.h"
-
-#include <stdio.h>
-
-enum { CALLS_MAX = 256 /* open in one session */ };
-
-#define ENDPOINT "/messages?sessionId="
+#include "gate/sse_front.h"
 
 /* --- the stream --- */
-
-static struct session *
-begin_session(struct exchange *ex, const struct http1_head *head, enum close_reason *ret_reason)
-{
-    uint8_t principal[MCP_TOKEN_PRINCIPAL_BYTES];
-    struct mcp_token before = {.revision = MCP_2024_11_05};
-    struct text last = http1_value(head, HTTP_LAST_EVENT_ID);
-    bool is_back = last.len && session_was_of_stream(ex->worker, head, last, &before);
-    struct session *s;
-
-    session_principal(ex->worker, head, principal);
-    s = session_create(ex->worker, before.revision, before.client_capabilities | MCP_TOKEN_OF_STREAM,
-                       principal, ret_reason);
-    if (!s)
-        return NULL;
-    s->is_greeted = is_back;
-    s->token.client_capabilities &= ~MCP_TOKEN_OF_STREAM;
-    return s;
-}
 
 void
 bridging_open_sse(struct exchange *ex, const struct http1_head *head)
 {
     enum close_reason reason;
-    struct session *s = begin_session(ex, head, &reason);
+    struct session *s = sse_front_begin(ex, head, &reason);
     struct bridged *b;
 
     if (!s) {
@@ -74,19 +49,8 @@ hear_changes(struct bridged *stream)
 void
 bridged_sse_open(struct bridged *b)
 {
-    struct exchange *ex = b->ex;
-    char endpoint[sizeof ENDPOINT + MCP_TOKEN_SIZE] = ENDPOINT;
-    uint32_t n = sizeof ENDPOINT - 1, token = session_stream_token(b->session, endpoint + n, MCP_TOKEN_SIZE);
-
-    if (!token || !events_open(ex, (struct text){0})) {
-        exchange_fail(ex, token ? CLOSE_NO_MEMORY : CLOSE_INTERNAL);
-        return;
-    }
-    if (b->session->is_greeted) {
-        events_give_id(ex, (struct text){endpoint + n, token});
+    if (sse_front_open(b->ex, b->session) && b->session->is_greeted)
         hear_changes(b);
-    }
-    events_send_named(ex, TEXT("endpoint"), (struct text){endpoint, n + token});
 }
 
 /* The calls of a session of this kind are all of this plan. */
@@ -130,24 +94,6 @@ bridged_sse_stop(struct bridged *b, bool at_once)
 
 /* --- what is posted --- */
 
-static unsigned
-open_calls(const struct session *s)
-{
-    unsigned n = 0;
-
-    list_for_each(node, &s->calls)
-        n++;
-    return n;
-}
-
-/* Who does not read what was said is not asked for more: replies are never dropped, so their number is
- * bounded here. */
-static bool
-is_busy(const struct session *s)
-{
-    return link_congested(&s->stream->client->link) || open_calls(s) >= CALLS_MAX;
-}
-
 /* Revision and capabilities come with initialize. A client whose stream broke and came again may think that
  * it has said them: it gets on as one that can nothing, with the revision that its messages name. */
 static void
@@ -157,7 +103,8 @@ learn_client(struct bridged *b)
     enum mcp_revision named = mcp_revision_of(bridged_field(b, TEXT("mcp-protocol-version")));
 
     if (mcp_method_of(b->env.method) == MCP_INITIALIZE) {
-        session_drop_bonds(s); /* of what it was taken for */
+        if (!list_empty(&s->bonds)) /* of what it was taken for */
+            session_drop_bonds(s);
         s->is_greeted = true;
         s->token.revision = bridge_negotiate(b->env.protocol_version);
         s->token.client_capabilities = mcp_client_caps(json_find(b->env.params, TEXT("capabilities")));
@@ -167,44 +114,13 @@ learn_client(struct bridged *b)
     }
 }
 
-static bool
-turn_away(struct bridged *b, enum close_reason reason)
-{
-    local_error(b->ex, reason, (struct text){0});
-    return false;
-}
-
 bool
 bridged_sse_accept(struct bridged *b)
 {
-    static const struct text accepted = TEXT("Accepted");
-    struct exchange *ex = b->ex;
-    struct h1 *client = ex->client;
-    enum http1_framing framing;
-    struct span head;
-
-    if (!b->session->stream || !b->session->stream->client)
-        return turn_away(b, CLOSE_SESSION_UNKNOWN);
-    if (b->env.kind == JSONRPC_REQUEST && is_busy(b->session))
-        return turn_away(b, CLOSE_SESSION_BUSY);
-    head = heads_local(ex, 202, TEXT("text/plain; charset=utf-8"), accepted.len, (struct text){0}, &framing);
-    if (!head.buf)
-        return turn_away(b, CLOSE_NO_MEMORY);
-    ex->status = 202;
-    ex->first_ns = ring_now(b->worker->ring);
-    ex->reply_begun = b->is_accepted = true;
-    stats_add(b->worker->stats, STAT_local_replies, 1);
-    h1_send_head(client, head, framing, accepted.len, METHOD_GET);
-    span_unref(head);
-    if (!local_send_copy(client, &b->worker->slab, accepted.at, accepted.len)) {
-        h1_abort(client, CLOSE_NO_MEMORY);
-        exchange_finish(ex, CLOSE_NO_MEMORY);
+    if (!sse_front_accept(b->ex, b->session, b->env.kind == JSONRPC_REQUEST))
         return false;
-    }
-    h1_send_end(client, NULL);
+    b->is_accepted = true;
     learn_client(b);
-    client->user = NULL; /* the next message may come on it */
-    ex->client = NULL;
     return true;
 }
 
@@ -219,11 +135,8 @@ bridged_sse_reply(struct bridged *b, const struct text *pieces, unsigned count)
         exchange_finish(b->ex, CLOSE_STREAM_GONE);
         return;
     }
-    if (b->call.method == MCP_INITIALIZE) {
-        char id[MCP_TOKEN_SIZE];
-
-        events_give_id(stream, (struct text){id, session_stream_token(b->session, id, sizeof id)});
-    }
+    if (b->call.method == MCP_INITIALIZE)
+        sse_front_give_id(b->session);
     events_send_pieces(stream, pieces, count);
     if (link_congested(&stream->client->link)) /* what is on its way for others waits at its source */
         list_for_each_safe(node, &b->session->calls)

@@ -7,12 +7,13 @@
 #include "gate/home.h"
 #include "gate/local.h"
 #include "gate/session.h"
+#include "gate/sse_front.h"
 #include "mcp/demo.h"
 #include "proto/jsonrpc.h"
 
 #include <stdlib.h>
 
-enum { DEMO_BODY_MAX = 256 << 10 };
+enum { DEMO_BODY_MAX = 256 << 10, DRAIN_LOOK_MS = 50 };
 
 /* What the plan keeps per request: ex->state. */
 struct demo {
@@ -29,6 +30,8 @@ struct demo {
     uint64_t wake_ms; /* when the call wants to go on, by the ring's clock; 0: not by itself */
     bool open;        /* the call is */
     bool replied;     /* the one JSON reply was sent: the exchange is finished */
+    bool is_posted;   /* to the session of an HTTP+SSE stream, which hears the answer */
+    bool is_accepted; /* of that: answered with 202, and without client */
 };
 
 static uint64_t
@@ -37,14 +40,26 @@ now_ms(const struct exchange *ex)
     return ring_now(ex->worker->ring) / 1000000;
 }
 
+/* Whose client hears what is said of this; NULL: it has gone. */
+static struct exchange *
+hearer(const struct demo *d)
+{
+    struct exchange *ex = d->is_accepted ? d->session->stream : d->ex;
+
+    return ex && ex->client ? ex : NULL;
+}
+
 static void
 drop(struct demo *d)
 {
     if (d->open)
         demo_cancel(&d->call);
     list_del(&d->listed.node);
-    if (d->session && d->session->stream == d->ex)
+    if (d->session && d->session->stream == d->ex) {
         d->session->stream = NULL;
+        if (d->session->is_of_stream)
+            session_end_with_stream(d->session);
+    }
     session_release(d->session);
     held_free(d->worker, &d->body);
     free(d->fields);
@@ -59,10 +74,24 @@ demo_free(struct exchange *ex)
     ex->state = NULL;
 }
 
+/* A call that was accepted and comes to no end of its own: its caller hears why. */
+static void
+say_failure(struct exchange *ex, enum close_reason reason)
+{
+    struct demo *d = ex->state;
+    struct exchange *stream = hearer(d);
+    char error[1024];
+
+    if (!stream || !d->is_accepted || !d->open || !ex->id_len || reason == CLOSE_DONE)
+        return;
+    events_send(stream, (struct text){error, local_error_json(ex, reason, error, sizeof error)});
+}
+
 static void
 demo_release(struct exchange *ex, enum close_reason reason)
 {
-    (void)reason;
+    if (ex->state)
+        say_failure(ex, reason);
     demo_free(ex);
 }
 
@@ -106,6 +135,24 @@ begin_session(struct exchange *ex, const struct demo_effects *effects, char extr
     return true;
 }
 
+/* HTTP+SSE: the session is there already, and says now what its client can. */
+static void
+say_on_stream(struct demo *d, const struct demo_effects *effects, struct text json)
+{
+    struct session *s = d->session;
+    struct exchange *stream = hearer(d);
+
+    if (!stream)
+        return;
+    if (effects->initialized != MCP_NO_REVISION) {
+        s->is_greeted = true;
+        s->token.revision = effects->initialized;
+        s->token.client_capabilities = effects->client_capabilities;
+        sse_front_give_id(s);
+    }
+    events_send(stream, json);
+}
+
 /* One message of the machine: the one JSON reply, or an event of the stream. A client that takes no stream
  * gets the final message only. */
 static void
@@ -117,6 +164,10 @@ on_message(void *context, struct text json, bool final)
     char extra[SESSION_FIELD_MAX];
     struct text field = {0};
 
+    if (d->is_accepted) {
+        say_on_stream(d, reply->effects, json);
+        return;
+    }
     if (reply->effects->initialized != MCP_NO_REVISION && !begin_session(ex, reply->effects, extra, &field))
         return;
     if (!ex->reply_begun && !(reply->effects->wants_stream && ex->accepts_sse)) {
@@ -157,7 +208,9 @@ after_step(struct exchange *ex, struct demo *d, const struct demo_effects *effec
             exchange_wake_in(ex, ex->worker->config->heartbeat);
         return;
     }
-    if (ex->reply_begun) {
+    if (d->is_accepted) {
+        exchange_finish(ex, hearer(d) ? CLOSE_DONE : CLOSE_STREAM_GONE);
+    } else if (ex->reply_begun) {
         h1_send_end(ex->client, NULL);
         exchange_finish(ex, CLOSE_DONE);
     } else { /* notifications and responses: accepted, nothing to say */
@@ -219,7 +272,12 @@ cancel_call(struct session_call *call)
     struct exchange *ex = d->ex;
     struct h1 *client = ex->client;
 
-    if (ex->reply_begun) {
+    if (d->is_accepted) {
+        list_del(&call->node);
+        d->open = false;
+        demo_cancel(&d->call);
+        exchange_finish(ex, hearer(d) ? CLOSE_CANCELLED : CLOSE_STREAM_GONE);
+    } else if (ex->reply_begun) {
         h1_send_end(client, NULL);
         exchange_finish(ex, CLOSE_DONE);
     } else {
@@ -240,7 +298,8 @@ cancel_named(struct demo *by, struct text id)
 static enum mcp_revision
 session_revision(const struct demo *d)
 {
-    return d->session ? d->session->token.revision : MCP_NO_REVISION;
+    return d->session && (!d->session->is_of_stream || d->session->is_greeted) ? d->session->token.revision
+                                                                               : MCP_NO_REVISION;
 }
 
 /* All that older revisions say but initialize and ping belongs to a session. What is not well-formed is left
@@ -262,6 +321,17 @@ needs_session(struct exchange *ex, const struct demo *d)
            ex->mcp != MCP_PING;
 }
 
+/* What is none is answered by its POST. */
+static bool
+is_message(const struct demo *d, bool *ret_is_request)
+{
+    struct jsonrpc_envelope env;
+    bool is_fine = jsonrpc_scan(held_text(&d->body), JSON_SCAN_STRICT, &env) == JSONRPC_FAULT_FINE;
+
+    *ret_is_request = is_fine && env.kind == JSONRPC_REQUEST;
+    return is_fine;
+}
+
 static void
 demo_end(struct exchange *ex)
 {
@@ -276,6 +346,8 @@ demo_end(struct exchange *ex)
                             .session = session_revision(d),
                             .now_ms = now_ms(ex)};
 
+    bool is_request;
+
     ex->request_whole = true;
     reply.effects = &effects;
     if (ex->method != METHOD_POST)
@@ -283,6 +355,11 @@ demo_end(struct exchange *ex)
     if (needs_session(ex, d)) {
         refuse(ex, CLOSE_SESSION_MISSING, (struct text){0});
         return;
+    }
+    if (d->is_posted && is_message(d, &is_request)) {
+        if (!sse_front_accept(ex, d->session, is_request))
+            return;
+        d->is_accepted = true;
     }
     d->open = demo_begin(&d->call, &in, &effects);
     if (!d->replied && effects.cancel_id.at)
@@ -325,20 +402,38 @@ static void
 demo_tick(struct exchange *ex)
 {
     struct demo *d = ex->state;
+    struct exchange *to = hearer(d);
 
-    if (d->open && d->wake_ms && now_ms(ex) >= d->wake_ms && !link_congested(&ex->client->link)) {
+    if (d->open && d->wake_ms && now_ms(ex) >= d->wake_ms && to && !link_congested(&to->client->link)) {
         go_on(ex);
         return;
     }
     if (exchange_check_limits(ex))
         return;
     if (ex->worker->draining && ex->is_stream && !d->wake_ms) { /* it came too late to stand for long */
-        demo_stop(ex, true);
+        demo_stop(ex, !(d->session && d->session->is_of_stream));
         return;
     }
     events_tick(ex);
     if (d->open && d->wake_ms)
         exchange_wake_in(ex, d->wake_ms > now_ms(ex) ? d->wake_ms - now_ms(ex) : 1);
+}
+
+/* HTTP+SSE: calls that come to their end by themselves do so first. */
+static void
+stop_stream(struct exchange *ex, struct session *s, bool at_once)
+{
+    struct list_node *node;
+
+    if (!at_once && !list_empty(&s->calls)) {
+        exchange_wake_in(ex, DRAIN_LOOK_MS);
+        return;
+    }
+    while ((node = list_first(&s->calls)))
+        demo_stop(container_of(container_of(node, struct session_call, node), struct demo, listed)->ex, true);
+    ex->client->keep_alive = false;
+    h1_send_end(ex->client, NULL);
+    exchange_finish(ex, CLOSE_DRAIN);
 }
 
 /* The machine's last word, and the end. Calls that come to their end by themselves may do so until the time
@@ -352,6 +447,10 @@ demo_stop(struct exchange *ex, bool at_once)
 
     if (!at_once && !(ex->is_stream && !d->wake_ms))
         return;
+    if (ex->is_stream && d->session && d->session->is_of_stream && d->session->stream == ex) {
+        stop_stream(ex, d->session, at_once);
+        return;
+    }
     reply.effects = &effects;
     effects.wants_stream = true;
     effects.status = 200;
@@ -440,6 +539,20 @@ is_json(const struct http1_head *head)
     return text_eq_nocase(text_trim(type), TEXT("application/json"));
 }
 
+/* The head of a POST. May finish. */
+static void
+await_body(struct exchange *ex, const struct http1_head *head)
+{
+    if (!is_json(head)) {
+        refuse(ex, CLOSE_MEDIA_TYPE, (struct text){0});
+        return;
+    }
+    if (head->expect_continue)
+        h1_send_continue(ex->client);
+    ex->expects_100 = false;
+    exchange_wake_in(ex, ex->worker->config->body_timeout);
+}
+
 /* The plan's state; the session passes to it. NULL: refused. */
 static struct demo *
 new_state(struct exchange *ex, const struct http1_head *head, struct session *session)
@@ -501,12 +614,38 @@ demo_start(struct exchange *ex, const struct http1_head *head)
         delete_session(ex);
         return;
     }
-    if (!is_json(head)) {
-        refuse(ex, CLOSE_MEDIA_TYPE, (struct text){0});
+    await_body(ex, head);
+}
+
+/* --- HTTP+SSE of 2024-11-05 --- */
+
+void
+demo_open_sse(struct exchange *ex, const struct http1_head *head)
+{
+    enum close_reason reason;
+    struct session *s = sse_front_begin(ex, head, &reason);
+
+    if (!s) {
+        local_error(ex, reason, (struct text){0});
         return;
     }
-    if (head->expect_continue)
-        h1_send_continue(ex->client);
-    ex->expects_100 = false;
-    exchange_wake_in(ex, w->config->body_timeout);
+    stats_up_add(ex->worker->stats, ex->upstream->index, UPSTAT_up_requests, 1);
+    if (!new_state(ex, head, s))
+        return;
+    s->stream = ex;
+    if (sse_front_open(ex, s) && ex->worker->config->heartbeat)
+        exchange_wake_in(ex, ex->worker->config->heartbeat);
+}
+
+void
+demo_take_posted(struct exchange *ex, const struct http1_head *head, struct session *session)
+{
+    struct demo *d;
+
+    stats_up_add(ex->worker->stats, ex->upstream->index, UPSTAT_up_requests, 1);
+    d = new_state(ex, head, session);
+    if (!d)
+        return;
+    d->is_posted = true;
+    await_body(ex, head);
 }

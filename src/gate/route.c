@@ -266,13 +266,16 @@ route_sse(struct exchange *ex, const struct http1_head *head, struct text path)
     ex->revision = MCP_NO_REVISION; /* initialize says it */
     if (head->method == METHOD_OPTIONS) {
         answer_preflight(ex, head);
-    } else if (!is_merged(w, path) && (!up || up->cfg->is_demo)) {
+    } else if (!is_merged(w, path) && !up) {
         local_error(ex, CLOSE_NOT_FOUND, (struct text){0});
     } else if (head->method != METHOD_GET) { /* of POST: a client that tries newer transports first goes on */
         local_error(ex, CLOSE_METHOD, TEXT("Allow: GET, OPTIONS\r\n"));
     } else {
         ex->upstream = is_merged(w, path) ? NULL : up;
-        bridging_open_sse(ex, head);
+        if (ex->upstream && up->cfg->is_demo)
+            demo_open_sse(ex, head);
+        else
+            bridging_open_sse(ex, head);
     }
 }
 
@@ -294,6 +297,20 @@ session_in_query(struct text target)
     return (struct text){0};
 }
 
+static void
+take_posted(struct exchange *ex, const struct http1_head *head)
+{
+    struct session *s;
+
+    if (!session_at_stream(ex, head, session_in_query(head->target), &s))
+        return;
+    ex->upstream = s->stream->upstream;
+    if (ex->upstream && ex->upstream->cfg->is_demo)
+        demo_take_posted(ex, head, s);
+    else
+        bridging_take_posted(ex, head, s);
+}
+
 /* The same: what is posted to the endpoint of a stream. */
 static void
 route_messages(struct exchange *ex, const struct http1_head *head)
@@ -309,7 +326,7 @@ route_messages(struct exchange *ex, const struct http1_head *head)
     else if (c->max_body && head->framing == FRAMING_LENGTH && head->length > c->max_body)
         local_error(ex, CLOSE_BODY_TOO_LARGE, (struct text){0});
     else
-        bridging_take_posted(ex, head, session_in_query(head->target));
+        take_posted(ex, head);
 }
 
 enum front { FRONT_NONE, FRONT_MCP, FRONT_SSE, FRONT_MESSAGES };

@@ -340,6 +340,15 @@ session_delete(struct session *s)
 void
 session_drop_bonds(struct session *s)
 {
+    struct session_record record;
+
+    session_record_get(s, &record);
+    list_for_each(node, &s->bonds) {
+        uint32_t index = container_of(node, struct session_bond, node)->upstream;
+
+        session_record_drop_upstream(&record, session_upstream_hash(s->worker->upstreams.items[index].name));
+    }
+    session_record_put(s, &record);
     drop_bonds(s, true);
 }
 

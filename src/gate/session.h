@@ -125,7 +125,7 @@ struct session_ask *session_find_ask(struct session *s, uint64_t id);
  * at. */
 uint64_t session_mint_id(struct session *s);
 
-/* Ends what ties it to upstreams: it begins anew. */
+/* Ends what ties it to upstreams, in the record, too: it begins anew. */
 void session_drop_bonds(struct session *s);
 
 /* The client's DELETE: a tombstone, and the end of all that is open. The caller holds the session. */

@@ -203,3 +203,26 @@ for (const front of ['mcp', 'sse']) {
     assert.match(gateway.process.stderr, /upstream everything: speaks HTTP\+SSE of 2024-11-05/);
   });
 }
+
+promise('the demo server speaks HTTP+SSE, too', async (world) => {
+  const gateway = await world.gateway({});
+  const { client } = await connect(world, `${gateway.url}/sse/demo`);
+  const { tools } = await client.listTools();
+  assert.ok(tools.some((tool) => tool.name === 'slow_count'));
+  assert.equal((await client.callTool({ name: 'echo', arguments: { text: 'hello' } })).content[0].text, 'hello');
+  const abort = new AbortController();
+  const call = { name: 'slow_count', arguments: { to: 1000, delay_ms: 20 } };
+  await assert.rejects(client.callTool(call, undefined, { onprogress: () => abort.abort('enough'), signal: abort.signal }));
+  await gateway.untilMetric('exchanges_open', (n) => n === 1);
+  await client.ping();
+
+  const raw = new SseClient(gateway, '/sse', '2024-11-05');
+  await raw.open();
+  const refused = await gateway.ask(post(raw.target, '{"jsonrpc":'));
+  assert.equal(refused.status, 400);
+  await raw.begin('tools/call', call);
+  await gateway.untilMetric('exchanges_open', (n) => n === 3);
+  raw.close();
+  await gateway.untilMetric('exchanges_open', (n) => n === 1);
+  assert.equal((await gateway.ask(post(raw.target, request(1, 'ping')))).status, 404);
+});
