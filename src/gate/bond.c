@@ -177,11 +177,29 @@ take_about(struct bond *bond, struct text result)
         bond->about.len = 0;
 }
 
+static void post(struct bond *bond, struct text message, bool is_greeting);
+
+/* The one thing that a server may ask before it is greeted. */
+static void
+answer_ping(struct bond *bond, const struct jsonrpc_envelope *env)
+{
+    char body[GREETING_BYTES];
+    struct json_writer w = {.at = body, .size = sizeof body};
+
+    json_put(&w, TEXT("{\"jsonrpc\":\"2.0\",\"id\":"));
+    json_put(&w, env->id);
+    json_put(&w, TEXT(",\"result\":{}}"));
+    if (!w.full)
+        post(bond, json_written(&w), false);
+}
+
 /* The answer to initialize, or to server/discover. */
 static void
 on_hello_message(struct bond_call *hello, struct text message, const struct jsonrpc_envelope *env)
 {
     (void)message;
+    if (env->kind == JSONRPC_REQUEST && mcp_method_of(env->method) == MCP_PING)
+        answer_ping(hello->bond, env);
     if (env->kind == JSONRPC_RESPONSE)
         take_about(hello->bond, env->result);
 }

@@ -262,13 +262,14 @@ on_list_message(struct bond_call *call, struct text message, const struct jsonrp
     struct bridged *b = r->of;
     struct text cursor;
 
-    (void)message;
     if (env->kind == JSONRPC_ERROR) {
         give_up(b);
         return;
     }
-    if (env->kind != JSONRPC_RESPONSE)
+    if (env->kind != JSONRPC_RESPONSE) {
+        bridging_heard(call->bond, message, env);
         return;
+    }
     tool_params_learn(b->upstream, env->result, false);
     cursor = json_find(env->result, TEXT("nextCursor"));
     r->cursor.len = 0;

@@ -168,12 +168,54 @@ decide_legacy(struct upstream *up, bool is_sse)
 }
 
 static void
+ignore_message(struct leg *leg, struct text message)
+{
+    (void)leg, (void)message;
+}
+
+static void
+ignore_end(struct leg *leg, enum close_reason reason)
+{
+    (void)leg, (void)reason;
+}
+
+static const struct leg_up nobody = {.on_message = ignore_message, .on_end = ignore_end};
+
+/* What a server may ask before it is greeted. */
+static void
+answer_ping(struct upstream *up, struct text id)
+{
+    char body[PROBE_BYTES];
+    struct json_writer w = {.at = body, .size = sizeof body};
+    enum close_reason reason;
+
+    json_put(&w, TEXT("{\"jsonrpc\":\"2.0\",\"id\":"));
+    json_put(&w, id);
+    json_put(&w, TEXT(",\"result\":{}}"));
+    if (!w.full)
+        leg_open(up->worker,
+                 &(struct leg_request){.upstream = up,
+                                       .endpoint = up->era.leave_at,
+                                       .method = METHOD_POST,
+                                       .body = json_written(&w),
+                                       .fields = held_text(&up->era.leave_fields)},
+                 &nobody, NULL, &reason);
+}
+
+/* The first that may be the answer; on a stream other things may come before it. */
+static void
 on_message(struct leg *leg, struct text message)
 {
     struct upstream *up = leg->owner;
+    struct jsonrpc_envelope env;
 
-    if (!up->era.answer.len)
+    if (jsonrpc_scan(message, JSON_SCAN_STRICT, &env) == JSONRPC_FAULT_FINE &&
+        (env.kind == JSONRPC_REQUEST || env.kind == JSONRPC_NOTIFICATION)) {
+        if (env.kind == JSONRPC_REQUEST && mcp_method_of(env.method) == MCP_PING)
+            answer_ping(up, env.id);
+    } else if (!up->era.answer.len) {
         held_append(up->worker, &up->era.answer, message.at, message.len);
+    }
 }
 
 static void
@@ -188,23 +230,10 @@ static const struct leg_up probe_up = {.on_message = on_message, .on_end = on_en
 /* --- a modern server may speak the older form as well, and one of the older form some revisions of it only:
  * where the client's is among them nobody need be translated --- */
 
-static void
-ignore_message(struct leg *leg, struct text message)
-{
-    (void)leg, (void)message;
-}
-
-static void
-ignore_end(struct leg *leg, enum close_reason reason)
-{
-    (void)leg, (void)reason;
-}
-
 /* The session of a greeting is of no use. `settled`: its revision, or none. */
 static void
 leave(struct upstream *up, enum mcp_revision settled)
 {
-    static const struct leg_up nobody = {.on_message = ignore_message, .on_end = ignore_end};
     struct era *era = &up->era;
     enum close_reason reason;
     char line[64];

@@ -270,13 +270,14 @@ on_message(struct bond_call *call, struct text message, const struct jsonrpc_env
     enum merge_step step;
     bool ok;
 
-    (void)message;
     if (env->kind == JSONRPC_ERROR) {
         fail_asker(a);
         return;
     }
-    if (env->kind != JSONRPC_RESPONSE)
+    if (env->kind != JSONRPC_RESPONSE) {
+        bridging_heard(call->bond, message, env);
         return;
+    }
     if (a->kind == MERGE_TOOLS && mcp_revision_is_modern(call->bond->bridge.upstream))
         tool_params_learn(call->bond->up, env->result, false);
     step = list_cache_page(&a->m->cache, a->entry, env->result, &ok, &cursor);

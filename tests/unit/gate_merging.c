@@ -50,6 +50,20 @@ reply_json(struct sim_peer *peer, const char *fields, const char *json)
 
 static bool a_waits; /* for the answer */
 
+/* Asks for a sign of life in the middle of what it was asked, whose answer comes behind it. */
+static struct sim_peer *pinging;
+static char held_back[1024];
+static unsigned pongs;
+
+static void
+ping_first(struct upstream_peer *up, const char *fields, const char *json)
+{
+    snprintf(held_back, sizeof held_back, "data: %s\n\n", json);
+    pinging = up->peer;
+    answer_stream(up->peer, fields);
+    say_chunk(up->peer, "data: {\"jsonrpc\":\"2.0\",\"id\":\"ping\",\"method\":\"ping\"}\n\n");
+}
+
 static void
 serve_request(struct upstream_peer *up, const struct message *m)
 {
@@ -64,6 +78,11 @@ serve_request(struct upstream_peer *up, const struct message *m)
         say_chunk(up->peer,
                   "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}\n\n");
         changes_said++;
+    } else if (!strstr(m->body, "\"method\"") && strstr(m->body, "\"id\":\"ping\",\"result\":{}")) {
+        pongs++;
+        say(up->peer, "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n");
+        say_chunk(pinging, held_back);
+        say(pinging, "0\r\n\r\n");
     } else if (!strstr(m->body, "\"method\"") && m->body_len) {
         answers++;
         cr_assert(strstr(m->body, "\"id\":\"q\""), "%s", m->body);
@@ -90,7 +109,10 @@ serve_request(struct upstream_peer *up, const struct message *m)
             "{\"jsonrpc\":\"2.0\",\"id\":%lu,\"result\":{\"protocolVersion\":\"2025-11-25\",\"capabilities\":"
             "{\"tools\":{\"listChanged\":true}},\"serverInfo\":{\"name\":\"s\",\"version\":\"1\"}}}",
             n);
-        reply_json(up->peer, "Mcp-Session-Id: s\r\n", json);
+        if (!strcmp(a_asks, "ping") && !up->is_b)
+            ping_first(up, "Mcp-Session-Id: s\r\n", json);
+        else
+            reply_json(up->peer, "Mcp-Session-Id: s\r\n", json);
     } else if (strstr(m->body, "notifications/")) {
         say(up->peer, "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n");
     } else if (strstr(m->body, "tools/list") && !strcmp(a_asks, "endless") && !up->is_b) {
@@ -108,7 +130,10 @@ serve_request(struct upstream_peer *up, const struct message *m)
                  "{\"jsonrpc\":\"2.0\",\"id\":%lu,\"result\":{\"tools\":[{\"name\":\"%s\",\"inputSchema\":"
                  "{\"type\":\"object\"}}]}}",
                  n, up->is_b ? "write" : "read");
-        reply_json(up->peer, "", json);
+        if (!strcmp(a_asks, "ping") && !up->is_b)
+            ping_first(up, "", json);
+        else
+            reply_json(up->peer, "", json);
     } else {
         calls[up->is_b]++;
         cr_assert(strstr(m->body, up->is_b ? "\"name\":\"write\"" : "\"name\":\"read\""), "%s", m->body);
@@ -166,6 +191,18 @@ Test(merging, lists_the_tools_of_all_upstreams_as_one)
     cr_assert(strstr(m->body, "\"name\":\"a__read\""), "%s", m->body);
     cr_assert(strstr(m->body, "\"name\":\"b__write\""), "%s", m->body);
     cr_assert(strstr(m->body, "\"resultType\":\"complete\""), "%s", m->body);
+    world_close();
+}
+
+Test(merging, answers_a_ping_within_what_it_asks_itself)
+{
+    a_asks = "ping";
+    world_open(1, UPSTREAMS, NULL);
+    ask("tools/list", NULL, LIST);
+    serve_all();
+    cr_assert(strstr(reply_of(client)->body, "\"a__read\""));
+    cr_assert_eq(pongs, 3,
+                 "in both initialize, to learn of the server and to speak with it, and in tools/list");
     world_close();
 }
 
