@@ -175,9 +175,18 @@ free_about(struct bridged *b)
     b->about = NULL;
 }
 
-static unsigned
-gather_parts(struct worker *w, struct merge_about *parts)
+/* With one upstream nothing need be told apart: what both sides know and the gateway does not is served. */
+static bool
+is_alike(const struct bridged *b, const struct bond *bond)
 {
+    return b->worker->merging->names.plain && mcp_revision_is_modern(b->bridge.client) &&
+           mcp_revision_is_modern(bond->bridge.upstream);
+}
+
+static unsigned
+gather_parts(struct bridged *b, struct merge_about *parts)
+{
+    struct worker *w = b->worker;
     unsigned n = 0;
 
     for (unsigned i = 0; i < w->upstreams.count; i++) {
@@ -188,8 +197,11 @@ gather_parts(struct worker *w, struct merge_about *parts)
             continue;
         bond = merging_bond(w, up);
         if (bond->state == BOND_READY && bond->about.len)
-            parts[n++] = (struct merge_about){
-                .upstream = i, .caps = bond->server.caps, .instructions = bond->server.instructions};
+            parts[n++] = (struct merge_about){.upstream = i,
+                                              .caps = bond->server.caps,
+                                              .instructions = bond->server.instructions,
+                                              .extensions = is_alike(b, bond) ? bond->server.extensions
+                                                                              : (struct text){0}};
     }
     return n;
 }
@@ -215,7 +227,7 @@ reply_about(struct bridged *b)
     struct worker *w = b->worker;
     struct merge_about parts[CFG_UPSTREAMS_MAX];
     struct merge_server server = {
-        .names = &w->merging->names, .parts = parts, .count = gather_parts(w, parts), .info = gateway_info};
+        .names = &w->merging->names, .parts = parts, .count = gather_parts(b, parts), .info = gateway_info};
     char field[SESSION_FIELD_MAX];
     struct text extra = {field, 0};
     struct bridge_out out;
@@ -235,7 +247,7 @@ reply_about(struct bridged *b)
         }
         extra.len = session_field(b->session, field);
     }
-    if (!bridged_out(w, 2 * MERGE_INSTRUCTIONS_MAX, &out)) {
+    if (!bridged_out(w, 2 * MERGE_INSTRUCTIONS_MAX + (server.count ? parts[0].extensions.len : 0), &out)) {
         exchange_fail(b->ex, CLOSE_NO_MEMORY);
         return;
     }
@@ -363,7 +375,7 @@ open_subscription(struct bridged *b)
     struct worker *w = b->worker;
     struct merge_about parts[CFG_UPSTREAMS_MAX];
     struct merge_server server = {
-        .names = &w->merging->names, .parts = parts, .count = gather_parts(w, parts), .info = gateway_info};
+        .names = &w->merging->names, .parts = parts, .count = gather_parts(b, parts), .info = gateway_info};
     struct text filter = json_find(b->env.params, TEXT("notifications"));
     struct bridge_out out;
 
@@ -443,6 +455,23 @@ set_level(struct bridged *b)
     bridged_reply(b, 200, json_written(&out.room), (struct text){0});
 }
 
+/* The only upstream, for methods that are none of this file's. NULL: there are several. */
+static struct upstream *
+only_upstream(const struct worker *w)
+{
+    for (unsigned i = 0; i < w->upstreams.count && w->merging->names.plain; i++)
+        if (!w->upstreams.items[i].cfg->is_route)
+            return &w->upstreams.items[i];
+    return NULL;
+}
+
+static void
+ask_only(struct bridged *b)
+{
+    b->ex->upstream = only_upstream(b->worker);
+    bridged_ask_upstream(b);
+}
+
 /* What needs no upstream is answered as between two of the client's own revision. */
 static void
 answer_here(struct bridged *b)
@@ -494,6 +523,9 @@ merging_take(struct bridged *b)
     default:
         if (merge_is_for_one(b->call.method))
             ask_one(b);
+        else if (b->call.method != MCP_PING && mcp_revision_is_modern(b->bridge.client) &&
+                 only_upstream(b->worker))
+            ask_only(b);
         else
             answer_here(b);
     }

@@ -127,7 +127,10 @@ put_capabilities(struct json_writer *w, const struct merge_server *server)
 
     json_put(w, TEXT("\"capabilities\":{"));
     put_caps(w, caps, &first);
-    if (caps & MERGE_CAP_UI) {
+    if (server->count == 1 && server->parts[0].extensions.len) {
+        put_key(w, &first, "extensions");
+        json_put(w, server->parts[0].extensions);
+    } else if (caps & MERGE_CAP_UI) {
         put_key(w, &first, "extensions");
         json_put(w, TEXT("{\"" UI_EXTENSION "\":"));
         json_put(w, ui_value(server));

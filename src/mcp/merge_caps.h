@@ -37,6 +37,7 @@ struct merge_about {
     uint32_t caps;
     struct text instructions; /* raw string; at NULL: none */
     struct text ui;           /* raw value of its ui extension; at NULL: {} */
+    struct text extensions;   /* raw object: all of them, of the only upstream, which serves them as it is */
 };
 
 /* What is common to both forms. */

@@ -50,9 +50,13 @@ written(enum mcp_revision revision, const struct merge_server *server)
 Test(merge_caps, of_all_upstreams_are_the_gateways)
 {
     static const struct merge_about parts[] = {
-        {0, MERGE_CAP_TOOLS | MERGE_CAP_LOGGING, {"\"Read \\\"only\\\".\"", 16}, {NULL, 0}},
-        {1, MERGE_CAP_TOOLS | MERGE_CAP_TOOLS_CHANGED | MERGE_CAP_UI, {NULL, 0}, {"{\"a\":1}", 7}},
-        {2, MERGE_CAP_RESOURCES | MERGE_CAP_SUBSCRIBE | MERGE_CAP_RESOURCES_CHANGED, {"\"x\"", 3}, {NULL, 0}},
+        {0, MERGE_CAP_TOOLS | MERGE_CAP_LOGGING, {"\"Read \\\"only\\\".\"", 16}, {NULL, 0}, {NULL, 0}},
+        {1, MERGE_CAP_TOOLS | MERGE_CAP_TOOLS_CHANGED | MERGE_CAP_UI, {NULL, 0}, {"{\"a\":1}", 7}, {NULL, 0}},
+        {2,
+         MERGE_CAP_RESOURCES | MERGE_CAP_SUBSCRIBE | MERGE_CAP_RESOURCES_CHANGED,
+         {"\"x\"", 3},
+         {NULL, 0},
+         {NULL, 0}},
     };
     struct merge_server server = {&merged_three, parts, 3, INFO};
 
@@ -77,10 +81,20 @@ Test(merge_caps, of_all_upstreams_are_the_gateways)
 
 Test(merge_caps, leave_one_upstreams_instructions_as_they_are)
 {
-    static const struct merge_about part = {0, 0, {"\"Be brief.\"", 11}, {NULL, 0}};
+    static const struct merge_about part = {0, 0, {"\"Be brief.\"", 11}, {NULL, 0}, {NULL, 0}};
     struct merge_server server = {&plain_one, &part, 1, INFO};
 
     merge_expect(json_find(written(MCP_2025_11_25, &server), TEXT("instructions")), "\"Be brief.\"");
+}
+
+Test(merge_caps, leave_one_upstreams_extensions_as_they_are)
+{
+    static const struct merge_about part = {
+        .caps = MERGE_CAP_UI, .extensions = {"{\"x/y\":{\"a\":[1]},\"io.modelcontextprotocol/ui\":{}}", 49}};
+    struct merge_server server = {&plain_one, &part, 1, INFO};
+
+    merge_expect(json_find(written(MCP_2026_07_28, &server), TEXT("capabilities")),
+                 "{\"extensions\":{\"x/y\":{\"a\":[1]},\"io.modelcontextprotocol/ui\":{}}}");
 }
 
 Test(merge_caps, cut_long_instructions_between_characters)

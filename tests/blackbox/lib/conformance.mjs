@@ -61,7 +61,7 @@ export function lost(direct, through) {
   const lines = [];
   for (const [id, was] of direct) {
     const is = through.get(id);
-    if (was.status === 'SUCCESS' && is && bad(is)) lines.push(`${id}: ${is.status}: ${is.why}`);
+    if (was.status === 'SUCCESS' && is && (bad(is) || is.status === 'SKIPPED')) lines.push(`${id}: ${is.status}: ${is.why}`);
   }
   for (const [id, is] of through) if (!direct.has(id) && bad(is)) lines.push(`${id}: ${is.status}: ${is.why}`);
   if (!through.size) lines.push('the scenario was not played');
