@@ -325,8 +325,31 @@ leave_all(void)
     cr_assert_eq(counter(STAT_calls_parked), 0, "parked for ever");
 }
 
+/* Of the leak sanitizer (sanitizer/lsan_interface.h); absent in other builds. What a killed life holds is
+ * lost with it, as that of a process would be: no leak. */
+void __lsan_disable(void) __attribute__((weak));
+void __lsan_enable(void) __attribute__((weak));
+
 static void
-run(uint64_t seed)
+set_death(unsigned within)
+{
+    sim_kill_at(world.sim, within ? sim_steps(world.sim) + 1 + any(within) : 0);
+}
+
+/* Its connections are gone on both sides; sessions and request states outlive it, as far as they can. */
+static void
+meet_next_worker(unsigned within)
+{
+    set_death(0);
+    world_next_life();
+    server_count = peer_count = 0;
+    memset(clients, 0, sizeof clients);
+    set_death(within);
+}
+
+/* `within`: a worker dies about every so many steps of the simulator; 0: never. */
+static void
+run_with_deaths(uint64_t seed, unsigned within)
 {
     server_count = peer_count = secrets = state_secret = 0;
     state[0] = '\0';
@@ -341,29 +364,60 @@ run(uint64_t seed)
         sim_set_fault(world.sim, SIM_RESET, (unsigned)any(20));
         sim_set_fault(world.sim, SIM_EMFILE, (unsigned)any(20));
     }
+    set_death(within);
     for (unsigned i = 0; i < STEPS; i++) {
         client_step(&clients[any(CLIENTS)]);
         serve_all();
         if (!any(3))
             advance((unsigned)any(400));
+        if (world.is_killed)
+            meet_next_worker(within);
     }
+    set_death(0);
     if (!any(3))
         leave_all();
     world_close_after((unsigned)any(3) * 1000);
 }
 
-Test(bridging_random, survives_any_clients_and_upstreams, .timeout = 280)
+static void
+run(uint64_t seed)
+{
+    run_with_deaths(seed, 0);
+}
+
+static void
+run_killed(uint64_t seed)
+{
+    if (__lsan_disable)
+        __lsan_disable();
+    run_with_deaths(seed, seed % 3 ? 400 : 60);
+    if (__lsan_enable)
+        __lsan_enable();
+}
+
+static void
+run_seeds(void (*run_one)(uint64_t seed))
 {
     const char *one = getenv("SIM_SEED"), *count = getenv("SIM_SEEDS");
     unsigned seeds = count ? (unsigned)atoi(count) : 60;
 
     if (one) {
-        run(strtoull(one, NULL, 10));
+        run_one(strtoull(one, NULL, 10));
         return;
     }
     for (unsigned i = 1; i <= seeds; i++) {
         if (getenv("SIM_LOG"))
             fprintf(stderr, "seed %u\n", i);
-        run(i);
+        run_one(i);
     }
+}
+
+Test(bridging_random, survives_any_clients_and_upstreams, .timeout = 280)
+{
+    run_seeds(run);
+}
+
+Test(bridging_random, goes_on_after_workers_that_were_killed_at_any_step, .timeout = 280)
+{
+    run_seeds(run_killed);
 }
