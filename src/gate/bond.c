@@ -109,6 +109,8 @@ set_ready(struct bond *bond)
 
     hold(bond);
     bond->state = BOND_READY;
+    if (!bond->session)
+        bridging_subscribe_again(bond);
     list_init(&waiting);
     if (!list_empty(&bond->waiting))
         list_take(&waiting, &bond->waiting);

@@ -58,18 +58,50 @@ let_go(struct bond_call *call)
 
 /* --- what the process says --- */
 
+static struct list_node *
+only_one(struct list_node *list)
+{
+    struct list_node *first = list_first(list);
+
+    return first && first->next == list ? first : NULL;
+}
+
+/* What a process says of a resource is for those of its sessions that subscribed to it. */
+static bool
+concerns(const struct bond *bond, const struct jsonrpc_envelope *env)
+{
+    uint64_t upstream = session_upstream_hash(bond->up->name);
+    struct session_record record;
+    struct text uri;
+    uint32_t at = 0;
+
+    if (!bond->session || !text_eq(env->method, TEXT("notifications/resources/updated")))
+        return true;
+    session_record_get(bond->session, &record);
+    while (session_record_next_subscription(&record, upstream, &at, &uri))
+        if (text_eq(uri, env->uri))
+            return true;
+    return record.incomplete;
+}
+
+/* Of several calls that share a process nobody can tell which one a question or a log message is about. */
 static void
 take_unasked(struct stdio_child *child, struct text message, const struct jsonrpc_envelope *env)
 {
-    struct list_node *only = list_first(&child->calls);
+    bool is_log = text_eq(env->method, TEXT("notifications/message"));
+    struct list_node *only = only_one(&child->calls);
 
-    /* A question of a server that has one call only is about that call. */
-    if (env->kind == JSONRPC_REQUEST && only && only->next == &child->calls) {
+    if (only && (env->kind == JSONRPC_REQUEST || is_log)) {
         bond_came(container_of(only, struct bond_call, of_child), message, env);
         return;
     }
+    if (is_log && !only_one(&child->bonds))
+        return;
     list_for_each_safe(node, &child->bonds) {
-        bridging_heard(container_of(node, struct bond, of_child), message, env);
+        struct bond *bond = container_of(node, struct bond, of_child);
+
+        if (concerns(bond, env))
+            bridging_heard(bond, message, env);
         if (env->kind == JSONRPC_REQUEST) /* it is answered once */
             return;
     }

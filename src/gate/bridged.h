@@ -8,7 +8,7 @@
 #include "mcp/bridge_ask.h"
 #include "mcp/bridge_listen.h"
 
-enum { BRIDGED_EDITS = 4096, BRIDGED_MORE = 2 };
+enum { BRIDGED_EDITS = 4096, BRIDGED_MORE = 2, BRIDGED_URI = 4096 };
 
 /* Scratch of one worker: a message is made at a time. */
 struct bridge_room {
@@ -16,6 +16,7 @@ struct bridge_room {
     struct held made;   /* a message with its edits */
     struct held fields; /* of a call of a tool */
     struct http1_head head;
+    char uri[BRIDGED_URI]; /* merging_bond_of() */
     struct h1_body body;
     struct jsonrpc_edit edits[BRIDGED_EDITS];
 };
@@ -174,6 +175,9 @@ void bridged_relist_free(struct bridged *b);
 
 /* The response to the call, translated. Finishes. */
 void bridged_take_result(struct bridged *b, struct text message, const struct jsonrpc_envelope *env);
+/* Subscriptions of modern clients (bridging_listen.c): b->filter is what they hear of from now on. */
+void bridged_listen(struct bridged *b);
+void bridged_unlisten(struct bridged *b);
 /* Ends one that has no exchange (any more): its call, and all that it holds. */
 void bridged_free(struct bridged *b);
 

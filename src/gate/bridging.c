@@ -687,7 +687,7 @@ bridged_free(struct bridged *b)
         leg_close(b->relay);
     era_forget(&b->era);
     list_del(&b->listed.node);
-    list_del(&b->listener);
+    bridged_unlisten(b);
     if (b->listens_to)
         b->listens_to->listeners--;
     bridged_relist_free(b);

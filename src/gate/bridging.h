@@ -28,6 +28,9 @@ void bridging_take_posted(struct exchange *ex, const struct http1_head *head, st
 /* What a bond's upstream says unasked. */
 void bridging_heard(struct bond *bond, struct text message, const struct jsonrpc_envelope *env);
 
+/* A shared bond's upstream has been greeted (again): subscribes to what its clients listen for. */
+void bridging_subscribe_again(struct bond *bond);
+
 int bridging_init(struct worker *w); /* 0 or -ENOMEM */
 void bridging_done(struct worker *w);
 

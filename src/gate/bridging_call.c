@@ -93,13 +93,8 @@ open_subscription(struct bridged *b, struct text filter)
     b->is_standing = true;
     b->listens_to = bond;
     bond->listeners++;
-    list_add_tail(&b->worker->listeners_of_changes, &b->listener);
     bond_listen(bond);
-    for (struct text rest = b->filter.uris, uri; json_next_element(&rest, &uri);) {
-        out.room.len = 0;
-        bridge_put_subscribe(&out.room, bond_mint(bond), uri, true);
-        bond_post(bond, json_written(&out.room));
-    }
+    bridged_listen(b);
 }
 
 static void

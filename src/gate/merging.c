@@ -394,33 +394,21 @@ open_subscription(struct bridged *b)
         return;
     }
     b->is_standing = true;
-    list_add_tail(&w->listeners_of_changes, &b->listener);
-    for (struct text rest = b->filter.uris, uri; json_next_element(&rest, &uri);)
-        merging_subscribe(b, uri);
+    bridged_listen(b);
 }
 
-void
-merging_subscribe(struct bridged *b, struct text uri)
+struct bond *
+merging_bond_of(struct worker *w, struct text uri, struct text *ret_own)
 {
-    struct worker *w = b->worker;
     struct jsonrpc_edit edit;
-    char plain[1024], own_raw[2100];
-    struct text own;
-    struct bond *bond;
-    struct bridge_out out;
-    int n = json_string_decode(uri, plain, sizeof plain), upstream;
+    int upstream = merge_uri_up(&w->merging->names, uri, &edit);
+    char *at = w->bridge_room->uri;
 
-    (void)edit;
-    if (n < 0)
-        return;
-    upstream = merge_split_uri(&w->merging->names, (struct text){plain, (uint32_t)n}, &own);
-    if (upstream < 0 || !(n = (int)json_write_string(own_raw, sizeof own_raw, own)))
-        return;
-    bond = merging_bond(w, &w->upstreams.items[upstream]);
-    if (bond->state != BOND_READY || !bridged_out(w, (uint32_t)n, &out))
-        return;
-    bridge_put_subscribe(&out.room, bond_mint(bond), (struct text){own_raw, (uint32_t)n}, true);
-    bond_post(bond, json_written(&out.room));
+    if (upstream < 0)
+        return NULL;
+    if (edit.old.len || edit.with.len)
+        *ret_own = (struct text){at, jsonrpc_edit_write(uri, &edit, 1, at, sizeof w->bridge_room->uri)};
+    return ret_own->len ? merging_bond(w, &w->upstreams.items[upstream]) : NULL;
 }
 
 /* logging/setLevel of a legacy client: kept for the upstreams that it will talk to, told to those it does. */

@@ -48,6 +48,10 @@ void merging_changed(struct bond *bond, enum bridge_act what, struct text uri);
 /* The bond that lists are asked over. */
 struct bond *merging_bond(struct worker *w, struct upstream *up);
 
+/* The same for the upstream that has a resource, by the URI (raw) that clients know; *ret_own is what the
+ * upstream calls it, valid until the next call. NULL: nobody has it. */
+struct bond *merging_bond_of(struct worker *w, struct text uri, struct text *ret_own);
+
 /* The request leaves whatever it waits for. */
 void merging_leave(struct bridged *b);
 

@@ -11,8 +11,4 @@ void merging_lists_done(struct merging *m);
 /* Answers a list request, now or when the list is made. May finish. */
 void merging_list(struct bridged *b);
 
-/* Subscribes the gateway's own bond to a resource, for a client's subscription. `uri` is the client's, raw.
- */
-void merging_subscribe(struct bridged *b, struct text uri);
-
 #endif

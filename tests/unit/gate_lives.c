@@ -60,6 +60,7 @@ serve(struct sim_peer *s, const struct message *m)
             "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: 83\r\n\r\n%-83s",
             "{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32000,\"message\":\"not initialized\"}}");
     } else if (strncmp(m->head, "GET ", 4) == 0) {
+        seen_count--; /* opened whenever */
         say(s, "HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\n\r\n");
     } else if (!is_initialize && lives_at[0] && strcmp(lives_at, now->session) != 0) {
         say(s, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
@@ -217,5 +218,84 @@ Test(lives, a_session_that_the_upstream_lost_while_no_worker_lived_is_made_anew_
     cr_assert_str_eq(asked(),
                      "tools/call s2, initialize , notifications/initialized s3, logging/setLevel s3, "
                      "resources/subscribe\"a:1 s3, tools/call s3");
+    world_close();
+}
+
+/* --- subscriptions of modern clients, over the gateway's own bond --- */
+
+#define META                                                                                                 \
+    "\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\","                                 \
+    "\"io.modelcontextprotocol/clientCapabilities\":{}}"
+
+static struct sim_peer *
+listen_for(const char *uris)
+{
+    struct sim_peer *client = client_new();
+    char body[512];
+
+    snprintf(body, sizeof body,
+             "{\"jsonrpc\":\"2.0\",\"id\":\"l\",\"method\":\"subscriptions/listen\",\"params\":{"
+             "\"notifications\":{\"resourceSubscriptions\":[%s]}," META "}}",
+             uris);
+    say(client,
+        "POST /mcp HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" MCP_ACCEPT
+        "MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: subscriptions/listen\r\nContent-Length: "
+        "%zu\r\n\r\n%s",
+        strlen(body), body);
+    serve_all();
+    cr_assert(has(client, "notifications/subscriptions/acknowledged"));
+    return client;
+}
+
+/* The gateway's own bond is used by a list. */
+static void
+ask_list(void)
+{
+    static const char body[] =
+        "{\"jsonrpc\":\"2.0\",\"id\":\"l\",\"method\":\"tools/list\",\"params\":{" META "}}";
+
+    say(client_new(),
+        "POST /mcp HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" MCP_ACCEPT
+        "MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/list\r\nContent-Length: %zu\r\n\r\n%s",
+        strlen(body), body);
+    serve_all();
+}
+
+static void
+leave(struct sim_peer *client)
+{
+    sim_peer_reset(client);
+    settle();
+    serve_all();
+}
+
+Test(lives, the_last_who_listens_for_a_resource_takes_the_subscription_back)
+{
+    struct sim_peer *first, *second;
+    const char *last;
+
+    world_open(1, UPSTREAM, NULL);
+    first = listen_for("\"a:1#mcpgate=up\"");
+    second = listen_for("\"a:1#mcpgate=up\",\"b:2#mcpgate=up\"");
+    cr_assert(strstr(asked(), "resources/subscribe\"b:2 s1"));
+    leave(first);
+    cr_assert_str_eq(asked(), "");
+    leave(second);
+    cr_assert_eq(seen_count, 2);
+    last = asked(); /* over two connections */
+    cr_assert(strstr(last, "resources/unsubscribe\"a:1 s1"), "%s", last);
+    cr_assert(strstr(last, "resources/unsubscribe\"b:2 s1"), "%s", last);
+    world_close();
+}
+
+Test(lives, what_is_listened_for_is_subscribed_again_when_the_upstream_lost_its_session)
+{
+    world_open(1, UPSTREAM, "--list-ttl", "0", NULL);
+    listen_for("\"a:1#mcpgate=up\"");
+    asked();
+    lives_at = "s2";
+    ask_list();
+    cr_assert_str_eq(asked(), "tools/list s1, initialize , notifications/initialized s2, "
+                              "resources/subscribe\"a:1 s2, tools/list s2");
     world_close();
 }
