@@ -335,6 +335,7 @@ bridged_ask_upstream(struct bridged *b)
     if (b->session) {
         b->listed = (struct session_call){.id = b->env.id, .cancel = on_cancelled};
         list_add_tail(&b->session->calls, &b->listed.node);
+        journaled_prime_later(b);
         bond = bond_of_session(b->session, up, b->credentials);
     } else {
         bond = bond_shared(b->worker, up, b->bridge.client_caps, b->credentials);
@@ -672,7 +673,14 @@ bridge_tick(struct exchange *ex)
         bridge_stop(ex, false);
         return;
     }
+    journaled_tick(b);
     events_tick(ex);
+}
+
+static bool
+bridge_fail_stream(struct exchange *ex, enum close_reason reason)
+{
+    return journaled_fail(ex->state, reason);
 }
 
 void
@@ -732,6 +740,7 @@ static const struct plan bridge_plan = {
     .client_gone = bridge_client_gone,
     .tick = bridge_tick,
     .stop = bridge_stop,
+    .fail_stream = bridge_fail_stream,
     .release = bridge_release,
 };
 

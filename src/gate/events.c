@@ -52,16 +52,37 @@ send_flat(struct exchange *ex, struct text json)
     return true;
 }
 
-void
-events_send_pieces(struct exchange *ex, const struct text *pieces, unsigned count)
+static bool
+send_head(struct exchange *ex, struct text id)
 {
-    h1_send_piece(ex->client, span_all(&event_head_text));
-    for (unsigned i = 0; i < count; i++) {
-        if (!send_flat(ex, pieces[i])) {
-            h1_abort(ex->client, CLOSE_NO_MEMORY);
-            return;
-        }
+    struct buf *b;
+    int n;
+
+    if (!id.len) {
+        h1_send_piece(ex->client, span_all(&event_head_text));
+        return true;
+    }
+    b = slab_get(&ex->worker->slab, LINE_BYTES);
+    if (!b)
+        return false;
+    n = snprintf((char *)b->data, b->size, "id: %.*s\nevent: message\ndata: ", (int)id.len, id.at);
+    h1_send_piece(ex->client, span_of(b, 0, (uint32_t)n));
+    buf_unref(b);
+    return true;
+}
+
+static void
+send_event(struct exchange *ex, struct text id, const struct text *pieces, unsigned count)
+{
+    bool ok = send_head(ex, id);
+
+    for (unsigned i = 0; i < count && ok; i++) {
+        ok = send_flat(ex, pieces[i]);
         ex->reply_bytes += pieces[i].len;
+    }
+    if (!ok) {
+        h1_abort(ex->client, CLOSE_NO_MEMORY);
+        return;
     }
     h1_send_piece(ex->client, span_all(&event_end_text));
     ex->events++;
@@ -70,9 +91,21 @@ events_send_pieces(struct exchange *ex, const struct text *pieces, unsigned coun
 }
 
 void
+events_send_pieces(struct exchange *ex, const struct text *pieces, unsigned count)
+{
+    send_event(ex, (struct text){0}, pieces, count);
+}
+
+void
 events_send(struct exchange *ex, struct text json)
 {
-    events_send_pieces(ex, &json, 1);
+    send_event(ex, (struct text){0}, &json, 1);
+}
+
+void
+events_send_id(struct exchange *ex, struct text id, struct text json)
+{
+    send_event(ex, id, &json, 1);
 }
 
 void
@@ -107,24 +140,13 @@ events_send_named(struct exchange *ex, struct text name, struct text data)
 }
 
 /* Without memory the connection is aborted. */
-static bool
+static void
 send_made(struct exchange *ex, const char *text, int len)
 {
-    if (!local_send_copy(ex->client, &ex->worker->slab, text, (uint32_t)len)) {
+    if (local_send_copy(ex->client, &ex->worker->slab, text, (uint32_t)len))
+        ex->client_ns = ring_now(ex->worker->ring);
+    else
         h1_abort(ex->client, CLOSE_NO_MEMORY);
-        return false;
-    }
-    ex->client_ns = ring_now(ex->worker->ring);
-    return true;
-}
-
-void
-events_send_id(struct exchange *ex, struct text id, struct text json)
-{
-    char line[LINE_BYTES];
-
-    if (send_made(ex, line, snprintf(line, sizeof line, "id: %.*s\n", (int)id.len, id.at)))
-        events_send(ex, json);
 }
 
 void

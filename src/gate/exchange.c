@@ -273,7 +273,7 @@ exchange_fail(struct exchange *ex, enum close_reason reason)
     }
     client->keep_alive = false;
     log_broken_stream(ex, reason);
-    if (fail_stream(ex, reason))
+    if ((ex->plan->fail_stream && ex->plan->fail_stream(ex, reason)) || fail_stream(ex, reason))
         h1_send_end(client, NULL);
     else
         h1_abort(client, reason);

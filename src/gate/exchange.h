@@ -33,6 +33,9 @@ struct plan {
     /* The gateway drains: a stream that would stand for good ends in good order now (its client comes back
      * elsewhere). at_once: the time is over, everything ends. */
     void (*stop)(struct exchange *ex, bool at_once);
+    /* The error event that ends a stream, in the plan's own form; NULL, or false: exchange_fail() makes it.
+     */
+    bool (*fail_stream)(struct exchange *ex, enum close_reason reason);
     /* The end: frees ex->state. NULL: there is none. */
     void (*release)(struct exchange *ex, enum close_reason reason);
     /* What the upstream's side brings; NULL in plans that ask no upstream. Each may finish. The head of each

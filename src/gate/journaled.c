@@ -8,7 +8,11 @@
 #include <errno.h>
 #include <time.h>
 
-enum { RETRY_MS = 1000, ERROR_BYTES = 1024 };
+enum {
+    RETRY_MS = 1000,
+    PRIME_MS = 1000, /* a call that has not been answered for so long becomes a stream */
+    ERROR_BYTES = 1024,
+};
 
 static uint32_t
 now_s(void)
@@ -85,6 +89,13 @@ keep(struct bridged *b, enum journal_kind kind, struct text message, bool is_fin
 
 _Static_assert((int)JOURNAL_SESSION_BYTES == (int)MCP_TOKEN_ID_BYTES, "events are a session's");
 
+/* Older clients take an event without data for a broken message. */
+static bool
+is_primed(const struct bridged *b)
+{
+    return is_wanted(b) && b->session->token.revision == MCP_2025_11_25;
+}
+
 bool
 journaled_open(struct bridged *b, struct text extra)
 {
@@ -92,13 +103,40 @@ journaled_open(struct bridged *b, struct text extra)
 
     if (!events_open(b->ex, extra))
         return false;
-    if (is_wanted(b) && b->session->token.revision == MCP_2025_11_25) {
+    if (is_primed(b)) {
         struct text text = keep(b, JOURNAL_PRIMER, (struct text){0}, false, id);
 
         if (!b->journaled.is_behind)
             events_prime(b->ex, text, RETRY_MS);
     }
     return true;
+}
+
+void
+journaled_prime_later(struct bridged *b)
+{
+    if (is_primed(b) && b->ex->accepts_sse && b->call.method != MCP_INITIALIZE)
+        exchange_wake_in(b->ex, PRIME_MS);
+}
+
+void
+journaled_tick(struct bridged *b)
+{
+    struct exchange *ex = b->ex;
+    uint64_t age_ms = exchange_age_ms(ex, ex->begun_ns), since_ns = ex->phase_ns;
+    uint8_t phase = ex->phase;
+
+    if (ex->reply_begun || !ex->client || !ex->accepts_sse || !b->ask.bond || !is_primed(b) ||
+        b->env.kind != JSONRPC_REQUEST || b->call.method == MCP_INITIALIZE)
+        return;
+    if (age_ms < PRIME_MS) {
+        exchange_wake_in(ex, PRIME_MS - age_ms);
+        return;
+    }
+    journaled_open(b, (struct text){0}); /* without memory the answer comes by itself, as it would have */
+    ex->phase = phase;                   /* what its upstream is given goes on */
+    ex->phase_ns = since_ns;
+    exchange_watch_limits(ex);
 }
 
 void
@@ -155,6 +193,18 @@ journaled_wait(struct bridged *b)
     return true;
 }
 
+bool
+journaled_fail(struct bridged *b, enum close_reason reason)
+{
+    const struct journaled *j = &b->journaled;
+    char error[ERROR_BYTES];
+
+    if (!journaled_is_kept(b) || j->is_over || j->is_behind || b->is_standing)
+        return false;
+    journaled_send(b, (struct text){error, local_error_json(b->ex, reason, error, sizeof error)}, true);
+    return true;
+}
+
 void
 journaled_end(struct bridged *b, enum close_reason reason)
 {
@@ -192,15 +242,29 @@ end_stream(struct bridged *b)
 
 /* The end of a stream whose request nobody will answer. */
 static void
-send_error(struct bridged *b, struct text request, enum close_reason reason, const char *why)
+send_error(struct bridged *b, struct text request, enum close_reason reason)
 {
     const struct close_reason_info *info = close_reason_info(reason);
     char body[ERROR_BYTES];
     struct json_writer w = {.at = body, .size = sizeof body};
 
-    bridge_put_error(&w, b->session->token.revision, request, info->jsonrpc_code,
-                     text_of(why ? why : info->text), (struct text){0});
-    events_send(b->ex, json_written(&w));
+    bridge_put_error(&w, b->session->token.revision, request, info->jsonrpc_code, text_of(info->text),
+                     (struct text){0});
+    journaled_send(b, json_written(&w), true);
+}
+
+/* What stands in for the reply, under its id. */
+static void
+send_lost_reply(struct bridged *b, const struct journal_event *event)
+{
+    char body[ERROR_BYTES], id[JOURNAL_ID_SIZE];
+    struct json_writer w = {.at = body, .size = sizeof body};
+    uint32_t n = journal_id_write(id, event->lane, event->position, event->stream);
+
+    bridge_put_error(&w, b->session->token.revision, event->request, -32603,
+                     TEXT("the reply was too large to be kept for a client that comes back"),
+                     (struct text){0});
+    events_send_id(b->ex, (struct text){id, n}, json_written(&w));
 }
 
 /* The event's texts, valid until the next message is made. CLOSE_NONE, or why not. */
@@ -228,8 +292,7 @@ deliver(struct bridged *b, const struct journal_event *event)
         break;
     case JOURNAL_GAP:
         if (event->is_final)
-            send_error(b, event->request, CLOSE_INTERNAL,
-                       "the reply was too large to be kept for its client");
+            send_lost_reply(b, event);
         else
             events_comment(b->ex, TEXT("an event is missing here: it was too large to be kept"));
         break;
@@ -287,13 +350,15 @@ skip_lost(struct bridged *b)
     }
 }
 
+/* The error has an id too: who comes back with that is told that nothing follows. */
 static void
 end_left(struct bridged *b)
 {
     struct journal_event *last = &b->journaled.behind;
 
+    b->journaled.is_behind = false;
     if (fetch(b, last) == CLOSE_NONE && last->request.len)
-        send_error(b, last->request, CLOSE_WORKER_DIED, NULL);
+        send_error(b, last->request, CLOSE_WORKER_DIED);
     end_stream(b);
 }
 
@@ -373,6 +438,7 @@ find_open(struct session *s, uint64_t stream)
     return NULL;
 }
 
+/* `event`: the last that the client has had; NULL: it has given way. */
 static void
 go_on(struct bridged *b, struct bridged *open, const struct journal_event *event)
 {
@@ -381,15 +447,37 @@ go_on(struct bridged *b, struct bridged *open, const struct journal_event *event
         return;
     }
     give_client(open, b);
+    if (!event) {
+        skip_lost(open);
+        return;
+    }
     open->journaled.behind = *event;
     open->journaled.is_behind = true;
     journaled_catch_up(open);
 }
 
-/* What a stream left that is not open any more. */
-static void
-replay(struct bridged *b, const struct journal_event *event)
+/* Whether anything comes behind this event of a stream that is not open any more. */
+static bool
+has_more(struct bridged *b, struct journal_event *event)
 {
+    struct journal_event next;
+
+    if (event->is_final || event->is_standing)
+        return event->is_standing;
+    if (journal_next(b->worker->journal, event, &next))
+        return next.kind != JOURNAL_END;
+    return fetch(b, event) == CLOSE_NONE && event->request.len; /* an error is owed */
+}
+
+/* What a stream left that is not open any more. To clients that come back again and again, as EventSource
+ * does, 204 says that they should not. */
+static void
+replay(struct bridged *b, struct journal_event *event)
+{
+    if (!has_more(b, event)) {
+        local_reply(b->ex, 204, (struct text){0}, (struct text){0}, "", 0, CLOSE_DONE);
+        return;
+    }
     b->journaled.behind = *event;
     b->journaled.is_behind = true;
     if (event->is_standing) {
@@ -397,11 +485,24 @@ replay(struct bridged *b, const struct journal_event *event)
             journaled_catch_up(b);
     } else if (!events_open(b->ex, (struct text){0})) {
         exchange_fail(b->ex, CLOSE_NO_MEMORY);
-    } else if (event->is_final) {
-        end_stream(b);
     } else {
         journaled_catch_up(b);
     }
+}
+
+static bool
+is_sessions(const struct bridged *b, const struct journal_event *event, uint64_t stream)
+{
+    return event->stream == stream &&
+           memcmp(event->session, b->session->token.id, sizeof event->session) == 0;
+}
+
+static bool
+is_too_old(const struct worker *w, const struct journal_event *event)
+{
+    uint32_t now = now_s();
+
+    return now > event->time_s && now - event->time_s > age_s(w);
 }
 
 void
@@ -411,20 +512,23 @@ journaled_resume(struct bridged *b, struct text id)
     struct bridged *open = NULL;
     struct journal_event event;
     uint64_t position, stream;
-    uint32_t lane, now = now_s();
+    bool is_there;
+    uint32_t lane;
 
-    if (!journal_id_read(id, &lane, &position, &stream) ||
-        !journal_find(w->journal, lane, position, &event) || event.stream != stream ||
-        memcmp(event.session, b->session->token.id, sizeof event.session) != 0 ||
-        (now > event.time_s && now - event.time_s > age_s(w))) {
+    if (!journal_id_read(id, &lane, &position, &stream)) {
         refuse(b);
         return;
     }
     if (lane == w->child->h.lane)
         open = find_open(b->session, stream);
+    is_there = journal_find(w->journal, lane, position, &event) && is_sessions(b, &event, stream);
+    if (open ? position > open->journaled.stream.last : !is_there || is_too_old(w, &event)) {
+        refuse(b);
+        return;
+    }
     stats_add(w->stats, STAT_streams_resumed, 1);
     if (open)
-        go_on(b, open, &event);
+        go_on(b, open, is_there ? &event : NULL);
     else
         replay(b, &event);
 }

@@ -35,6 +35,12 @@ void journaled_done(struct worker *w);
  * memory. */
 bool journaled_open(struct bridged *b, struct text extra);
 
+/* A call of a client of 2025-11-25 that takes long gets its stream before there is anything to say, so that
+ * its reply can be fetched should the connection break: from when the call is made, and from the plan's tick.
+ */
+void journaled_prime_later(struct bridged *b);
+void journaled_tick(struct bridged *b);
+
 /* Some event of the stream is in the journal, so that its client can come back for the rest. */
 bool journaled_is_kept(const struct bridged *b);
 
@@ -45,6 +51,9 @@ bool journaled_wait(struct bridged *b);
 
 /* A message for the client. A stream that has no client any more is written to the journal only. */
 void journaled_send(struct bridged *b, struct text json, bool is_final);
+
+/* The error that ends the client's stream. False: it is not kept, or not up to date. */
+bool journaled_fail(struct bridged *b, enum close_reason reason);
 
 /* The stream's end, when the exchange ends: what is owed becomes an error that says why. */
 void journaled_end(struct bridged *b, enum close_reason reason);

@@ -122,7 +122,7 @@ make_room(struct journal *j, uint32_t size, uint32_t now_s)
     uint64_t rest = rest_of_ring(j, j->head), first = LOAD(&l->first);
     uint64_t end = j->head + size + (rest < size ? rest : 0);
 
-    if (first > j->head || j->head - first > j->lane_size)
+    if (first > j->head || j->head - first > j->lane_size || first % 8)
         first = j->head;
     while (end - first > j->lane_size && first < j->head)
         first = give_way(j, first, now_s);
