@@ -77,6 +77,16 @@ const tools = {
     },
   },
 
+  // Not the suite's: merged.test.mjs wants to see an update.
+  test_touch_resource: {
+    description: 'Says that a resource has changed to who subscribed to it',
+    inputSchema: object({ uri: { type: 'string' } }),
+    async call({ uri }, _, server) {
+      if (server.subscribed.has(uri)) await server.sendResourceUpdated({ uri });
+      return says(server.subscribed.has(uri) ? 'told' : 'nobody subscribed');
+    },
+  },
+
   [content.schemaTool.name]: { ...content.schemaTool, call: (args) => says(JSON.stringify(args)) },
 };
 
@@ -96,7 +106,7 @@ function build() {
     { capabilities: { tools: { listChanged: true }, prompts: { listChanged: true }, resources: { subscribe: true, listChanged: true }, completions: {}, logging: {} } },
   );
   const on = (schema, handle) => server.setRequestHandler(schema, handle);
-  const subscribed = new Set();
+  const subscribed = (server.subscribed = new Set());
 
   on(t.ListToolsRequestSchema, () => ({
     tools: Object.entries(tools).map(([name, { description, inputSchema = object() }]) => ({ name, description, inputSchema })),
