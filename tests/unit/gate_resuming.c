@@ -5,6 +5,8 @@
 
 #include "journal/journal.h"
 
+#include <stdlib.h>
+
 #define UPSTREAM "--upstream", "up=http://10.0.0.2:80/mcp", "--era-ttl", "5m"
 
 #define DISCOVERED                                                                                           \
@@ -17,6 +19,7 @@
 
 static struct sim_peer *client, *server;
 static char session[1024];
+static bool is_known; /* what the upstream speaks */
 
 /* The next request that reached the upstream, whichever connection it came on. */
 static struct message *
@@ -33,7 +36,6 @@ next_request(void)
 static void
 open_session(const char *revision)
 {
-    static bool is_known;
     struct message *m;
     char body[300];
 
@@ -680,6 +682,185 @@ Test(resuming, the_stream_of_a_session_goes_on_in_the_next_worker)
     cr_assert_eq(count(received(client), CHANGED), 1);
     cr_assert_eq(counter(STAT_streams_waiting), 0);
     world_close();
+}
+
+/* --- at random --- */
+
+enum { ACTORS = 4, TEXT_BYTES = 1 << 20 };
+
+/* A call, and what its client has seen of it on whatever connections. */
+static struct actor {
+    struct sim_peer *client, *server; /* client NULL: away */
+    unsigned long long number;
+    unsigned said, seen; /* progress */
+    bool is_answered, has_response;
+    char id[JOURNAL_ID_SIZE];
+    size_t len, used; /* of the bytes of this connection, and of them those of whole events */
+    char text[TEXT_BYTES];
+} actors[ACTORS];
+
+static uint32_t seed;
+
+static unsigned
+any(unsigned n)
+{
+    seed = seed * 1664525 + 1013904223;
+    return (seed >> 8) % n;
+}
+
+/* One event of a stream, without its framing. */
+static void
+see_event(struct actor *a, const char *event)
+{
+    const char *id = strstr(event, "id: "), *progress = strstr(event, "\"progress\":");
+    unsigned index = (unsigned)(a - actors), n;
+    char own[32];
+
+    if (event[0] == ':')
+        return;
+    cr_assert(id == event, "%s", event);
+    snprintf(a->id, sizeof a->id, "%.*s", (int)strcspn(id + 4, "\n"), id + 4);
+    cr_assert_not(a->has_response, "something follows the response: %s", event);
+    if (progress) {
+        snprintf(own, sizeof own, "\"progressToken\":\"t%u\"", index);
+        cr_assert(strstr(event, own), "another's event came to %u: %s", index, event);
+        cr_assert_eq(sscanf(progress + 11, "%u", &n), 1);
+        cr_assert_eq(n, a->seen + 1, "%u after %u", n, a->seen);
+        a->seen = n;
+        return;
+    }
+    snprintf(own, sizeof own, "\"id\":%u,\"result\"", index);
+    cr_assert(strstr(event, own), "%s", event);
+    cr_assert_eq(a->seen, a->said, "the response overtakes");
+    a->has_response = true;
+}
+
+/* The content of the chunks that are whole. */
+static size_t
+dechunk(const char *at, const char *end, char *out)
+{
+    size_t n = 0, size;
+    char *data;
+
+    while ((size = strtoul(at, &data, 16)) && strncmp(data, "\r\n", 2) == 0 && data + 2 + size + 2 <= end) {
+        memcpy(out + n, data + 2, size);
+        n += size;
+        at = data + 2 + size + 2;
+    }
+    out[n] = '\0';
+    return n;
+}
+
+static void
+look(struct actor *a)
+{
+    static char plain[TEXT_BYTES];
+    const char *body;
+    size_t n;
+
+    a->len += sim_peer_read(a->client, a->text + a->len, sizeof a->text - 1 - a->len);
+    a->text[a->len] = '\0';
+    body = strstr(a->text, "\r\n\r\n");
+    if (!body)
+        return;
+    cr_assert(strstr(a->text, "HTTP/1.1 200") == a->text, "%.300s", a->text);
+    n = dechunk(body + 4, a->text + a->len, plain);
+    for (char *event = plain + a->used, *end; (end = strstr(event, "\n\n")); event = end + 2) {
+        *end = '\0';
+        see_event(a, event);
+        a->used = (size_t)(end + 2 - plain);
+    }
+    cr_assert_leq(a->used, n);
+}
+
+static void
+return_of(struct actor *a)
+{
+    come_back(a->id);
+    a->client = client;
+    a->len = a->used = 0;
+}
+
+static void
+begin_actor(struct actor *a)
+{
+    char body[300];
+
+    snprintf(
+        body, sizeof body,
+        "{\"jsonrpc\":\"2.0\",\"id\":%u,\"method\":\"tools/call\",\"params\":{\"name\":\"echo\",\"_meta\":{"
+        "\"progressToken\":\"t%u\"}}}",
+        (unsigned)(a - actors), (unsigned)(a - actors));
+    a->number = begin_call(body);
+    a->client = client;
+    a->server = server;
+    say_progress(a->server, a->number, ++a->said);
+    look(a);
+    cr_assert_eq(a->seen, 1);
+}
+
+static void
+act(struct actor *a)
+{
+    switch (any(4)) {
+    case 0:
+        if (a->client) {
+            look(a);
+            sim_peer_close(a->client);
+            a->client = NULL;
+            settle();
+        }
+        break;
+    case 1:
+        if (a->has_response)
+            break;
+        if (a->client) /* the gateway has not heard that it left */
+            look(a);
+        if (!a->has_response)
+            return_of(a);
+        break;
+    default:
+        if (!a->is_answered && any(20) == 0) {
+            say_result(a->server, a->number);
+            a->is_answered = true;
+        } else if (!a->is_answered) {
+            say_progress(a->server, a->number, ++a->said);
+        }
+    }
+}
+
+static void
+run_at_random(uint64_t n)
+{
+    seed = (uint32_t)n;
+    world_open(n, UPSTREAM, NULL);
+    memset(actors, 0, sizeof actors);
+    open_session("2025-06-18");
+    for (unsigned i = 0; i < ACTORS; i++)
+        begin_actor(&actors[i]);
+    sim_faults_random(world.sim);
+    for (unsigned step = 0; step < 300; step++)
+        act(&actors[any(ACTORS)]);
+    for (unsigned i = 0; i < ACTORS; i++) {
+        struct actor *a = &actors[i];
+
+        if (!a->is_answered)
+            say_result(a->server, a->number);
+        if (a->client)
+            look(a);
+        if (!a->has_response) {
+            return_of(a);
+            look(a);
+        }
+        cr_assert(a->has_response, "no response came to %u", i);
+    }
+    is_known = false;
+    world_close();
+}
+
+Test(resuming, whatever_happens_each_event_comes_once_and_in_order)
+{
+    sim_for_seeds(1, 100, run_at_random);
 }
 
 Test(resuming, without_a_journal_there_are_no_ids)
