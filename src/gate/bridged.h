@@ -76,16 +76,33 @@ struct bridged {
     bool is_accepted; /* of that: its POST has been answered with 202, and there is no client any more */
     bool in_batch;    /* one message of a batch */
     struct bridged_batch *batch; /* NULL: none */
-    struct bridged *whole;       /* of a part: what its reply is gathered in; NULL: nothing */
-    struct list_node part;       /* of its batch's */
+    struct bridged *whole;       /* of a part: its batch, or its WebSocket; NULL: it is none */
+    struct list_node part;       /* of its batch's, or WebSocket's */
+    struct bridged_ws *ws;       /* bridging_ws.c; NULL: it is none */
 };
 
-/* Its reply is none of HTTP: it belongs to the stream of HTTP+SSE, or into a batch's. */
+/* Its reply is none of HTTP: it belongs to the stream of HTTP+SSE or to a WebSocket, or into a batch's. */
 static inline bool
 bridged_is_detached(const struct bridged *b)
 {
     return b->is_accepted || b->whole;
 }
+
+static inline bool
+bridged_is_of_ws(const struct bridged *b)
+{
+    return b->whole && b->whole->ws;
+}
+
+/* Where its client's open calls are listed, so that a notification can cancel them; NULL: nowhere. */
+static inline struct session *
+bridged_calls(const struct bridged *b)
+{
+    return b->session ? b->session : bridged_is_of_ws(b) ? b->whole->session : NULL;
+}
+
+/* Lists it there. */
+void bridged_list(struct bridged *b);
 
 struct text bridged_message(const struct bridged *b);
 /* The value of one of the request's Mcp-* fields, by its name in small letters; at NULL: it was not sent. */
@@ -152,6 +169,23 @@ bool bridged_sse_accept(struct bridged *b);
 void bridged_sse_reply(struct bridged *b, const struct text *pieces, unsigned count);
 /* The accepted exchange ends for this reason: a request that was not answered is, if it can be. */
 void bridged_sse_ends(struct bridged *b, enum close_reason reason);
+
+/* MCP over WebSocket (bridging_ws.c). The GET is whole: upgrades. */
+void bridged_ws_open(struct bridged *b);
+void bridged_ws_input(struct bridged *b, const struct h1_body *body); /* may finish */
+void bridged_ws_writable(struct bridged *b);
+void bridged_ws_peer_end(struct bridged *b); /* finishes */
+void bridged_ws_tick(struct bridged *b);     /* may finish */
+/* A drain: says goodbye. Finishes. */
+void bridged_ws_stop(struct bridged *b);
+/* Makes it a part. */
+void bridged_ws_adopt(struct bridged *ws, struct bridged *part);
+/* A message that may be served: learns whose it is. False: it was turned away, and is finished. */
+bool bridged_ws_accept(struct bridged *part);
+void bridged_ws_free(struct bridged *b);
+
+/* What initialize says of the client, for a session that is its stream's (bridging_sse.c). */
+void bridged_learn_client(struct bridged *b);
 
 /* Puts the request to ex->upstream, over the session's bond with it or a shared one. May finish. */
 void bridged_ask_upstream(struct bridged *b);

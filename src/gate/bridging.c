@@ -8,6 +8,7 @@
 #include "gate/local.h"
 #include "gate/merging.h"
 #include "gate/secure.h"
+#include "gate/splice.h"
 #include "mcp/headers.h"
 #include "proto/jsonrpc.h"
 
@@ -96,11 +97,11 @@ bridged_is_congested(const struct bridged *b)
     return ex && link_congested(&ex->client->link);
 }
 
-/* Whose stream it is that a message goes to; NULL: one of HTTP+SSE. */
+/* Whose stream it is that a message goes to; NULL: one of HTTP+SSE, or a WebSocket. */
 static struct bridged *
 stream_of(struct bridged *b)
 {
-    return b->is_accepted ? NULL : b->whole ? b->whole : b;
+    return b->is_accepted || b->ws || bridged_is_of_ws(b) ? NULL : b->whole ? b->whole : b;
 }
 
 bool
@@ -118,8 +119,9 @@ bridged_event(struct bridged *b, struct text json, struct text extra)
         return false;
     b->ex->leg_stream |= bridged_is_detached(b); /* its limits are those of a stream */
     if (!stream) {
-        events_send(ex, json);
-        return true;
+        if (ex->reply_begun)
+            events_send(ex, json);
+        return ex->reply_begun;
     }
     if (!ex->reply_begun && !journaled_open(stream, extra))
         return false;
@@ -162,7 +164,7 @@ void
 bridged_detached_reply(struct bridged *b, const struct text *pieces, unsigned count)
 {
     b->call.is_done = true;
-    if (b->whole)
+    if (b->whole && b->whole->batch)
         bridged_batch_reply(b, pieces, count);
     else
         bridged_sse_reply(b, pieces, count);
@@ -297,8 +299,8 @@ take_notification(struct bridged *b)
 {
     struct session_call *listed = NULL;
 
-    if (b->call.method == MCP_CANCELLED && b->session)
-        listed = session_find_call(b->session, b->env.request_id);
+    if (b->call.method == MCP_CANCELLED && bridged_calls(b))
+        listed = session_find_call(bridged_calls(b), b->env.request_id);
     if (listed) {
         listed->cancel(listed);
         bridged_accept(b);
@@ -325,6 +327,17 @@ open_session(struct bridged *b)
 }
 
 void
+bridged_list(struct bridged *b)
+{
+    struct session *s = bridged_calls(b);
+
+    if (!s || list_linked(&b->listed.node))
+        return;
+    b->listed = (struct session_call){.id = b->env.id, .cancel = on_cancelled};
+    list_add_tail(&s->calls, &b->listed.node);
+}
+
+void
 bridged_ask_upstream(struct bridged *b)
 {
     struct upstream *up = b->upstream = b->ex->upstream;
@@ -332,9 +345,8 @@ bridged_ask_upstream(struct bridged *b)
 
     if (!b->session && b->call.method == MCP_INITIALIZE && !open_session(b))
         return;
+    bridged_list(b);
     if (b->session) {
-        b->listed = (struct session_call){.id = b->env.id, .cancel = on_cancelled};
-        list_add_tail(&b->session->calls, &b->listed.node);
         journaled_prime_later(b);
         bond = bond_of_session(b->session, up, b->credentials);
     } else {
@@ -373,7 +385,7 @@ on_era_known(struct era_wait *wait)
     struct bridged *b = container_of(wait, struct bridged, era);
     struct upstream *up = b->ex->upstream;
     enum mcp_revision client = b->bridge.client;
-    bool as_it_is = !b->session && !up->stdio && !up->era.is_sse && same_era(b);
+    bool as_it_is = !b->session && !bridged_is_detached(b) && !up->stdio && !up->era.is_sse && same_era(b);
 
     if (session_is_over(b))
         return;
@@ -423,7 +435,7 @@ has_greeted(const struct bridged *b)
 static bool
 is_fine(struct bridged *b, enum jsonrpc_fault fault)
 {
-    struct mcp_head head = {.http = true,
+    struct mcp_head head = {.http = !bridged_is_of_ws(b),
                             .version = bridged_field(b, TEXT("mcp-protocol-version")),
                             .method = bridged_field(b, TEXT("mcp-method")),
                             .name = bridged_field(b, TEXT("mcp-name")),
@@ -450,8 +462,8 @@ take_merged_notification(struct bridged *b)
 {
     struct session_call *listed = NULL;
 
-    if (b->call.method == MCP_CANCELLED && b->session)
-        listed = session_find_call(b->session, b->env.request_id);
+    if (b->call.method == MCP_CANCELLED && bridged_calls(b))
+        listed = session_find_call(bridged_calls(b), b->env.request_id);
     if (listed)
         listed->cancel(listed);
     if (b->call.method == MCP_ROOTS_CHANGED && b->session)
@@ -482,7 +494,8 @@ bridged_take_message(struct bridged *b)
 {
     enum jsonrpc_fault fault = jsonrpc_scan(bridged_message(b), JSON_SCAN_STRICT, &b->env);
 
-    if (!is_fine(b, fault) || (b->is_posted && !bridged_sse_accept(b)))
+    if (!is_fine(b, fault) || (b->is_posted && !bridged_sse_accept(b)) ||
+        (bridged_is_of_ws(b) && !bridged_ws_accept(b)))
         return;
     read_client(b);
     if (b->env.kind == JSONRPC_RESPONSE || b->env.kind == JSONRPC_ERROR) {
@@ -512,6 +525,10 @@ bridge_body(struct exchange *ex, const struct h1_body *body)
 
     ex->body_bytes += body->bytes;
     ex->asked_ns = ring_now(ex->worker->ring);
+    if (b->ws) {
+        bridged_ws_input(b, body);
+        return;
+    }
     if (max && ex->body_bytes > max) {
         exchange_fail(ex, CLOSE_BODY_TOO_LARGE);
         return;
@@ -579,7 +596,9 @@ bridge_end(struct exchange *ex)
         bridged_take_message(b);
         break;
     case METHOD_GET:
-        if (b->session->is_of_stream)
+        if (b->ws)
+            bridged_ws_open(b);
+        else if (b->session->is_of_stream)
             bridged_sse_open(b);
         else
             open_stream(b);
@@ -597,6 +616,8 @@ bridge_writable(struct exchange *ex)
 
     if (b->is_standing && b->session && b->session->is_of_stream) {
         bridged_sse_writable(b);
+        if (b->ws)
+            bridged_ws_writable(b);
         return;
     }
     if (b->batch)
@@ -647,6 +668,17 @@ end_in_order(struct exchange *ex)
     exchange_finish(ex, CLOSE_DRAIN);
 }
 
+/* A subscription on a WebSocket. */
+static void
+end_listen(struct bridged *b)
+{
+    char body[ERROR_BYTES];
+    struct json_writer w = {.at = body, .size = sizeof body};
+
+    bridge_put_listen_end(&w, b->call.id);
+    bridged_reply(b, 200, json_written(&w), (struct text){0});
+}
+
 static void
 bridge_stop(struct exchange *ex, bool at_once)
 {
@@ -656,6 +688,8 @@ bridge_stop(struct exchange *ex, bool at_once)
         bridged_sse_stop(b, at_once);
     else if (b->is_standing && ex->client && ex->reply_begun)
         end_in_order(ex);
+    else if (b->is_standing && bridged_is_detached(b))
+        end_listen(b);
     else if (b->is_standing && ex->orphan)
         exchange_finish(ex, CLOSE_DRAIN);
     else if (at_once)
@@ -674,7 +708,10 @@ bridge_tick(struct exchange *ex)
         return;
     }
     journaled_tick(b);
-    events_tick(ex);
+    if (b->ws)
+        bridged_ws_tick(b);
+    else
+        events_tick(ex);
 }
 
 static bool
@@ -690,6 +727,8 @@ bridged_free(struct bridged *b)
 
     if (b->batch)
         bridged_batch_free(b);
+    if (b->ws)
+        bridged_ws_free(b);
     bond_call_done(&b->ask, true);
     if (b->relay)
         leg_close(b->relay);
@@ -716,10 +755,12 @@ bridge_release(struct exchange *ex, enum close_reason reason)
     struct bridged *b = ex->state;
 
     journaled_end(b, reason);
-    if (b->is_accepted)
+    if (b->is_accepted || bridged_is_of_ws(b))
         bridged_sse_ends(b, reason);
-    if (b->whole)
+    if (b->whole && b->whole->batch)
         bridged_batch_ends(b, reason);
+    list_del(&b->part);
+    b->whole = NULL;
     if (b->session && b->session->stream == ex) {
         b->session->stream = NULL;
         if (b->session->is_of_stream)
@@ -731,8 +772,20 @@ bridge_release(struct exchange *ex, enum close_reason reason)
         bridged_free(b);
 }
 
+static void
+bridge_peer_end(struct exchange *ex)
+{
+    struct bridged *b = ex->state;
+
+    if (b->ws && ex->is_ws)
+        bridged_ws_peer_end(b);
+    else
+        splice_probe_client(ex);
+}
+
 static const struct plan bridge_plan = {
     .name = "bridge",
+    .peer_end = bridge_peer_end,
     .body = bridge_body,
     .trailers = bridge_trailers,
     .end = bridge_end,
@@ -837,8 +890,7 @@ bridged_part(struct bridged *whole, struct text message)
                           .session = whole->session,
                           .plain_fields = whole->plain_fields,
                           .credentials = whole->credentials,
-                          .is_merged = whole->is_merged,
-                          .in_batch = true};
+                          .is_merged = whole->is_merged};
     memcpy(b->principal, whole->principal, sizeof b->principal);
     if (!held_append(w, &b->body, message.at, message.len) ||
         (fields.len && !held_append(w, &b->fields, fields.at, fields.len))) {

@@ -25,6 +25,10 @@ void bridging_start(struct exchange *ex, const struct http1_head *head);
 void bridging_open_sse(struct exchange *ex, const struct http1_head *head);
 void bridging_take_posted(struct exchange *ex, const struct http1_head *head, struct session *session);
 
+/* WebSocket (bridging_ws.c): upgrades, with ex->upstream or, at NULL, the merged server behind it. May
+ * finish. */
+void bridging_open_ws(struct exchange *ex, const struct http1_head *head);
+
 /* What a bond's upstream says unasked. */
 void bridging_heard(struct bond *bond, struct text message, const struct jsonrpc_envelope *env);
 

@@ -111,10 +111,14 @@ take_part(struct bridged *b, struct text message)
 
     if (!part)
         return false;
+    stats_add(b->worker->stats, STAT_batch_messages, 1);
     part->is_accepted = b->is_accepted;
+    part->in_batch = true;
     if (b->batch) {
         part->whole = b;
         list_add_tail(&b->batch->parts, &part->part);
+    } else if (b->whole) { /* a WebSocket: where the batch came from, each reply goes by itself */
+        bridged_ws_adopt(b->whole, part);
     }
     bridged_take_message(part);
     return true;
@@ -127,7 +131,7 @@ begin(struct bridged *b)
 
     if (w->exchange_count + b->env.count > w->config->max_exchanges)
         return CLOSE_TOO_MANY_EXCHANGES;
-    if (b->is_accepted)
+    if (bridged_is_detached(b))
         return CLOSE_NONE;
     b->batch = calloc(1, sizeof *b->batch);
     if (!b->batch)
@@ -156,7 +160,7 @@ bridged_take_batch(struct bridged *b)
     }
     while (ok && jsonrpc_next_message(&rest, &message))
         ok = take_part(b, message);
-    if (b->is_accepted) {
+    if (bridged_is_detached(b)) {
         exchange_finish(b->ex, ok ? CLOSE_DONE : CLOSE_NO_MEMORY);
         return;
     }

@@ -87,7 +87,7 @@ open_subscription(struct bridged *b, struct text filter)
     }
     bridge_put_acknowledged(&out.room, b->call.id, &b->filter);
     if (!bridged_event(b, json_written(&out.room), (struct text){0})) {
-        local_error(b->ex, CLOSE_NOT_ACCEPTABLE, (struct text){0});
+        bridged_refuse(b, CLOSE_NOT_ACCEPTABLE);
         return;
     }
     b->is_standing = true;

@@ -157,7 +157,7 @@ bridged_splice(struct bridged *b)
     ex->body_bytes = 0;
     bridged_free(b);
     result = http1_parse_request(head_text.at, head_text.len, 0, &w->h1.limits, head, &used, &why);
-    ASSERT(result == PARSE_OK); /* it was when it came */
+    ASSERT(result == PARSE_OK);    /* it was when it came */
     head->expect_continue = false; /* it was told to go on */
     splice_start(ex, head);
     if (client->user == ex && give_body(ex, client, held_text(&body)))

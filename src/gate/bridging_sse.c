@@ -87,6 +87,10 @@ bridged_sse_stop(struct bridged *b, bool at_once)
         return; /* bridged_sse_ends() of the last one comes back to this */
     while ((node = list_first(&b->session->calls)))
         exchange_fail(call_at(node)->ex, CLOSE_DRAIN);
+    if (b->ws) {
+        bridged_ws_stop(b);
+        return;
+    }
     ex->client->keep_alive = false;
     h1_send_end(ex->client, NULL);
     exchange_finish(ex, CLOSE_DRAIN);
@@ -96,8 +100,8 @@ bridged_sse_stop(struct bridged *b, bool at_once)
 
 /* Revision and capabilities come with initialize. A client whose stream broke and came again may think that
  * it has said them: it gets on as one that can nothing, with the revision that its messages name. */
-static void
-learn_client(struct bridged *b)
+void
+bridged_learn_client(struct bridged *b)
 {
     struct session *s = b->session;
     enum mcp_revision named = mcp_revision_of(bridged_field(b, TEXT("mcp-protocol-version")));
@@ -120,7 +124,7 @@ bridged_sse_accept(struct bridged *b)
     if (!sse_front_accept(b->ex, b->session, b->env.kind == JSONRPC_REQUEST))
         return false;
     b->is_accepted = true;
-    learn_client(b);
+    bridged_learn_client(b);
     return true;
 }
 
@@ -135,11 +139,11 @@ bridged_sse_reply(struct bridged *b, const struct text *pieces, unsigned count)
         exchange_finish(b->ex, CLOSE_STREAM_GONE);
         return;
     }
-    if (b->call.method == MCP_INITIALIZE)
+    if (b->call.method == MCP_INITIALIZE && !stream->is_ws)
         sse_front_give_id(b->session);
     events_send_pieces(stream, pieces, count);
     if (link_congested(&stream->client->link)) /* what is on its way for others waits at its source */
-        list_for_each_safe(node, &b->session->calls)
+        list_for_each_safe(node, &bridged_calls(b)->calls)
             bond_pause(&call_at(node)->ask);
     exchange_finish(b->ex, CLOSE_DONE);
 }
@@ -158,7 +162,7 @@ put_error(struct bridged *b, struct exchange *stream, enum close_reason reason)
 void
 bridged_sse_ends(struct bridged *b, enum close_reason reason)
 {
-    struct session *s = b->session;
+    struct session *s = bridged_calls(b);
     struct exchange *stream = bridged_hearer(b);
 
     if (!stream)

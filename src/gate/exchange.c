@@ -114,7 +114,6 @@ exchange_new_part(struct worker *w, struct upstream *up)
 
     ex->upstream = up;
     ex->is_leg = ex->is_part = ex->is_mcp = ex->request_whole = true;
-    stats_add(w->stats, STAT_batch_messages, 1);
     return ex;
 }
 
@@ -163,12 +162,14 @@ count_end(struct exchange *ex, enum close_reason reason)
 {
     uint64_t now = ring_now(ex->worker->ring);
 
-    if (ex->is_part)
+    if (ex->is_part) {
         stats_mcp(ex->worker->stats, (enum mcp_method)ex->mcp);
-    else if (ex->is_leg)
+        stats_close(ex->worker->stats, reason);
+    } else if (ex->is_leg) {
         stats_sub(ex->worker->stats, STAT_legs_open, 1);
-    else
+    } else {
         count_client_side(ex, reason, now);
+    }
     if (ex->upstream && !ex->by_legs)
         count_upstream_side(ex, reason, now);
 }

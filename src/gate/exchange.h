@@ -29,7 +29,9 @@ struct plan {
     void (*end)(struct exchange *ex);
     void (*writable)(struct exchange *ex);                              /* the client takes bytes again */
     void (*client_gone)(struct exchange *ex, enum close_reason reason); /* ex->client is NULL already */
-    void (*tick)(struct exchange *ex);                                  /* the timer */
+    /* The client has half-closed, or is gone without a word. NULL: splice_probe_client(). */
+    void (*peer_end)(struct exchange *ex);
+    void (*tick)(struct exchange *ex); /* the timer */
     /* The gateway drains: a stream that would stand for good ends in good order now (its client comes back
      * elsewhere). at_once: the time is over, everything ends. */
     void (*stop)(struct exchange *ex, bool at_once);
@@ -107,7 +109,8 @@ struct exchange {
     bool asks_upgrade : 1;    /* the upstream may answer 101 */
     bool listed : 1;          /* on the upstream's waiting list */
     bool is_leg : 1;          /* the gateway's own request (leg.h): there never was a client */
-    bool is_part : 1;         /* of these: a message of a batch (bridging_batch.c) */
+    bool is_part : 1;         /* of these: a message of a batch (bridging_batch.c), or of a WebSocket */
+    bool is_ws : 1;           /* upgraded: events leave as WebSocket messages */
     bool leg_stream : 1;      /* whose reply is a stream of events */
     bool by_legs : 1;         /* the upstream is asked by legs, which count what they send and receive */
     char id[EXCHANGE_ID_MAX]; /* the JSON-RPC id as it was written; id_len 0: none, not seen, or too long */
@@ -120,7 +123,7 @@ struct exchange *exchange_new(struct worker *w, struct h1 *client, const struct 
 
 /* The same for a request of the gateway's own. */
 struct exchange *exchange_new_leg(struct worker *w, struct upstream *up, enum http_method method);
-/* The same for one message of a client's batch. */
+/* The same for one message of a client's batch or WebSocket. */
 struct exchange *exchange_new_part(struct worker *w, struct upstream *up);
 
 /* The id that a request without X-Request-Id gets, unique among the gateway's workers and their incarnations.

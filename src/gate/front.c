@@ -217,7 +217,9 @@ on_peer_end(struct h1 *h1)
 {
     struct exchange *ex = h1->user;
 
-    if (ex)
+    if (ex && ex->plan->peer_end)
+        ex->plan->peer_end(ex);
+    else if (ex)
         splice_probe_client(ex);
 }
 

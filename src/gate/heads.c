@@ -342,6 +342,10 @@ is_about_body(const struct http_header *h)
     case HTTP_CONTENT_ENCODING:
     case HTTP_X_REQUEST_ID:
     case HTTP_HOST:
+    case HTTP_SEC_WEBSOCKET_KEY:
+    case HTTP_SEC_WEBSOCKET_VERSION:
+    case HTTP_SEC_WEBSOCKET_PROTOCOL:
+    case HTTP_SEC_WEBSOCKET_EXTENSIONS:
         return true;
     default:
         return h->name_len == 10 && strncasecmp(h->name, "user-agent", 10) == 0;

@@ -390,9 +390,10 @@ open_subscription(struct bridged *b)
     }
     bridge_put_acknowledged(&out.room, b->call.id, &b->filter);
     if (!bridged_event(b, json_written(&out.room), (struct text){0})) {
-        local_error(b->ex, CLOSE_NOT_ACCEPTABLE, (struct text){0});
+        bridged_refuse(b, CLOSE_NOT_ACCEPTABLE);
         return;
     }
+    bridged_list(b);
     b->is_standing = true;
     bridged_listen(b);
 }

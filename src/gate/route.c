@@ -4,6 +4,7 @@
  *
  *      /mcp, /mcp/NAME             an MCP upstream in path mode, or the merged server
  *      /sse, /sse/NAME, /messages  the same for clients of 2024-11-05 (bridging_sse.c)
+ *      /ws, /ws/NAME               the same over WebSocket (bridging_ws.c)
  *      /PREFIX...                  a plain route, the longest one that matches whole segments
  */
 #include "gate/admin.h"
@@ -179,15 +180,15 @@ is_below(struct text path, struct text front)
     return text_starts(path, front) && (path.len == front.len || path.at[front.len] == '/');
 }
 
-/* The upstream that /mcp or /mcp/NAME names, or /sse or /sse/NAME. */
+/* The upstream that /mcp or /mcp/NAME names, or those of another front; `front` is its length. */
 static struct upstream *
-find_mcp(struct worker *w, struct text path)
+find_mcp(struct worker *w, struct text path, uint32_t front)
 {
     struct upstream *only = NULL;
     unsigned count = 0;
     struct text name;
 
-    name = path.len > 5 ? (struct text){path.at + 5, path.len - 5} : (struct text){0};
+    name = path.len > front + 1 ? (struct text){path.at + front + 1, path.len - front - 1} : (struct text){0};
     for (unsigned i = 0; i < w->upstreams.count; i++) {
         struct upstream *up = &w->upstreams.items[i];
 
@@ -220,7 +221,8 @@ read_mcp_fields(struct exchange *ex, const struct http1_head *head)
 static bool
 is_merged(const struct worker *w, struct text path)
 {
-    return w->merging && path.len <= 5; /* "/mcp" or "/mcp/", "/sse" */
+    return w->merging &&
+           (path.len <= 4 || (path.len == 5 && path.at[4] == '/')); /* "/mcp" or "/mcp/", "/sse", "/ws/" */
 }
 
 static void
@@ -255,18 +257,19 @@ route_mcp(struct exchange *ex, const struct http1_head *head, struct upstream *u
     }
 }
 
-/* HTTP+SSE of 2024-11-05: its stream. */
+/* What a client's connection stands for: the stream of HTTP+SSE of 2024-11-05, or a WebSocket. */
 static void
-route_sse(struct exchange *ex, const struct http1_head *head, struct text path)
+route_stream(struct exchange *ex, const struct http1_head *head, struct text path)
 {
     struct worker *w = ex->worker;
-    struct upstream *up = find_mcp(w, path);
+    bool is_ws = is_below(path, TEXT("/ws"));
+    struct upstream *up = find_mcp(w, path, is_ws ? 3 : 4);
 
     read_mcp_fields(ex, head);
     ex->revision = MCP_NO_REVISION; /* initialize says it */
     if (head->method == METHOD_OPTIONS) {
         answer_preflight(ex, head);
-    } else if (!is_merged(w, path) && !up) {
+    } else if (!is_merged(w, path) && (!up || (is_ws && up->cfg->is_demo))) {
         local_error(ex, CLOSE_NOT_FOUND, (struct text){0});
     } else if (head->method != METHOD_GET) { /* of POST: a client that tries newer transports first goes on */
         local_error(ex, CLOSE_METHOD, TEXT("Allow: GET, OPTIONS\r\n"));
@@ -274,6 +277,8 @@ route_sse(struct exchange *ex, const struct http1_head *head, struct text path)
         ex->upstream = is_merged(w, path) ? NULL : up;
         if (ex->upstream && up->cfg->is_demo)
             demo_open_sse(ex, head);
+        else if (is_ws)
+            bridging_open_ws(ex, head);
         else
             bridging_open_sse(ex, head);
     }
@@ -329,7 +334,7 @@ route_messages(struct exchange *ex, const struct http1_head *head)
         take_posted(ex, head);
 }
 
-enum front { FRONT_NONE, FRONT_MCP, FRONT_SSE, FRONT_MESSAGES };
+enum front { FRONT_NONE, FRONT_MCP, FRONT_STREAM, FRONT_MESSAGES };
 
 static bool
 has_mcp(const struct worker *w)
@@ -345,7 +350,8 @@ static enum front
 front_of(struct worker *w, struct text path)
 {
     enum front front = is_below(path, TEXT("/mcp"))       ? FRONT_MCP
-                       : is_below(path, TEXT("/sse"))     ? FRONT_SSE
+                       : is_below(path, TEXT("/sse"))     ? FRONT_STREAM
+                       : is_below(path, TEXT("/ws"))      ? FRONT_STREAM
                        : text_eq(path, TEXT("/messages")) ? FRONT_MESSAGES
                                                           : FRONT_NONE;
     struct upstream *route;
@@ -382,10 +388,10 @@ route_request(struct exchange *ex, const struct http1_head *head)
     }
     switch (front) {
     case FRONT_MCP:
-        route_mcp(ex, head, find_mcp(w, path), path);
+        route_mcp(ex, head, find_mcp(w, path, 4), path);
         return;
-    case FRONT_SSE:
-        route_sse(ex, head, path);
+    case FRONT_STREAM:
+        route_stream(ex, head, path);
         return;
     case FRONT_MESSAGES:
         route_messages(ex, head);

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+// MCP over WebSocket towards clients: the official client 1.x with the transport that it has for it, on the `ws` package,
+// and frames by hand where no client would send them.
+
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { Client } from '@modelcontextprotocol/sdk/client/index.js';
+import { WebSocketClientTransport } from '@modelcontextprotocol/sdk/client/websocket.js';
+import { CreateMessageRequestSchema, ElicitRequestSchema } from '@modelcontextprotocol/sdk/types.js';
+import WebSocket from 'ws';
+import { modernCall } from './lib/mcp.mjs';
+import { until } from './lib/wait.mjs';
+import { promise } from './lib/world.mjs';
+
+globalThis.WebSocket ??= WebSocket;
+
+const everything = join(dirname(createRequire(import.meta.url).resolve('@modelcontextprotocol/server-everything/package.json')), 'dist/index.js');
+const EVERYTHING = `stdio:'${process.execPath}' '${everything}' stdio`;
+
+const wsUrl = (gateway, path) => `${gateway.url.replace('http', 'ws')}${path}`;
+
+async function connect(world, url) {
+  const client = new Client({ name: 'blackbox', version: '1.0.0' }, { capabilities: { sampling: {}, elicitation: {} } });
+  client.setRequestHandler(CreateMessageRequestSchema, () => ({ role: 'assistant', model: 'none', content: { type: 'text', text: 'said' } }));
+  client.setRequestHandler(ElicitRequestSchema, () => ({ action: 'decline' }));
+  world.atEnd(() => client.close());
+  await client.connect(new WebSocketClientTransport(new URL(url)));
+  return client;
+}
+
+/** A connection of the `ws` package, and what it has said so far. */
+async function open(world, url, options) {
+  const socket = new WebSocket(url, options);
+  const said = [];
+  socket.on('message', (data) => said.push(JSON.parse(data.toString())));
+  world.atEnd(() => socket.terminate());
+  await new Promise((resolve, reject) => socket.once('open', resolve).once('error', reject));
+  return { socket, said, closed: new Promise((resolve) => socket.once('close', (code, reason) => resolve({ code, reason: reason.toString() }))) };
+}
+
+promise('the official WebSocket client does what the server can', async (world) => {
+  const gateway = await world.gateway({ upstreams: { e: EVERYTHING } });
+  const client = await connect(world, wsUrl(gateway, '/ws/e'));
+  assert.ok((await client.listTools()).tools.some(({ name }) => name === 'echo'));
+  const progress = [];
+  await client.callTool({ name: 'trigger-long-running-operation', arguments: { duration: 0.4, steps: 4 } }, undefined, { onprogress: (p) => progress.push(p.progress) });
+  assert.deepEqual(progress.slice(0, 3), [1, 2, 3]);
+  const message = 'Grüße '.repeat(50_000);
+  assert.ok((await client.callTool({ name: 'echo', arguments: { message } })).content[0].text.includes(message));
+  const many = await Promise.all(Array.from({ length: 100 }, (_, i) => client.callTool({ name: 'echo', arguments: { message: `number ${i}` } })));
+  many.forEach((result, i) => assert.match(result.content[0].text, new RegExp(`number ${i}$`)));
+  assert.match(JSON.stringify(await client.callTool({ name: 'trigger-sampling-request', arguments: { prompt: 'say', maxTokens: 9 } })), /said/);
+  await client.ping();
+  await client.close();
+  await gateway.untilQuiet();
+});
+
+promise('/ws is the merged server where there are several', async (world) => {
+  const gateway = await world.gateway({ upstreams: { a: EVERYTHING, b: EVERYTHING } });
+  const client = await connect(world, wsUrl(gateway, '/ws'));
+  const names = (await client.listTools()).tools.map(({ name }) => name);
+  assert.ok(names.includes('a__echo') && names.includes('b__echo'), names.join());
+  assert.match((await client.callTool({ name: 'b__echo', arguments: { message: 'hi' } })).content[0].text, /hi$/);
+});
+
+promise('a client of 2026-07-28 needs nothing but its messages, in text or binary, and may have many open', async (world) => {
+  const gateway = await world.gateway({ upstreams: { e: EVERYTHING } });
+  const { socket, said } = await open(world, wsUrl(gateway, '/ws/e'), { perMessageDeflate: false });
+  for (let i = 0; i < 50; i++) socket.send(modernCall(i, 'echo', { message: `m${i}` }), { binary: i % 2 === 1 });
+  await until('all are answered', () => said.length === 50);
+  for (const { id, result } of said) assert.match(result.content[0].text, new RegExp(`m${id}$`));
+  assert.deepEqual(said.map(({ id }) => id).sort((x, y) => x - y), Array.from({ length: 50 }, (_, i) => i));
+});
+
+promise('closes are answered with the code, and faults closed with the right one', async (world) => {
+  const gateway = await world.gateway({ upstreams: { e: EVERYTHING }, args: ['--ws-max-message', '10k'] });
+  const url = wsUrl(gateway, '/ws/e');
+  const polite = await open(world, url);
+  polite.socket.close(4001, 'enough');
+  assert.equal((await polite.closed).code, 4001);
+  const large = await open(world, url);
+  large.socket.send('x'.repeat(20_000));
+  assert.equal((await large.closed).code, 1009);
+  const garbled = await open(world, url);
+  garbled.socket._socket.write(Buffer.concat([Buffer.from([0x81, 0x82, 0, 0, 0, 0]), Buffer.from([0xc3, 0x28])]));
+  assert.equal((await garbled.closed).code, 1007);
+  const wild = await open(world, url);
+  wild.socket._socket.write(randomBytes(1000));
+  assert.ok([1002, 1006, 1007, 1009].includes((await wild.closed).code));
+  await gateway.untilQuiet();
+});
+
+promise('a worker that is killed ends its WebSockets, and clients come back', async (world) => {
+  const gateway = await world.gateway({ upstreams: { e: EVERYTHING } });
+  const before = await open(world, wsUrl(gateway, '/ws/e'));
+  for (const { pid } of gateway.children('worker')) process.kill(pid, 'SIGKILL');
+  assert.equal((await before.closed).code, 1006);
+  const { socket, said } = await open(world, wsUrl(gateway, '/ws/e'));
+  socket.send(modernCall('again', 'echo', { message: 'hi' }));
+  await until('it is answered', () => said.some(({ id }) => id === 'again'));
+});
+
+promise('at SIGTERM each WebSocket is told to go elsewhere', async (world) => {
+  const gateway = await world.gateway({ upstreams: { e: EVERYTHING } });
+  const { closed } = await open(world, wsUrl(gateway, '/ws/e'));
+  process.kill(gateway.process.pid, 'SIGTERM');
+  assert.equal((await closed).code, 1001);
+});
