@@ -43,7 +43,18 @@ function damaged(bytes, { below, pick }) {
 
 const chunked = (...texts) => texts.map((s) => `${s.length.toString(16)}${CRLF}${s}${CRLF}`).join('') + `0${CRLF}${CRLF}`;
 
+/** Frames of a WebSocket client, masked with 0x01020304. */
+const frame = (first, payload) => {
+  const bytes = Buffer.from(payload, 'latin1');
+  const length = bytes.length < 126 ? [bytes.length] : [126, bytes.length >> 8, bytes.length & 255];
+  const head = Buffer.from([first, 0x80 | length[0], ...length.slice(1), 1, 2, 3, 4]);
+  return Buffer.concat([head, bytes.map((b, i) => b ^ ((i & 3) + 1))]).toString('latin1');
+};
+const handshake = (path) => `GET ${path} HTTP/1.1\r\nHost: g\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n`;
+
 const requests = [
+  handshake('/ws') + frame(0x81, modernCall('a', 'echo', { text: 'hi' })).repeat(5) + frame(0x89, 'ping') + frame(0x88, '\x03\xe8'),
+  handshake('/ws/up') + frame(0x01, ping.slice(0, 9)) + frame(0x8a, '') + frame(0x80, ping.slice(9)) + frame(0x82, `[${ping},${ping}]`),
   post('/mcp', ping),
   post('/mcp', modernCall('a', 'echo', { text: 'hi' }), 'MCP-Protocol-Version: 2026-07-28', 'Mcp-Method: tools/call', 'Mcp-Name: echo'),
   post('/plain/x', 'b'.repeat(100_000)),
