@@ -693,7 +693,7 @@ static struct actor {
     struct sim_peer *client, *server; /* client NULL: away */
     unsigned long long number;
     unsigned said, seen; /* progress */
-    bool is_answered, has_response;
+    bool is_answered, has_response, has_error;
     char id[JOURNAL_ID_SIZE];
     size_t len, used; /* of the bytes of this connection, and of them those of whole events */
     char text[TEXT_BYTES];
@@ -720,13 +720,20 @@ see_event(struct actor *a, const char *event)
         return;
     cr_assert(id == event, "%s", event);
     snprintf(a->id, sizeof a->id, "%.*s", (int)strcspn(id + 4, "\n"), id + 4);
-    cr_assert_not(a->has_response, "something follows the response: %s", event);
+    cr_assert_not(a->has_response || a->has_error, "something follows the end: %s", event);
     if (progress) {
         snprintf(own, sizeof own, "\"progressToken\":\"t%u\"", index);
         cr_assert(strstr(event, own), "another's event came to %u: %s", index, event);
         cr_assert_eq(sscanf(progress + 11, "%u", &n), 1);
         cr_assert_eq(n, a->seen + 1, "%u after %u", n, a->seen);
         a->seen = n;
+        return;
+    }
+    if (strstr(event, "\"error\"")) {
+        snprintf(own, sizeof own, "\"id\":%u,\"error\"", index);
+        cr_assert(strstr(event, own), "%s", event);
+        cr_assert_not(a->is_answered, "the response was lost: %s", event);
+        a->has_error = true;
         return;
     }
     snprintf(own, sizeof own, "\"id\":%u,\"result\"", index);
@@ -830,7 +837,7 @@ act(struct actor *a)
 }
 
 static void
-run_at_random(uint64_t n)
+open_actors(uint64_t n)
 {
     seed = (uint32_t)n;
     world_open(n, UPSTREAM, NULL);
@@ -839,6 +846,12 @@ run_at_random(uint64_t n)
     for (unsigned i = 0; i < ACTORS; i++)
         begin_actor(&actors[i]);
     sim_faults_random(world.sim);
+}
+
+static void
+run_at_random(uint64_t n)
+{
+    open_actors(n);
     for (unsigned step = 0; step < 300; step++)
         act(&actors[any(ACTORS)]);
     for (unsigned i = 0; i < ACTORS; i++) {
@@ -861,6 +874,41 @@ run_at_random(uint64_t n)
 Test(resuming, whatever_happens_each_event_comes_once_and_in_order)
 {
     sim_for_seeds(1, 100, run_at_random);
+}
+
+/* The worker dies after some steps; who comes back then gets all that it had written, and one end. */
+static void
+die_at_random(uint64_t n)
+{
+    unsigned steps;
+
+    open_actors(n);
+    steps = any(200);
+    while (steps--)
+        act(&actors[any(ACTORS)]);
+    sim_connect_to(world.sim, world.listener, NULL); /* something to do, in which it dies */
+    world_kill();
+    for (unsigned i = 0; i < ACTORS; i++) {
+        struct actor *a = &actors[i];
+
+        if (a->client)
+            look(a);
+        if (a->has_response)
+            continue;
+        return_of(a);
+        look(a);
+        cr_assert(a->has_response || a->has_error, "no end came to %u", i);
+        cr_assert_eq(a->has_response, a->is_answered);
+        come_back(a->id);
+        cr_assert_eq(reply_of(client)->status, 204);
+    }
+    is_known = false;
+    world_close();
+}
+
+Test(resuming, a_worker_that_dies_loses_no_event_that_its_clients_could_have_had)
+{
+    sim_for_seeds(1, 100, die_at_random);
 }
 
 Test(resuming, without_a_journal_there_are_no_ids)
