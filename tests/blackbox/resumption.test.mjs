@@ -121,3 +121,34 @@ for (const [name, start] of Object.entries(servers)) {
     assert.ok(again.content[0].text.includes('1'), `${JSON.stringify(again)}; ${errors}`);
   });
 }
+
+promise('a stream outlives a reload, and its events the worker that wrote them', async (world) => {
+  const { gateway, call } = await servers['an HTTP server of 2026-07-28'](world);
+  const { client, transport, wire } = await connect(world, target(gateway));
+  const old = gateway.children('worker');
+  const tokens = [];
+  const progress = [];
+  const request = (onprogress) =>
+    client.request({ method: 'tools/call', params: call }, CallToolResultSchema, { onresumptiontoken: (t) => tokens.push(t), onprogress });
+  await request((p) => {
+    progress.push(p.progress);
+    if (p.progress !== 2) return;
+    gateway.process.kill('SIGHUP');
+    gateway.untilMetric('generation', (n) => n === 2).then(() => wire.breakCall(), () => {});
+  });
+  assert.deepEqual(progress, Array.from({ length: STEPS }, (_, i) => i + 1));
+  await gateway.untilGone(old, 20_000);
+
+  const [first] = tokens;
+  const replayed = await wire.fetch(target(gateway), {
+    headers: { accept: 'text/event-stream', 'mcp-session-id': transport.sessionId, 'last-event-id': first },
+  });
+  assert.equal(replayed.status, 200);
+  assert.match(await replayed.text(), /"result":/);
+
+  tokens.length = 0;
+  await request(() => {});
+  const lane = (token) => token.split('.')[0];
+  const was = new Set([lane(first)]);
+  assert.ok(tokens.length > 0 && tokens.every((t) => !was.has(lane(t))), `two generations do not share a ring: ${first}, ${tokens[0]}`);
+});
