@@ -527,21 +527,14 @@ meet_next_worker(uint64_t *ret_before)
     open_clients(CLIENTS); /* what the dead one sent may still arrive */
 }
 
-/* Of the leak sanitizer (sanitizer/lsan_interface.h); absent in other builds. What a killed life holds is
- * lost with it, as that of a process would be: no leak. */
-void __lsan_disable(void) __attribute__((weak));
-void __lsan_enable(void) __attribute__((weak));
-
 static bool
 serve_clients_of_one_who_may_die(void)
 {
     bool served;
 
-    if (__lsan_disable)
-        __lsan_disable();
+    world_mortal(true);
     served = serve_clients();
-    if (__lsan_enable)
-        __lsan_enable();
+    world_mortal(false);
     return served;
 }
 

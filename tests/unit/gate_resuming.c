@@ -150,6 +150,14 @@ leave(void)
     settle();
 }
 
+static void
+die(void)
+{
+    sim_connect_to(world.sim, world.listener, NULL); /* something to do, in which it dies */
+    world_kill();
+    world_mortal(false);
+}
+
 TestSuite(resuming, .timeout = 60);
 
 Test(resuming, a_client_that_comes_back_gets_the_rest_of_its_stream_once)
@@ -308,14 +316,14 @@ Test(resuming, a_stream_whose_worker_died_ends_with_an_error_for_its_request)
     struct message *m;
     unsigned long long n;
 
+    world_mortal(true);
     world_open(1, UPSTREAM, NULL);
     open_session("2025-06-18");
     n = begin_call(PROGRESS_CALL(7));
     say_progress(server, n, 1);
     last_id(received(client), id);
     say_progress(server, n, 2);
-    sim_connect_to(world.sim, world.listener, NULL); /* something to do, in which it dies */
-    world_kill();
+    die();
     come_back(id);
     m = reply_of(client);
     cr_assert_eq(m->status, 200);
@@ -670,14 +678,14 @@ Test(resuming, the_stream_of_a_session_goes_on_in_the_next_worker)
     char id[JOURNAL_ID_SIZE];
     struct sim_peer *changes;
 
+    world_mortal(true);
     world_open(1, UPSTREAM, NULL);
     open_session("2025-11-25");
     changes = open_stream();
     say_changed(changes);
     last_id(received(client), id);
     say_changed(changes);
-    sim_connect_to(world.sim, world.listener, NULL); /* something to do, in which it dies */
-    world_kill();
+    die();
     come_back(id);
     cr_assert_eq(count(received(client), CHANGED), 1);
     cr_assert_eq(counter(STAT_streams_waiting), 0);
@@ -882,12 +890,12 @@ die_at_random(uint64_t n)
 {
     unsigned steps;
 
+    world_mortal(true);
     open_actors(n);
     steps = any(200);
     while (steps--)
         act(&actors[any(ACTORS)]);
-    sim_connect_to(world.sim, world.listener, NULL); /* something to do, in which it dies */
-    world_kill();
+    die();
     for (unsigned i = 0; i < ACTORS; i++) {
         struct actor *a = &actors[i];
 

@@ -223,6 +223,19 @@ world_next_life(void)
     open_worker();
 }
 
+/* Of the leak sanitizer (sanitizer/lsan_interface.h); absent in other builds. */
+void __lsan_disable(void) __attribute__((weak));
+void __lsan_enable(void) __attribute__((weak));
+
+void
+world_mortal(bool on)
+{
+    void (*act)(void) = on ? __lsan_disable : __lsan_enable;
+
+    if (act)
+        act();
+}
+
 static bool
 is_drained(void *arg)
 {

@@ -47,6 +47,10 @@ void world_close(void);
  * worker on the same slot and listener. */
 void world_next_life(void);
 
+/* Until false, nothing that is allocated counts as a leak: what a life holds that will be killed is lost with
+ * it, as that of a process would be. */
+void world_mortal(bool on);
+
 /* Counters of the worker; of its first upstream. */
 uint64_t counter(enum stat_id id);
 uint64_t up_counter(enum upstat id);
