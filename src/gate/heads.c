@@ -560,7 +560,9 @@ heads_local(struct exchange *ex, int status, struct text content_type, int64_t l
     const char *reason = http_reason_phrase(status);
     struct writer w;
 
-    if (!writer_open(&w, &ex->worker->slab, extra.len + content_type.len + ex->origin.len + 512))
+    if (!writer_open(&w, &ex->worker->slab,
+                     extra.len + content_type.len + ex->origin.len + 512 +
+                         (length > 0 && length <= HEADS_JOIN_MAX ? (size_t)length : 0)))
         return (struct span){0};
     put_status_line(&w, status, text_of(reason));
     put_literal(&w, "Date: ");

@@ -35,7 +35,9 @@ struct span heads_readdress(struct exchange *ex, struct span request, const stru
 struct span heads_reply(struct exchange *ex, const struct http1_head *head, enum http1_framing *ret_framing);
 
 /* A head of the gateway's own. `extra`: whole field lines or len 0. length < 0: chunked, or until the end for
- * a HTTP/1.0 client; *ret_framing tells. */
+ * a HTTP/1.0 client; *ret_framing tells. Behind it is room for a body of up to HEADS_JOIN_MAX bytes: one
+ * piece costs the kernel less than two. */
+enum { HEADS_JOIN_MAX = 4096 };
 struct span heads_local(struct exchange *ex, int status, struct text content_type, int64_t length,
                         struct text extra, enum http1_framing *ret_framing);
 
