@@ -116,6 +116,10 @@ check_tool_rules(struct draft *d)
 
             if (check_upstream_name(d, name, &rules->at[i].origin) < 0)
                 return -EINVAL;
+            if (!draft_setting(d, "era-ttl")->number)
+                return draft_fail(
+                    d, &rules->at[i].origin,
+                    "not with --era-ttl 0, which passes messages as they are: leave one of the two out");
         }
     }
     return 0;

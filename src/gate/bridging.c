@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { ERROR_BYTES = 1024, INITIALIZE_BYTES = 16 << 10 };
+enum { ERROR_BYTES = 1024, INITIALIZE_BYTES = 16 << 10, TOOL_NAME_MAX = 512 };
 
 static const struct plan bridge_plan;
 
@@ -379,13 +379,26 @@ session_is_over(struct bridged *b)
     return true;
 }
 
+static bool
+tool_is_denied(const struct bridged *b)
+{
+    char name[TOOL_NAME_MAX];
+    int n;
+
+    if (b->call.method != MCP_TOOLS_CALL || !tool_filter_is_set(b->ex->upstream))
+        return false;
+    n = json_string_decode(b->env.name, name, sizeof name);
+    return n < 0 || !tool_filter_allows(b->ex->upstream, (struct text){name, (uint32_t)n});
+}
+
 static void
 on_era_known(struct era_wait *wait)
 {
     struct bridged *b = container_of(wait, struct bridged, era);
     struct upstream *up = b->ex->upstream;
     enum mcp_revision client = b->bridge.client;
-    bool as_it_is = !b->session && !bridged_is_detached(b) && !up->stdio && !up->era.is_sse && same_era(b);
+    bool as_it_is = !b->session && !bridged_is_detached(b) && !tool_filter_is_set(up) && !up->stdio &&
+                    !up->era.is_sse && same_era(b);
 
     if (session_is_over(b))
         return;
@@ -398,6 +411,8 @@ on_era_known(struct era_wait *wait)
     }
     if (as_it_is)
         bridged_splice(b);
+    else if (tool_is_denied(b))
+        bridged_error(b, -32602, 200, "the tool is not known here");
     else if (!b->session && !mcp_revision_is_modern(b->bridge.client) && b->call.method != MCP_INITIALIZE)
         local_error(b->ex, CLOSE_SESSION_MISSING, (struct text){0});
     else if (b->env.kind == JSONRPC_BATCH)
@@ -834,7 +849,7 @@ bridging_wanted(struct exchange *ex, const struct http1_head *head, struct upstr
     enum mcp_revision revision = (enum mcp_revision)ex->revision;
     enum bridge_era era = (enum bridge_era)up->era.era;
 
-    if (up->stdio || up->era.is_sse)
+    if (up->stdio || up->era.is_sse || tool_filter_is_set(up))
         return true;
     if (!w->config->era_ttl)
         return false;

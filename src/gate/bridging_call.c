@@ -167,6 +167,8 @@ on_ready(struct bond_call *ask)
 
     b->bridge.upstream = bond->bridge.upstream;
     b->bridge.upstream_by_http = !bond->up->stdio;
+    if (!b->is_merged && tool_filter_is_set(bond->up)) /* merged lists are made elsewhere */
+        b->bridge.tools = &bond->up->tools;
     b->bridge.server_info = bond->about.len ? bond->server.info : (struct text){0};
     ask->number = bond_mint(bond);
     if (!bridged_out(b->worker, message.len, &out)) {

@@ -34,61 +34,6 @@ merging_is_on(const struct worker *w)
 
 /* --- the worker --- */
 
-/* "NAME=PATTERN,PATTERN" of --allow-tool or --deny-tool, for one upstream; counts, or writes to *at too. */
-static uint32_t
-read_patterns(const struct config *c, struct cfg_array list, struct text name, struct text *at)
-{
-    const struct cfg_text *items = cfg_list(c, list);
-    uint32_t n = 0;
-
-    for (uint32_t i = 0; i < list.count; i++) {
-        struct text rest = cfg_text(c, items[i]);
-
-        if (rest.len <= name.len || rest.at[name.len] != '=' || memcmp(rest.at, name.at, name.len) != 0)
-            continue;
-        rest = (struct text){rest.at + name.len + 1, rest.len - name.len - 1};
-        while (rest.len) {
-            const char *comma = memchr(rest.at, ',', rest.len);
-            uint32_t len = comma ? (uint32_t)(comma - rest.at) : rest.len;
-
-            if (at)
-                at[n] = (struct text){rest.at, len};
-            n++;
-            rest = (struct text){rest.at + len + (comma != NULL), rest.len - len - (comma != NULL)};
-        }
-    }
-    return n;
-}
-
-static int
-read_filters(struct merging *m)
-{
-    const struct config *c = m->worker->config;
-    unsigned count = m->worker->upstreams.count;
-    struct text *at;
-    uint32_t n = 1;
-
-    for (unsigned i = 0; i < count; i++) {
-        struct text name = m->worker->upstreams.items[i].name;
-
-        n += read_patterns(c, c->allow_tool, name, NULL) + read_patterns(c, c->deny_tool, name, NULL);
-    }
-    m->filters = calloc(count ? count : 1, sizeof *m->filters);
-    at = m->patterns = calloc(n, sizeof *m->patterns);
-    if (!m->filters || !m->patterns)
-        return -ENOMEM;
-    for (unsigned i = 0; i < count; i++) {
-        struct merge_filter *f = &m->filters[i];
-        struct text name = m->worker->upstreams.items[i].name;
-
-        f->allow = at;
-        at += f->allow_count = read_patterns(c, c->allow_tool, name, at);
-        f->deny = at;
-        at += f->deny_count = read_patterns(c, c->deny_tool, name, at);
-    }
-    return 0;
-}
-
 int
 merging_init(struct worker *w)
 {
@@ -116,7 +61,7 @@ merging_init(struct worker *w)
                                     servers == 1 && w->config->merge_prefix == MERGE_PREFIX_AUTO};
     list_cache_init(&m->cache, count, w->config->list_cache, seed);
     merging_lists_init(m);
-    return read_filters(m);
+    return 0;
 }
 
 void
@@ -129,8 +74,6 @@ merging_done(struct worker *w)
     merging_lists_done(m);
     list_cache_free(&m->cache);
     free(m->name_items);
-    free(m->filters);
-    free(m->patterns);
     free(m);
     w->merging = NULL;
 }
@@ -331,7 +274,7 @@ tool_is_denied(const struct bridged *b, int upstream)
         return false;
     n = json_string_decode(b->env.name, plain, sizeof plain);
     return n < 0 || merge_split_name(&m->names, (struct text){plain, (uint32_t)n}, &own) != upstream ||
-           !merge_filter_allows(&m->filters[upstream], own);
+           !tool_filter_allows(&b->worker->upstreams.items[upstream], own);
 }
 
 static void

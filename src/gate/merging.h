@@ -22,8 +22,6 @@ struct merging {
     struct worker *worker;
     struct merge_name *name_items; /* by the upstream's index */
     struct merge_names names;
-    struct merge_filter *filters; /* likewise; NULL: none has one */
-    struct text *patterns;
     struct list_cache cache;
     struct pool askers;
     struct list_node gathering; /* those that wait */

@@ -57,6 +57,8 @@ upstreams_init(struct worker *w)
                                 .endpoint_count = cfg[i].endpoints.count};
         list_init(&up->waiting);
         era_init(up);
+        if (tool_filter_init(up) < 0)
+            return -ENOMEM;
         up->endpoints = calloc(up->endpoint_count ? up->endpoint_count : 1, sizeof *up->endpoints);
         if (!up->endpoints)
             return -ENOMEM;
@@ -116,6 +118,7 @@ upstreams_done(struct worker *w)
         for (unsigned k = 0; up->endpoints && k < up->endpoint_count; k++)
             secure_endpoint_done(&up->endpoints[k]);
         era_done(up);
+        tool_filter_done(up);
         tool_params_free(up);
         free(up->endpoints);
     }

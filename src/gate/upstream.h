@@ -20,6 +20,7 @@
 
 #include "cfg/config.h"
 #include "gate/era.h"
+#include "gate/tool_filter.h"
 #include "gate/tool_params.h"
 #include "ipc/resolve.h"
 #include "net/tls.h"
@@ -66,8 +67,9 @@ struct upstream {
     uint32_t idle_count;      /* of all endpoints */
     struct list_node waiting; /* struct exchange, by waiting */
     uint32_t waiting_count;
-    const char *tls_why; /* the last fault of TLS in words; NULL: there was none */
-    bool ejected;        /* an endpoint was left out, and its time may not be over */
+    struct merge_filter tools; /* which of its tools are offered (tool_filter.h) */
+    const char *tls_why;       /* the last fault of TLS in words; NULL: there was none */
+    bool ejected;              /* an endpoint was left out, and its time may not be over */
     struct era era;
     struct tool_params params;
     struct stdio_pool *stdio; /* a server on stdin and stdout (stdio_pool.h); NULL: it has endpoints */

@@ -48,11 +48,14 @@ enum bridge_level {
 enum bridge_level bridge_level_of(struct text raw);     /* a raw string; NONE when it is no level */
 struct text bridge_level_name(enum bridge_level level); /* "debug"; empty for NONE */
 
+struct merge_filter;
+
 /* The two ends of a bridge. */
 struct bridge {
     enum mcp_revision client, upstream;
+    const struct merge_filter *tools; /* which are offered (mcp/merge_list.h); NULL: all */
     bool upstream_by_http; /* a modern upstream's tools with invalid x-mcp-header are left out of lists */
-    uint32_t client_caps; /* MCP_CLIENT_ bits that the client declared: to its session, or in this request */
+    uint32_t client_caps;  /* MCP_CLIENT_ bits that the client declared: to its session, or in this request */
     struct text client_info;       /* raw object, for modern upstreams; at NULL: the gateway's own name */
     struct text client_extensions; /* raw object of its capabilities, as it declared them; at NULL: none */
     struct text server_info;       /* raw object, stamped on results for modern clients; at NULL: none */

@@ -3,9 +3,12 @@
 #include "base/check.h"
 #include "mcp/bridge_ask.h"
 #include "mcp/bridge_edit.h"
+#include "mcp/merge_list.h"
 #include "mcp/params.h"
 
 #define NO_TEXT ((struct text){NULL, 0})
+
+enum { TOOL_NAME_MAX = 512 /* longer ones match no rule */ };
 
 /* What 2026-07-28 adds to results. */
 static const struct text complete_members[] = {ROW_TEXT("resultType"), ROW_TEXT("ttlMs"),
@@ -41,6 +44,15 @@ fail(const struct bridge *b, const struct bridge_call *call, int code, struct te
 
 /* --- results --- */
 
+static bool
+is_allowed(const struct merge_filter *filter, struct text raw_name)
+{
+    char name[TOOL_NAME_MAX];
+    int n = json_string_decode(raw_name, name, sizeof name);
+
+    return n >= 0 && merge_filter_allows(filter, (struct text){name, (uint32_t)n});
+}
+
 /* mcp-wire 2.3: who calls over HTTP does not offer tools whose annotations he cannot follow. */
 static bool
 is_offered(const struct bridge *b, struct text tool)
@@ -48,6 +60,8 @@ is_offered(const struct bridge *b, struct text tool)
     struct mcp_param params[MCP_PARAMS_MAX];
     const char *why;
 
+    if (b->tools && !is_allowed(b->tools, json_find(tool, TEXT("name"))))
+        return false;
     return !bridge_modern_upstream(b) || !b->upstream_by_http ||
            mcp_params_of(json_find(tool, TEXT("inputSchema")), params, &why) >= 0;
 }

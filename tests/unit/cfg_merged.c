@@ -39,6 +39,9 @@ Test(tool_rules, that_are_none_are_refused)
     }
     MUST_FAIL("mcpgate: --allow-tool: there is no upstream 'fz': did you mean fs?", "--upstream=fs=http://a",
               "--allow-tool=fz=a");
+    MUST_FAIL("mcpgate: --deny-tool: not with --era-ttl 0, which passes messages as they are: leave one of "
+              "the two out",
+              "--upstream=fs=http://a", "--deny-tool=fs=a", "--era-ttl=0");
     write_file("c.json", "{\"mcpServers\": {\"fs\": {\"url\": \"http://a\", \"allowTools\": []}}}");
     MUST_FAIL("mcpgate: c.json:1:57: fs.allowTools: the list is empty: leave it out, or write \"denyTools\": "
               "[\"*\"]",

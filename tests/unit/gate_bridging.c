@@ -116,7 +116,7 @@ number_of(const struct message *m)
 static void
 answer_call(unsigned number, const char *result)
 {
-    char body[512];
+    char body[1024];
 
     snprintf(body, sizeof body, "{\"jsonrpc\":\"2.0\",\"id\":%u,\"result\":%s}", number, result);
     answer(server, "", body);
@@ -1024,5 +1024,70 @@ Test(bridging, ends_the_session_with_delete)
     cr_assert_eq(reply_of(other)->status, 200);
     post(client, session, CALL(1));
     cr_assert_eq(reply_of(client)->status, 404);
+    world_close();
+}
+
+/* --- tools that are not offered --- */
+
+#define DENY UPSTREAM, "--deny-tool", "up=rm*", "--deny-tool", "up=drop"
+
+Test(bridging, shows_no_tool_that_is_denied_and_calls_none_where_both_are_modern)
+{
+    struct sim_peer *first;
+    struct message *m;
+    unsigned n;
+
+    world_open(1, DENY, NULL);
+    client = client_new();
+    post(client, MODERN_FIELDS "Mcp-Method: tools/list\r\n",
+         "{\"jsonrpc\":\"2.0\",\"id\":\"l\",\"method\":\"tools/list\",\"params\":{" META "}}");
+    next_request();
+    first = server;
+    answer(server, "", DISCOVERED);
+    refuse_initialize();
+    n = number_of(next_request());
+    answer_call(
+        n,
+        "{\"resultType\":\"complete\",\"ttlMs\":0,\"cacheScope\":\"public\",\"tools\":[{\"name\":\"rmdir\","
+        "\"inputSchema\":{}},{\"name\":\"echo\",\"inputSchema\":{}},{\"name\":\"r\\u006d\",\"inputSchema\":{}"
+        "},"
+        "{\"name\":\"arm\",\"inputSchema\":{}},{\"name\":\"drop\",\"inputSchema\":{}}]}");
+    m = reply_of(client);
+    cr_assert(
+        strstr(m->body,
+               "\"tools\":[{\"name\":\"echo\",\"inputSchema\":{}},{\"name\":\"arm\",\"inputSchema\":{}}]"),
+        "%s", m->body);
+    post_modern("rm",
+                "{\"jsonrpc\":\"2.0\",\"id\":\"one\",\"method\":\"tools/call\",\"params\":{\"name\":\"rm\","
+                "\"arguments\":{}," META "}}");
+    m = reply_of(client);
+    cr_assert(strstr(m->body, "\"id\":\"one\",\"error\":{\"code\":-32602"), "%s", m->body);
+    cr_assert(!has(server, "tools/call") && !has(first, "tools/call"));
+    post_modern("echo", ECHO_CALL);
+    if (has(first, "tools/call")) /* whichever of the two is free */
+        server = first;
+    n = number_of(next_request());
+    answer_call(n, "{\"resultType\":\"complete\",\"content\":[]}");
+    cr_assert_eq(reply_of(client)->status, 200);
+    world_close();
+}
+
+Test(bridging, calls_no_tool_that_is_denied_in_a_session_before_2026)
+{
+    world_open(1, DENY, NULL);
+    client = client_new();
+    post(client, MCP_ACCEPT, INITIALIZE);
+    refuse_probe();
+    initialize_upstream("s1");
+    snprintf(session, sizeof session, MCP_ACCEPT "Mcp-Session-Id: %s\r\n",
+             field(reply_of(client), "Mcp-Session-Id"));
+    post(client, session,
+         "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"drop\"}}");
+    cr_assert(strstr(reply_of(client)->body, "\"id\":1,\"error\":{\"code\":-32602"));
+    cr_assert(!has(server, "tools/call"));
+    post(client, session,
+         "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"tools/call\",\"params\":{\"name\":\"echo\"}}");
+    answer_call(number_of(next_request()), "{\"content\":[]}");
+    cr_assert_eq(reply_of(client)->status, 200);
     world_close();
 }
