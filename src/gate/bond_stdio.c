@@ -251,6 +251,18 @@ share_greeting(struct bond *bond, const struct bond *other)
     return true;
 }
 
+/* One whose greeting was perhaps begun by a dead worker cannot be greeted again, and knows of nothing yet. */
+static struct stdio_child *
+find_process(struct bond *bond, const uint8_t key[STDIO_KEY_BYTES])
+{
+    struct stdio_child *child = stdio_find(bond->up, key);
+
+    if (!child || !child->is_left || has_greeting(child) || bond->up->era.era == BRIDGE_ERA_MODERN)
+        return child;
+    stdio_child_end(child, CLOSE_DONE);
+    return NULL;
+}
+
 static enum close_reason
 port_begin(struct bond *bond, bool *ret_ready)
 {
@@ -260,7 +272,7 @@ port_begin(struct bond *bond, bool *ret_ready)
     struct bond *other;
 
     key_of(bond, key);
-    child = stdio_find(bond->up, key);
+    child = find_process(bond, key);
     if (!child)
         reason = stdio_take(bond->up, key, &bond_child_events, &child);
     if (reason != CLOSE_NONE)

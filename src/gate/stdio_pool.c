@@ -438,7 +438,7 @@ open_child(struct stdio_child *child, const struct spawn_event *event, int fd, b
 {
     child->server = event->server;
     child->state = CHILD_OPEN;
-    child->is_labelled = again;
+    child->is_labelled = child->is_left = again;
     child->active_ms = now_ms(child->pool->worker);
     stdio_open(&child->wire, fd, again);
     if (child->has_key && !again)

@@ -61,6 +61,7 @@ struct stdio_child {
     bool has_key, has_spoken;
     bool asked;       /* spawn has been sent the start (CHILD_STARTING) or the stop (CHILD_ENDING) */
     bool gone;        /* its process has ended: no stop is needed */
+    bool is_left;     /* by a dead worker */
     bool is_labelled; /* spawn knows key and note */
     uint8_t key[STDIO_KEY_BYTES];
     uint8_t note[STDIO_NOTE_BYTES]; /* the user's: survives the worker with the key */

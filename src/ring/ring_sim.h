@@ -120,6 +120,9 @@ struct sim_peer *sim_next_peer(struct sim *sim);
 /* Called from ring_wait() for each of them instead of queueing it. */
 void sim_on_peer(struct sim *sim, void (*on_peer)(struct sim_peer *peer, void *arg), void *arg);
 
+/* A connected descriptor as another process would hand it over, and its far end. */
+int sim_pair(struct sim *sim, struct sim_peer **ret);
+
 /* A descriptor for ring_poll(), and what makes it ready. sim_signal also works for descriptors of the real
  * system that the code under test polls. */
 int sim_pollable(struct sim *sim);

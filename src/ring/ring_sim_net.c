@@ -498,6 +498,21 @@ sim_on_peer(struct sim *sim, void (*on_peer)(struct sim_peer *peer, void *arg), 
 }
 
 int
+sim_pair(struct sim *sim, struct sim_peer **ret)
+{
+    struct sim_file *file;
+
+    do /* it exists already: no fault can prevent that */
+        file = sim_file_new(sim, SIM_FILE_STREAM);
+    while (!file);
+    *ret = peer_new(sim, 0);
+    file_set_end(file, end_new(0));
+    pick_address(sim, file->end->address);
+    end_join(&(*ret)->end, file->end);
+    return file->fd;
+}
+
+int
 sim_pollable(struct sim *sim)
 {
     struct sim_file *file = sim_file_new(sim, SIM_FILE_POLLABLE);
