@@ -20,6 +20,7 @@
 static struct sim_peer *client, *server;
 static char session[1024];
 static bool is_known; /* what the upstream speaks */
+static const char *capabilities = "{}";
 
 /* The next request that reached the upstream, whichever connection it came on. */
 static struct message *
@@ -41,8 +42,8 @@ open_session(const char *revision)
 
     snprintf(body, sizeof body,
              "{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":\"initialize\",\"params\":{\"protocolVersion\":\"%s\","
-             "\"capabilities\":{},\"clientInfo\":{\"name\":\"c\",\"version\":\"1\"}}}",
-             revision);
+             "\"capabilities\":%s,\"clientInfo\":{\"name\":\"c\",\"version\":\"1\"}}}",
+             revision, capabilities);
     client = client_new();
     post(client, MCP_ACCEPT, body);
     if (!is_known) {
@@ -57,21 +58,31 @@ open_session(const char *revision)
     snprintf(session, sizeof session, MCP_ACCEPT "Mcp-Session-Id: %s\r\n", field(m, "Mcp-Session-Id"));
 }
 
+/* The request that has reached the upstream gets a stream. Returns its number. */
+static unsigned long long
+answer_with_stream(struct sim_peer *at)
+{
+    struct message *m = request_of(at);
+    const char *id = strstr(m->body, "\"id\":");
+    unsigned long long n = 0;
+
+    cr_assert(id && sscanf(id + 5, "%llu", &n) == 1, "%s", m->body);
+    answer_stream(at, "");
+    return n;
+}
+
 /* A call whose reply is a stream. Returns its number at the upstream; `server` is its connection. */
 static unsigned long long
 begin_call(const char *body)
 {
-    struct message *m;
-    const char *id;
-    unsigned long long n = 0;
+    struct sim_peer *fresh;
 
     client = client_new();
     post(client, session, body);
-    m = next_request();
-    id = strstr(m->body, "\"id\":");
-    cr_assert(id && sscanf(id + 5, "%llu", &n) == 1, "%s", m->body);
-    answer_stream(server, "");
-    return n;
+    fresh = server_next();
+    if (fresh)
+        server = fresh;
+    return answer_with_stream(server);
 }
 
 static void
@@ -561,6 +572,79 @@ Test(resuming, a_reply_that_was_too_large_to_keep_becomes_an_error)
     world_close();
 }
 
+Test(resuming, a_question_in_the_middle_of_a_call_waits_for_its_client)
+{
+    char id[JOURNAL_ID_SIZE], answers[300];
+    unsigned long long n, asked;
+    struct sim_peer *stream;
+    struct message *m;
+    const char *text;
+
+    world_open(1, UPSTREAM, NULL);
+    capabilities = "{\"elicitation\":{}}";
+    open_session("2025-06-18");
+    n = begin_call(PROGRESS_CALL(7));
+    say_progress(server, n, 1);
+    last_id(received(client), id);
+    leave();
+    snprintf(answers, sizeof answers,
+             "data: {\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{\"resultType\":\"input_required\","
+             "\"inputRequests\":{\"k\":{\"method\":\"elicitation/"
+             "create\",\"params\":{\"mode\":\"form\",\"message\":"
+             "\"who?\",\"requestedSchema\":{\"type\":\"object\",\"properties\":{}}}}}}}\n\n",
+             n);
+    say_chunk(server, answers);
+    say(server, "0\r\n\r\n");
+    come_back(id);
+    stream = client;
+    text = received(client);
+    cr_assert_eq(count(text, "elicitation/create"), 1, "%s", text);
+    cr_assert(sscanf(strstr(strstr(text, "data: "), "\"id\":") + 5, "%llu", &asked) == 1, "%s", text);
+    snprintf(answers, sizeof answers,
+             "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{\"action\":\"accept\",\"content\":{}}}", asked);
+    client = client_new();
+    post(client, session, answers);
+    cr_assert_eq(reply_of(client)->status, 202);
+    m = next_request();
+    cr_assert(strstr(m->body, "\"inputResponses\":{\"k\":"), "%s", m->body);
+    cr_assert(sscanf(strstr(m->body, "\"id\":") + 5, "%llu", &n) == 1, "%s", m->body);
+    answer_stream(server, "");
+    say_result(server, n);
+    cr_assert_eq(count(received(stream), "\"id\":7,\"result\""), 1);
+    world_close();
+}
+
+Test(resuming, a_batch_is_resumed_as_a_whole)
+{
+    char id[JOURNAL_ID_SIZE];
+    struct sim_peer *first_server;
+    unsigned long long first, second;
+    struct message *m;
+
+    world_open(1, UPSTREAM, NULL);
+    open_session("2025-03-26");
+    first_server = server; /* of the probes, and free again */
+    client = client_new();
+    post(client, session, "[" PROGRESS_CALL(1) "," PROGRESS_CALL(2) "]");
+    server = server_next();
+    first = answer_with_stream(first_server);
+    second = answer_with_stream(server);
+    say_progress(first_server, first, 1);
+    last_id(received(client), id);
+    leave();
+    say_progress(server, second, 5);
+    say_result(first_server, first);
+    come_back(id);
+    say_progress(server, second, 6);
+    say_result(server, second);
+    m = reply_of(client);
+    cr_assert_eq(count(m->body, "data: "), 3, "%s", m->body);
+    cr_assert(strstr(m->body, "data: [{"), "%s", m->body);
+    cr_assert(strstr(m->body, "\"id\":1,\"result\"") && strstr(m->body, "\"id\":2,\"result\""), "%s",
+              m->body);
+    world_close();
+}
+
 /* --- the stream of what comes unasked --- */
 
 static unsigned long long listening;
@@ -636,6 +720,21 @@ Test(resuming, a_stream_waits_no_longer_than_a_call_would)
     come_back(id);
     cr_assert(has(client, "200 OK"), "it goes on all the same, without what came meanwhile");
     cr_assert_eq(counter(STAT_streams_open), 1);
+    world_close();
+}
+
+Test(resuming, a_stream_that_waits_ends_with_its_session)
+{
+    world_open(1, UPSTREAM, NULL);
+    open_session("2025-06-18");
+    say_changed(open_stream());
+    leave();
+    cr_assert_eq(counter(STAT_streams_waiting), 1);
+    client = client_new();
+    say(client, "DELETE /mcp/up HTTP/1.1\r\nHost: x\r\n%s\r\n", session);
+    cr_assert_eq(reply_of(client)->status, 200);
+    cr_assert_eq(counter(STAT_streams_waiting), 0);
+    cr_assert_eq(counter(STAT_streams_open), 0);
     world_close();
 }
 
