@@ -86,7 +86,6 @@ journal_take(struct journal *j, uint32_t lane, uint32_t age_s, uint32_t now_s)
     l = journal_lane_at(j, lane);
     j->lane = lane;
     j->age_s = age_s;
-    j->is_writer = true;
     first = LOAD(&l->first);
     j->head = end_of(j, lane, LOAD(&l->last));
     if (j->head && first < j->head && j->head - first <= j->lane_size)

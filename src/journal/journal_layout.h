@@ -49,7 +49,6 @@ struct journal {
     int fd;             /* the supervisor's; -1 */
     /* the writer's */
     uint32_t lane, age_s;
-    bool is_writer;
     uint64_t head; /* the next entry's position */
     struct journal_sums sums;
 };

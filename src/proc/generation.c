@@ -125,7 +125,7 @@ number_seats(struct generation *g, unsigned first)
     }
 }
 
-_Static_assert((int)SLOTS_MAX <= (int)SESSION_SLOTS_MAX &&
+_Static_assert((int)SLOTS_MAX <= (int)SESSION_SLOTS_MAX && (int)SLOTS_MAX <= (int)JOURNAL_LANES_MAX &&
                    (int)LISTENER_WORKERS_MAX <= (int)SESSION_PLACES_MAX,
                "every slot and every worker is in the header of the session tables");
 
@@ -156,10 +156,9 @@ make_lanes(struct generation *g, char *why, size_t why_size)
     int r;
 
     for (unsigned i = 0; i < g->workers; i++, lane++) {
-        while (lane < JOURNAL_LANES_MAX && gateway->lane_used[lane])
+        while (gateway->lane_used[lane])
             lane++;
-        if (lane == JOURNAL_LANES_MAX)
-            return -EBUSY;
+        ASSERT(lane < JOURNAL_LANES_MAX); /* as many as there are slots */
         g->seats[i].lane = lane;
     }
     if (!gateway->journal) {
