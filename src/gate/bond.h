@@ -100,6 +100,7 @@ struct bond {
     /* bond_sse.c */
     struct held post_path; /* where the stream says that messages are posted to; len 0: it has not said so */
     struct held unposted;  /* initialize, until it has */
+    struct leg *greeting;  /* "initialized", until it is taken */
     /* bond_stdio.c */
     struct stdio_child *child;
     struct list_node of_child; /* of its child's */

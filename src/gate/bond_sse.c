@@ -184,7 +184,10 @@ on_posted(struct leg *leg, enum close_reason reason)
 static void
 on_greeting_posted(struct leg *leg, enum close_reason reason)
 {
-    bond_posted(leg->owner, true, reason, leg->status);
+    struct bond *bond = leg->owner;
+
+    bond->greeting = NULL;
+    bond_posted(bond, true, reason, leg->status);
 }
 
 static const struct leg_up call_up = {.on_message = ignore_message, .on_end = on_call_posted};
@@ -257,10 +260,15 @@ static void
 sse_post(struct bond *bond, struct text message, const struct jsonrpc_envelope *env, bool is_greeting)
 {
     enum close_reason reason = CLOSE_UPSTREAM_GONE;
+    struct leg *leg = NULL;
 
     (void)env;
-    if (!bond->post_path.len ||
-        !post(bond, message, held_text(&bond->fields), is_greeting ? &greeting_up : &post_up, bond, &reason))
+    if (bond->post_path.len)
+        leg = post(bond, message, held_text(&bond->fields), is_greeting ? &greeting_up : &post_up, bond,
+                   &reason);
+    if (is_greeting)
+        bond->greeting = leg;
+    if (!leg)
         bond_posted(bond, is_greeting, reason, 0);
 }
 
@@ -334,6 +342,9 @@ end_stream(struct bond *bond)
     if (bond->stream)
         leg_close(bond->stream);
     bond->stream = NULL;
+    if (bond->greeting) /* of a session that is over: what becomes of it says nothing of the next one */
+        bond->greeting->up = &post_up;
+    bond->greeting = NULL;
     bond->post_path.len = bond->unposted.len = 0;
 }
 
@@ -431,15 +442,24 @@ static const struct leg_up stream_up = {
 
 /* --- the port --- */
 
+/* Nothing that was sent will be answered. */
+static void
+end_session(struct bond *bond)
+{
+    end_stream(bond);
+    for (struct bond_call *call; (call = first_sent(bond));) {
+        call->is_sent = false;
+        bond_came_to_end(call, CLOSE_UPSTREAM_GONE, 0, false);
+    }
+}
+
 static enum close_reason
 sse_begin(struct bond *bond, bool *ret_ready)
 {
     enum close_reason reason = CLOSE_NONE;
 
     *ret_ready = false;
-    end_stream(bond);
-    for (struct bond_call *call; (call = first_sent(bond));) /* of the session that was forgotten */
-        bond_came_to_end(call, CLOSE_UPSTREAM_GONE, 0, false);
+    end_session(bond);
     bond->endpoint = NULL;
     bond->stream = leg_open(
         bond->worker,
@@ -466,7 +486,7 @@ static void
 sse_end(struct bond *bond, bool ended)
 {
     (void)ended; /* the session is the stream's */
-    end_stream(bond);
+    end_session(bond);
 }
 
 const struct bond_port bond_sse = {

@@ -521,8 +521,14 @@ bridged_take_message(struct bridged *b)
         bridged_error(b, -32600, 400, "Invalid Request: a batch has no batches in it");
         return;
     }
+    if (b->env.kind == JSONRPC_REQUEST)
+        bridged_list(b); /* it may have to wait before it has an upstream */
     if (b->is_merged) {
         take_merged(b);
+        return;
+    }
+    if (bridged_calls(b) && b->call.method == MCP_CANCELLED) { /* what it cancels may wait for the era */
+        take_notification(b);
         return;
     }
     b->era.known = on_era_known;
