@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { conform, lost, passes } from './lib/conformance.mjs';
+import { conform, lost, passes, which } from './lib/conformance.mjs';
 import { promise } from './lib/world.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -14,19 +14,31 @@ const program = (era) => join(here, `servers/conformance/${era}.mjs`);
 /** Sanitizer builds play the newer suite against the two revisions that differ most. */
 const reduced = Number(process.env.MCPGATE_TEST_SLOWNESS ?? 1) > 1;
 
+/** What the suite calls the requirements of 2026-07-28 are all of its scenarios, and those of tasks; those of skills
+ * have to be asked for one by one. */
+const SKILLS = ['directory', 'enumeration', 'manifest'].map((name) => which.scenario(`sep-2640-skills-${name}`, '2026-07-28'));
+const of = (suite, revision, era = 'legacy', played = [which.revision(revision)]) => ({ suite, revision, era, played, title: `${suite} ${revision}` });
 const RUNS = [
-  ['0.1', '2025-06-18', 'legacy'],
-  ['0.1', '2025-11-25', 'legacy'],
-  ['0.2', '2025-03-26', 'legacy'],
-  ['0.2', '2025-06-18', 'legacy'],
-  ['0.2', '2025-11-25', 'legacy'],
-  ['0.2', '2026-07-28', 'modern'],
-].filter(([suite, revision]) => !reduced || (suite === '0.2' && revision >= '2025-11-25'));
-
-/** Of extensions, which belong to no revision. */
-const EXTENSIONS = ['directory', 'enumeration', 'manifest'].map((name) => `sep-2640-skills-${name}`);
+  of('0.1', '2025-06-18'),
+  of('0.1', '2025-11-25'),
+  of('0.2', '2025-03-26'),
+  of('0.2', '2025-06-18'),
+  of('0.2', '2025-11-25'),
+  of('0.2', '2026-07-28', 'modern', [which.requirements('2026-07-28'), ...(reduced ? [] : SKILLS)]),
+].filter(({ suite, revision }) => !reduced || (suite === '0.2' && revision >= '2025-11-25'));
 
 const TARGETS = ['path http', 'path stdio', 'merged http', 'merged stdio'];
+
+/** What runs beside each other: a few gateways at a time, since their rings lock memory. */
+const PHASES = [
+  { targets: ['direct', 'path http', 'path stdio'], eras: ['modern', 'legacy'] },
+  { targets: ['merged http', 'merged stdio'], eras: ['modern'] },
+  { targets: ['merged http', 'merged stdio'], eras: ['legacy'] },
+];
+
+/** A process of 2026-07-28 is shared by the clients of one worker: what the suite changes with one call in the server
+ * it wants to see in the next one, so there is one worker in front of processes. */
+const workersFor = (transport) => (transport === 'stdio' ? 1 : 2);
 
 async function serve(world, era) {
   const server = world.process(process.execPath, [program(era), '--http'], { name: era });
@@ -34,29 +46,22 @@ async function serve(world, era) {
   return url;
 }
 
-/** What runs beside each other: a few gateways at a time, since their rings lock memory. */
-const PHASES = [['direct', 'path http'], ['path stdio'], ['merged http'], ['merged stdio']];
-
-/** A process of 2026-07-28 is shared by the clients of one worker: what the suite changes with one call in the server
- * it wants to see in the next one, so there is one worker in front of processes. */
-const workersFor = (transport) => (transport === 'stdio' ? 1 : 2);
-
 /** Starts what the targets need; gives 'target era' -> URL, and the gateways. */
-async function start(world, targets, upstreams) {
+async function start(world, { targets, eras }, upstreams) {
   const urls = new Map();
   const gateways = [];
+  const gateway = async (transport, options) => {
+    gateways.push(await world.gateway({ workers: workersFor(transport), ...options }));
+    return gateways.at(-1).url;
+  };
   for (const target of targets) {
     const [mode, transport] = target.split(' ');
-    for (const era of ['legacy', 'modern']) {
+    const path = mode === 'path' && (await gateway(transport, { upstreams }));
+    for (const era of eras) {
       const name = `${era}-${transport}`;
       if (mode === 'direct') urls.set(`${target} ${era}`, upstreams[`${era}-http`]);
-      else if (mode === 'path') {
-        if (!gateways.length) gateways.push(await world.gateway({ upstreams, workers: workersFor(transport) }));
-        urls.set(`${target} ${era}`, `${gateways[0].url}/mcp/${name}`);
-      } else {
-        gateways.push(await world.gateway({ upstreams: { [name]: upstreams[name] }, workers: workersFor(transport), args: ['--mode', 'merged'] }));
-        urls.set(`${target} ${era}`, `${gateways.at(-1).url}/mcp`);
-      }
+      else if (path) urls.set(`${target} ${era}`, `${path}/mcp/${name}`);
+      else urls.set(`${target} ${era}`, `${await gateway(transport, { upstreams: { [name]: upstreams[name] }, args: ['--mode', 'merged'] })}/mcp`);
     }
   }
   return { urls, gateways };
@@ -86,33 +91,31 @@ promise(
       upstreams[`${era}-http`] = await serve(world, era);
       upstreams[`${era}-stdio`] = `stdio:'${process.execPath}' '${program(era)}'`;
     }
-    const results = new Map(); // 'target suite revision' -> Map of scenario -> checks
-    for (const targets of PHASES) {
-      const { urls, gateways } = await start(world, targets, upstreams);
-      const play = (target, [suite, revision, era], scenario) => async () => {
-        const key = `${target} ${suite} ${revision}`;
-        const found = await conform(suite, revision, urls.get(`${target} ${era}`), scenario);
+    const results = new Map(); // 'target suite revision' -> scenario -> checks
+    for (const phase of PHASES) {
+      const { urls, gateways } = await start(world, phase, upstreams);
+      const play = (target, { suite, era, title }, played) => async () => {
+        const key = `${target} ${title}`;
+        const found = await conform(suite, played, urls.get(`${target} ${era}`));
         results.set(key, new Map([...(results.get(key) ?? []), ...found]));
       };
-      const jobs = targets.flatMap((target) => [
-        ...RUNS.map((of) => play(target, of)),
-        ...(reduced ? [] : EXTENSIONS.map((scenario) => play(target, RUNS.at(-1), scenario))),
-      ]);
-      await inParallel(jobs, 4);
+      const runs = RUNS.filter(({ era }) => phase.eras.includes(era));
+      runs.reverse(); // the longest first
+      await inParallel(runs.flatMap((run) => run.played.flatMap((played) => phase.targets.map((target) => play(target, run, played)))), 4);
       for (const gateway of gateways) await gateway.finish();
     }
 
     const problems = [];
     const rows = [['suite', 'revision', 'scenarios', 'direct', ...TARGETS]];
-    for (const [suite, revision] of RUNS) {
-      const direct = results.get(`direct ${suite} ${revision}`);
+    for (const { suite, revision, title } of RUNS) {
+      const direct = results.get(`direct ${title}`);
       const row = [suite, revision, String(direct.size), String(count(direct, (name) => passes(direct.get(name))))];
       for (const target of TARGETS) {
-        const through = results.get(`${target} ${suite} ${revision}`);
+        const through = results.get(`${target} ${title}`);
         let passed = 0;
         for (const [scenario, checks] of direct) {
           const lines = lost(checks, through.get(scenario) ?? new Map());
-          if (lines.length) problems.push(`${target} ${suite} ${revision} ${scenario}\n    ${lines.join('\n    ')}`);
+          if (lines.length) problems.push(`${target} ${title} ${scenario}\n    ${lines.join('\n    ')}`);
           else if (passes(checks)) passed++;
         }
         row.push(String(passed));

@@ -31,13 +31,19 @@ function readChecks(file) {
   return checks;
 }
 
-/** Runs scenarios of one version of the suite: all that apply to `revision`, or the one that is named. */
-export async function conform(suite, revision, url, scenario) {
+/** What is played: all scenarios of a revision; those that a revision requires, with those of extensions; or one. */
+export const which = {
+  revision: (revision) => ['--suite', 'all', '--spec-version', revision],
+  requirements: (revision) => ['--requirements', revision],
+  scenario: (scenario, revision) => ['--scenario', scenario, '--force', '--spec-version', revision],
+};
+
+/** Runs one version of the suite against a URL; gives scenario -> checks. */
+export async function conform(suite, played, url) {
   const dir = mkdtempSync(join(tmpdir(), 'mcpgate-conformance-'));
   const cli = join(here, `../node_modules/conformance-${suite}/dist/index.js`);
-  const which = scenario ? ['--scenario', scenario, '--force'] : ['--suite', 'all'];
   try {
-    const end = await run(nodeOfSuite(), [cli, 'server', '--url', url, ...which, '--spec-version', revision, '-o', dir], { ms: 90_000 });
+    const end = await run(nodeOfSuite(), [cli, 'server', '--url', url, ...played, '-o', dir], { ms: 90_000 });
     const results = new Map();
     for (const entry of readdirSync(dir)) {
       const [, name] = /^server-(.+)-\d{4}-\d\d-\d\dT[\d-]+Z$/.exec(entry);

@@ -19,6 +19,7 @@ import {
 import { SkillsExtension, memorySkillFiles } from '@modelcontextprotocol/server/ext/skills';
 import { serveStdio } from '@modelcontextprotocol/server/stdio';
 import * as content from './content.mjs';
+import { TASKS, attachTasks } from './tasks.mjs';
 
 const { says, sleep, object } = content;
 const overHttp = process.argv.includes('--http');
@@ -148,11 +149,12 @@ function build() {
   const server = new McpServer(
     { name: 'conformance-modern', version: '1.0.0' },
     {
-      capabilities: { logging: {}, completions: {}, tools: { listChanged: true }, prompts: { listChanged: true }, resources: { listChanged: true, subscribe: true } },
+      capabilities: { extensions: { [TASKS]: {} }, logging: {}, completions: {}, prompts: { listChanged: true }, resources: { listChanged: true, subscribe: true } },
       requestState: { verify: codec.verify },
     },
   );
   const empty = fromJsonSchema(object());
+  attachTasks(server);
 
   for (const [tool, [description, body]] of Object.entries(content.fixed))
     server.registerTool(tool, { description, inputSchema: empty }, () => ({ content: body }));
