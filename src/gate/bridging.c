@@ -38,6 +38,7 @@ bridging_done(struct worker *w)
     bridged_parked_end_all(w);
     merging_done(w);
     bonds_done(w);
+    bridged_ws_done(w);
     pool_done(&w->bridged_pool);
     held_free(w, &w->bridge_room->text);
     held_free(w, &w->bridge_room->made);

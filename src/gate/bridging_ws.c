@@ -16,12 +16,17 @@
 #include "gate/local.h"
 #include "proto/base64.h"
 #include "proto/ws.h"
+#include "proto/ws_deflate.h"
 
 #include <openssl/sha.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 enum { NONCE_BYTES = 16, ACCEPT_SIZE = 28, HEAD_BYTES = 512, PARTS_MAX = 256 /* open on one connection */ };
+
+/* A message shorter than that is not worth a context, one kept for so long without use is given back, and
+ * there are no more than so many in a worker. */
+enum { DEFLATE_MIN = 128, DEFLATER_IDLE_MS = 5000, DEFLATERS_MAX = 256 };
 
 struct bridged_ws {
     struct ws_parser parser;
@@ -31,6 +36,10 @@ struct bridged_ws {
     uint64_t heard_ns;      /* the client's last byte */
     char accept[ACCEPT_SIZE];
     bool wants_mcp; /* the client offers the subprotocol */
+    bool deflates;  /* permessage-deflate was agreed upon */
+    struct ws_deflate_params deflate;
+    struct ws_deflater *deflater; /* NULL: none now */
+    uint64_t deflated_ns;         /* when it was used last */
     bool is_pinged, is_closing;
 };
 
@@ -101,7 +110,9 @@ bridging_open_ws(struct exchange *ex, const struct http1_head *head)
         exchange_fail(ex, CLOSE_NO_MEMORY);
         return;
     }
-    ws_parser_init(&b->ws->parser, true, false, ex->worker->config->ws_max_message);
+    b->ws->deflates = ex->worker->config->ws_deflate &&
+                      ws_deflate_negotiate(http1_value(head, HTTP_SEC_WEBSOCKET_EXTENSIONS), &b->ws->deflate);
+    ws_parser_init(&b->ws->parser, true, b->ws->deflates, ex->worker->config->ws_max_message);
     list_init(&b->ws->parts);
     memcpy(b->ws->accept, accept, ACCEPT_SIZE);
     b->ws->wants_mcp = http_list_has(http1_value(head, HTTP_SEC_WEBSOCKET_PROTOCOL), TEXT("mcp"));
@@ -115,7 +126,9 @@ void
 bridged_ws_open(struct bridged *b)
 {
     struct exchange *ex = b->ex;
-    struct buf *head = slab_get(&ex->worker->slab, HEAD_BYTES + ex->origin.len);
+    struct buf *head = slab_get(&ex->worker->slab, HEAD_BYTES);
+    char extension[WS_DEFLATE_REPLY_MAX];
+    uint32_t named = b->ws->deflates ? ws_deflate_reply(&b->ws->deflate, extension) : 0;
     int n;
 
     if (!head) {
@@ -124,8 +137,9 @@ bridged_ws_open(struct bridged *b)
     }
     n = snprintf((char *)head->data, head->size,
                  "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                 "Sec-WebSocket-Accept: %.*s\r\n%s\r\n",
-                 ACCEPT_SIZE, b->ws->accept, b->ws->wants_mcp ? "Sec-WebSocket-Protocol: mcp\r\n" : "");
+                 "Sec-WebSocket-Accept: %.*s\r\n%s%s%.*s%s\r\n",
+                 ACCEPT_SIZE, b->ws->accept, b->ws->wants_mcp ? "Sec-WebSocket-Protocol: mcp\r\n" : "",
+                 named ? "Sec-WebSocket-Extensions: " : "", (int)named, extension, named ? "\r\n" : "");
     ex->status = 101;
     ex->first_ns = ex->client_ns = b->ws->heard_ns = ring_now(ex->worker->ring);
     ex->reply_begun = ex->is_ws = true;
@@ -134,6 +148,111 @@ bridged_ws_open(struct bridged *b)
     h1_send_head(ex->client, span_of(head, 0, (uint32_t)n), FRAMING_TUNNEL, 0, METHOD_GET);
     buf_unref(head);
     exchange_wake_in(ex, ex->worker->config->ws_ping ? ex->worker->config->ws_ping : UINT32_MAX);
+}
+
+/* --- what is compressed --- */
+
+static struct ws_shared *
+shared(struct worker *w)
+{
+    if (!w->ws)
+        w->ws = calloc(1, sizeof *w->ws);
+    return w->ws;
+}
+
+void
+bridged_ws_done(struct worker *w)
+{
+    if (!w->ws)
+        return;
+    ws_inflater_free(w->ws->inflater);
+    held_free(w, &w->ws->text);
+    free(w->ws);
+    w->ws = NULL;
+}
+
+/* Into the scratch of all. */
+struct scratch {
+    struct ws_deflate_out out; /* first */
+    struct worker *worker;
+};
+
+static bool
+put(struct ws_deflate_out *out, const void *bytes, uint32_t len)
+{
+    struct worker *w = ((struct scratch *)(void *)out)->worker;
+
+    return held_append(w, &w->ws->text, bytes, len);
+}
+
+static void
+drop_deflater(struct bridged *b)
+{
+    if (!b->ws->deflater)
+        return;
+    ws_deflater_free(b->ws->deflater);
+    b->ws->deflater = NULL;
+    b->worker->ws->deflaters--;
+    stats_sub(b->worker->stats, STAT_ws_deflaters, 1);
+}
+
+static struct ws_deflater *
+deflater_of(struct bridged *b)
+{
+    struct ws_shared *s = shared(b->worker);
+
+    if (b->ws->deflater || !s || s->deflaters == DEFLATERS_MAX)
+        return b->ws->deflater;
+    b->ws->deflater = ws_deflater_new(&b->ws->deflate);
+    if (b->ws->deflater) {
+        s->deflaters++;
+        stats_add(b->worker->stats, STAT_ws_deflaters, 1);
+    }
+    return b->ws->deflater;
+}
+
+/* The message made small, in the scratch; at NULL: it leaves as it is. */
+static struct text
+deflated(struct bridged *b, const struct text *pieces, unsigned count, uint64_t bytes)
+{
+    struct scratch to = {{put}, b->worker};
+    struct ws_deflater *d;
+
+    if (!b->ws->deflates || bytes < DEFLATE_MIN || !(d = deflater_of(b)))
+        return (struct text){NULL, 0};
+    b->worker->ws->text.len = 0;
+    b->ws->deflated_ns = ring_now(b->worker->ring);
+    exchange_wake_in(b->ex, DEFLATER_IDLE_MS);
+    if (ws_deflater_message(d, pieces, count, &to.out) == WS_DEFLATE_FINE)
+        return held_text(&b->worker->ws->text);
+    drop_deflater(b);
+    return (struct text){NULL, 0};
+}
+
+void
+bridging_ws_send(struct exchange *ex, const struct text *pieces, unsigned count)
+{
+    struct slab *slab = &ex->worker->slab;
+    uint8_t head[WS_HEAD_MAX];
+    struct text small;
+    uint64_t bytes = 0;
+    bool ok;
+
+    for (unsigned i = 0; i < count; i++)
+        bytes += pieces[i].len;
+    small = deflated(ex->state, pieces, count, bytes);
+    if (small.at) {
+        pieces = &small;
+        count = 1;
+        bytes = small.len;
+    }
+    ok = local_send_copy(ex->client, slab, (const char *)head,
+                         ws_write_head(head, WS_TEXT, true, small.at != NULL, bytes, NULL));
+    for (unsigned i = 0; i < count && ok; i++)
+        ok = !pieces[i].len || local_send_copy(ex->client, slab, pieces[i].at, pieces[i].len);
+    if (!ok)
+        h1_abort(ex->client, CLOSE_NO_MEMORY);
+    ex->reply_bytes += bytes;
 }
 
 /* --- the end --- */
@@ -177,6 +296,7 @@ bridged_ws_free(struct bridged *b)
         part->whole = NULL;
         exchange_finish(part->ex, CLOSE_STREAM_GONE);
     }
+    drop_deflater(b);
     held_free(b->worker, &b->ws->incoming);
     held_free(b->worker, &b->ws->rest);
     free(b->ws);
@@ -242,22 +362,61 @@ take(struct bridged *b, struct text message)
 }
 
 static bool
+end_for_memory(struct bridged *b)
+{
+    end(b, WS_CLOSE_LATER, TEXT("the gateway's buffer memory is used up"), CLOSE_NO_MEMORY);
+    return false;
+}
+
+/* A message that came compressed. */
+static bool
+take_deflated(struct bridged *b, struct text payload, bool is_text)
+{
+    struct ws_shared *s = shared(b->worker);
+    struct scratch to = {{put}, b->worker};
+    struct utf8_check check = {0};
+
+    if (s && !s->inflater)
+        s->inflater = ws_inflater_new();
+    if (!s || !s->inflater)
+        return end_for_memory(b);
+    s->text.len = 0;
+    switch (ws_inflater_message(s->inflater, payload, b->worker->config->ws_max_message, &to.out)) {
+    case WS_DEFLATE_FINE:
+        break;
+    case WS_DEFLATE_BAD:
+        end(b, WS_CLOSE_INVALID, TEXT("the message is not what RFC 7692 deflates to"), CLOSE_WS_PROTOCOL);
+        return false;
+    case WS_DEFLATE_TOO_LARGE:
+        end(b, WS_CLOSE_TOO_BIG, text_of(ws_fault_text(WS_FAULT_TOO_BIG)), CLOSE_WS_TOO_BIG);
+        return false;
+    case WS_DEFLATE_NO_ROOM:
+        return end_for_memory(b);
+    }
+    if (is_text &&
+        (!utf8_check_piece(&check, held_text(&s->text).at, s->text.len) || !utf8_check_is_whole(&check))) {
+        end(b, WS_CLOSE_INVALID, text_of(ws_fault_text(WS_FAULT_TEXT)), CLOSE_WS_PROTOCOL);
+        return false;
+    }
+    return take(b, held_text(&s->text));
+}
+
+static bool
 take_piece(struct bridged *b, const struct ws_event *e)
 {
     struct held *incoming = &b->ws->incoming;
     bool goes_on;
 
     if (e->begins && e->ends)
-        return take(b, e->payload);
+        return e->is_compressed ? take_deflated(b, e->payload, e->opcode == WS_TEXT) : take(b, e->payload);
     if (e->begins)
         incoming->len = 0;
-    if (e->payload.len && !held_append(b->worker, incoming, e->payload.at, e->payload.len)) {
-        end(b, WS_CLOSE_LATER, TEXT("the gateway's buffer memory is used up"), CLOSE_NO_MEMORY);
-        return false;
-    }
+    if (e->payload.len && !held_append(b->worker, incoming, e->payload.at, e->payload.len))
+        return end_for_memory(b);
     if (!e->ends)
         return true;
-    goes_on = take(b, held_text(incoming));
+    goes_on = e->is_compressed ? take_deflated(b, held_text(incoming), e->opcode == WS_TEXT)
+                               : take(b, held_text(incoming));
     if (goes_on)
         held_free(b->worker, incoming);
     return goes_on;
@@ -312,10 +471,7 @@ input(struct bridged *b, char *at, uint32_t len)
 static bool
 keep_rest(struct bridged *b, const char *at, uint32_t len)
 {
-    if (!len || held_append(b->worker, &b->ws->rest, at, len))
-        return true;
-    end(b, WS_CLOSE_LATER, TEXT("the gateway's buffer memory is used up"), CLOSE_NO_MEMORY);
-    return false;
+    return !len || held_append(b->worker, &b->ws->rest, at, len) || end_for_memory(b);
 }
 
 void
@@ -371,6 +527,14 @@ bridged_ws_tick(struct bridged *b)
     uint64_t every_ms = ex->worker->config->ws_ping, quiet_ms = exchange_age_ms(ex, b->ws->heard_ns);
     uint8_t frame[2 + WS_CONTROL_MAX];
 
+    if (b->ws->deflater) {
+        uint64_t unused_ms = exchange_age_ms(ex, b->ws->deflated_ns);
+
+        if (unused_ms >= DEFLATER_IDLE_MS)
+            drop_deflater(b);
+        else
+            exchange_wake_in(ex, DEFLATER_IDLE_MS - unused_ms);
+    }
     if (!every_ms || !ex->is_ws || ex->client_paused)
         return;
     if (b->ws->is_pinged && quiet_ms >= 2 * every_ms) {

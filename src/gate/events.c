@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "gate/events.h"
 
+#include "gate/bridging.h"
 #include "gate/heads.h"
 #include "gate/local.h"
 #include "proto/lines.h"
-#include "proto/ws.h"
 
 #include <stdio.h>
 
@@ -53,26 +53,6 @@ send_flat(struct exchange *ex, struct text json)
     return true;
 }
 
-/* One WebSocket message, in one frame. */
-static void
-send_frame(struct exchange *ex, const struct text *pieces, unsigned count)
-{
-    struct slab *slab = &ex->worker->slab;
-    uint8_t head[WS_HEAD_MAX];
-    uint64_t bytes = 0;
-    bool ok;
-
-    for (unsigned i = 0; i < count; i++)
-        bytes += pieces[i].len;
-    ok = local_send_copy(ex->client, slab, (const char *)head,
-                         ws_write_head(head, WS_TEXT, true, false, bytes, NULL));
-    for (unsigned i = 0; i < count && ok; i++)
-        ok = !pieces[i].len || local_send_copy(ex->client, slab, pieces[i].at, pieces[i].len);
-    if (!ok)
-        h1_abort(ex->client, CLOSE_NO_MEMORY);
-    ex->reply_bytes += bytes;
-}
-
 static bool
 send_head(struct exchange *ex, struct text id)
 {
@@ -112,7 +92,7 @@ static void
 send_event(struct exchange *ex, struct text id, const struct text *pieces, unsigned count)
 {
     if (ex->is_ws)
-        send_frame(ex, pieces, count);
+        bridging_ws_send(ex, pieces, count);
     else
         send_sse(ex, id, pieces, count);
     ex->events++;

@@ -108,3 +108,26 @@ promise('at SIGTERM each WebSocket is told to go elsewhere', async (world) => {
   process.kill(gateway.process.pid, 'SIGTERM');
   assert.equal((await closed).code, 1001);
 });
+
+promise('messages are compressed where both want it, and a bomb ends its own connection only', async (world) => {
+  const gateway = await world.gateway({ upstreams: { e: EVERYTHING }, args: ['--ws-deflate', 'on', '--ws-max-message', '100k'] });
+  const url = wsUrl(gateway, '/ws/e');
+  const message = JSON.stringify({ words: Array.from({ length: 1000 }, (_, i) => `word ${i % 7}`) });
+  for (const perMessageDeflate of [{ threshold: 0 }, { threshold: 0, serverNoContextTakeover: true, serverMaxWindowBits: 10 }, { threshold: 0, clientMaxWindowBits: 9 }]) {
+    const { socket, said } = await open(world, url, { perMessageDeflate });
+    assert.match(socket.extensions, /permessage-deflate/);
+    for (let i = 0; i < 5; i++) socket.send(modernCall(i, 'echo', { message }));
+    socket.send('"torn'); // no message, but compressed all right
+    await until('all are answered', () => said.length === 6);
+    for (const { id, result, error } of said) assert.ok(error ?? result.content[0].text.includes(message), String(id));
+    assert.ok(socket._socket.bytesRead < message.length, `${socket._socket.bytesRead} bytes for 5 of ${message.length}`);
+  }
+  const bomb = await open(world, url, { perMessageDeflate: { threshold: 0 } });
+  bomb.socket.send(' '.repeat(10 << 20));
+  assert.equal((await bomb.closed).code, 1009);
+  const garbled = await open(world, url, { perMessageDeflate: { threshold: 0 } });
+  garbled.socket._socket.write(Buffer.from([0xc1, 0x83, 0, 0, 0, 0, 0xff, 0xff, 0xff]));
+  assert.equal((await garbled.closed).code, 1007);
+  const plain = await open(world, url, { perMessageDeflate: false });
+  assert.equal(plain.socket.extensions, '');
+});

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proto/ws_deflate.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+
+struct sink {
+    struct ws_deflate_out out; /* first */
+    char bytes[1 << 20];
+    uint32_t len, room;
+};
+
+static struct sink packed, unpacked;
+
+static bool
+put(struct ws_deflate_out *out, const void *bytes, uint32_t len)
+{
+    struct sink *s = (struct sink *)(void *)out;
+
+    if (s->len + len > s->room)
+        return false;
+    memcpy(s->bytes + s->len, bytes, len);
+    s->len += len;
+    return true;
+}
+
+static struct ws_deflate_out *
+fresh(struct sink *s)
+{
+    s->out.put = put;
+    s->len = 0;
+    s->room = sizeof s->bytes;
+    return &s->out;
+}
+
+static struct text
+text_in(const struct sink *s)
+{
+    return (struct text){s->bytes, s->len};
+}
+
+Test(ws_deflate, takes_the_first_offer_that_it_can_keep)
+{
+    static const struct {
+        const char *offers, *reply; /* NULL: none is acceptable */
+    } vectors[] = {
+        {"permessage-deflate", "permessage-deflate; client_no_context_takeover"},
+        {"permessage-deflate; client_max_window_bits", "permessage-deflate; client_no_context_takeover"},
+        {" permessage-deflate ;client_max_window_bits = 10 ",
+         "permessage-deflate; client_no_context_takeover"},
+        {"permessage-deflate; server_no_context_takeover; client_no_context_takeover",
+         "permessage-deflate; client_no_context_takeover; server_no_context_takeover"},
+        {"permessage-deflate; server_max_window_bits=10",
+         "permessage-deflate; client_no_context_takeover; server_max_window_bits=10"},
+        {"permessage-deflate; server_max_window_bits=\"15\"",
+         "permessage-deflate; client_no_context_takeover; server_max_window_bits=12"},
+        {"permessage-deflate; server_max_window_bits=8", NULL},
+        {"permessage-deflate; server_max_window_bits=8, permessage-deflate",
+         "permessage-deflate; client_no_context_takeover"},
+        {"permessage-bzip2, permessage-deflate", "permessage-deflate; client_no_context_takeover"},
+        {"permessage-deflate; server_max_window_bits", NULL},
+        {"permessage-deflate; server_max_window_bits=16", NULL},
+        {"permessage-deflate; server_max_window_bits=010", NULL},
+        {"permessage-deflate; server_max_window_bits=10; server_max_window_bits=10", NULL},
+        {"permessage-deflate; server_no_context_takeover=1", NULL},
+        {"permessage-deflate; client_max_window_bits=7", NULL},
+        {"permessage-deflate; what", NULL},
+        {"x-webkit-deflate-frame", NULL},
+        {"", NULL},
+    };
+
+    for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++) {
+        struct ws_deflate_params p;
+        char reply[WS_DEFLATE_REPLY_MAX];
+        bool fine = ws_deflate_negotiate(text_of(vectors[i].offers), &p);
+
+        cr_assert_eq(fine, vectors[i].reply != NULL, "%s", vectors[i].offers);
+        if (fine) {
+            reply[ws_deflate_reply(&p, reply)] = '\0';
+            cr_assert_str_eq(reply, vectors[i].reply, "%s", vectors[i].offers);
+        }
+    }
+}
+
+/* RFC 7692 section 7.2.3. */
+Test(ws_deflate, inflates_the_examples_of_the_rfc)
+{
+    static const struct {
+        const char *bytes;
+        uint32_t len;
+    } vectors[] = {
+        {"\xf2\x48\xcd\xc9\xc9\x07\x00", 7},
+        {"\x00\x05\x00\xfa\xff\x48\x65\x6c\x6c\x6f\x00", 11},         /* a block that is not compressed */
+        {"\xf3\x48\xcd\xc9\xc9\x07\x00\x00", 8},                      /* a block that says it is the last */
+        {"\xf2\x48\x05\x00\x00\x00\xff\xff\xca\xc9\xc9\x07\x00", 13}, /* two blocks */
+    };
+    struct ws_inflater *i = ws_inflater_new();
+
+    for (size_t k = 0; k < sizeof vectors / sizeof *vectors; k++) {
+        cr_assert_eq(
+            ws_inflater_message(i, (struct text){vectors[k].bytes, vectors[k].len}, 5, fresh(&unpacked)),
+            WS_DEFLATE_FINE, "%zu", k);
+        cr_assert(text_eq(text_in(&unpacked), TEXT("Hello")), "%zu", k);
+    }
+    ws_inflater_free(i);
+}
+
+Test(ws_deflate, brings_back_what_it_packed_with_and_without_a_context)
+{
+    static char text[300000];
+    struct ws_inflater *i = ws_inflater_new();
+
+    for (unsigned bits = 9; bits <= 12; bits++) {
+        struct ws_deflate_params p = {.window_bits = (uint8_t)bits, .no_takeover = true};
+        struct ws_deflater *d = ws_deflater_new(&p);
+        uint32_t lengths[] = {0, 1, 5, 300, 5000, 70000, sizeof text};
+
+        for (size_t k = 0; k < sizeof lengths / sizeof *lengths; k++) {
+            struct text pieces[2];
+
+            srand(7);
+            for (uint32_t n = 0; n < lengths[k]; n++)
+                text[n] = (char)(n % 3 ? 'a' + rand() % 4 : rand());
+            pieces[0] = (struct text){text, lengths[k] / 3};
+            pieces[1] = (struct text){text + lengths[k] / 3, lengths[k] - lengths[k] / 3};
+            cr_assert_eq(ws_deflater_message(d, pieces, 2, fresh(&packed)), WS_DEFLATE_FINE);
+            cr_assert_eq(ws_inflater_message(i, text_in(&packed), lengths[k], fresh(&unpacked)),
+                         WS_DEFLATE_FINE);
+            cr_assert(text_eq(text_in(&unpacked), (struct text){text, lengths[k]}), "%u bits, %u bytes", bits,
+                      lengths[k]);
+        }
+        ws_deflater_free(d);
+    }
+    ws_inflater_free(i);
+}
+
+Test(ws_deflate, makes_like_messages_small_where_a_context_may_be_kept)
+{
+    static const struct text message =
+        TEXT("{\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{\"progress\":1}}");
+    struct ws_deflater *d = ws_deflater_new(&(struct ws_deflate_params){.window_bits = 12});
+
+    cr_assert_eq(ws_deflater_message(d, &message, 1, fresh(&packed)), WS_DEFLATE_FINE);
+    cr_assert_gt(packed.len, 50);
+    cr_assert_eq(ws_deflater_message(d, &message, 1, fresh(&packed)), WS_DEFLATE_FINE);
+    cr_assert_lt(packed.len, 12);
+    ws_deflater_free(d);
+}
+
+Test(ws_deflate, refuses_bombs_nonsense_and_what_finds_no_room)
+{
+    struct ws_inflater *i = ws_inflater_new();
+    struct ws_deflater *d = ws_deflater_new(&(struct ws_deflate_params){.window_bits = 12});
+    static char zeros[1 << 20];
+    struct text message = {zeros, sizeof zeros};
+
+    cr_assert_eq(ws_deflater_message(d, &message, 1, fresh(&packed)), WS_DEFLATE_FINE);
+    cr_assert_eq(ws_inflater_message(i, text_in(&packed), sizeof zeros - 1, fresh(&unpacked)),
+                 WS_DEFLATE_TOO_LARGE);
+    fresh(&unpacked)->put = put;
+    unpacked.room = 1000;
+    cr_assert_eq(ws_inflater_message(i, text_in(&packed), sizeof zeros, &unpacked.out), WS_DEFLATE_NO_ROOM);
+    cr_assert_eq(ws_inflater_message(i, TEXT("\xff\xff\xff"), 100, fresh(&unpacked)), WS_DEFLATE_BAD);
+    cr_assert_eq(ws_inflater_message(i, TEXT("\xf2\x48\xcd\xc9\xc9\x07"), 100, fresh(&unpacked)),
+                 WS_DEFLATE_FINE, "and the next one is not disturbed");
+    ws_inflater_free(i);
+    ws_deflater_free(d);
+}
