@@ -9,6 +9,9 @@ enum { CALLS_MAX = 256 /* open in one session */ };
 
 #define ENDPOINT "/messages?sessionId="
 
+/* EventSource waits for 3 s, if nobody says otherwise. */
+BUF_STATIC_TEXT(retry_text, "retry: 1000\n");
+
 struct session *
 sse_front_begin(struct exchange *ex, const struct http1_head *head, enum close_reason *ret_reason)
 {
@@ -38,6 +41,7 @@ sse_front_open(struct exchange *ex, struct session *s)
         exchange_fail(ex, token ? CLOSE_NO_MEMORY : CLOSE_INTERNAL);
         return false;
     }
+    h1_send_piece(ex->client, span_all(&retry_text));
     if (s->is_greeted)
         events_give_id(ex, (struct text){endpoint + n, token});
     events_send_named(ex, TEXT("endpoint"), (struct text){endpoint, n + token});

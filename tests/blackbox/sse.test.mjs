@@ -2,6 +2,7 @@
 // HTTP+SSE of 2024-11-05 towards clients: the official client 1.x through /sse/NAME, and what it does not do, byte by byte.
 
 import assert from 'node:assert/strict';
+import { Client as ModernClient, StreamableHTTPClientTransport as ModernTransport } from '@modelcontextprotocol/client';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { SSEClientTransport } from '@modelcontextprotocol/sdk/client/sse.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
@@ -225,4 +226,35 @@ promise('the demo server speaks HTTP+SSE, too', async (world) => {
   raw.close();
   await gateway.untilMetric('exchanges_open', (n) => n === 1);
   assert.equal((await gateway.ask(post(raw.target, request(1, 'ping')))).status, 404);
+});
+
+promise('servers of HTTP+SSE are among the merged ones, to a client of 2026-07-28, too', async (world) => {
+  const [one, two] = [await world.everything('sse'), await world.modern()];
+  const file = world.file('mcp.json', JSON.stringify({ mcpServers: { one: { type: 'sse', url: one.url }, two: { url: two.url } } }));
+  const gateway = await world.gateway({ args: ['--config', file] });
+  const client = new ModernClient({ name: 'blackbox', version: '1' }, { versionNegotiation: { mode: { pin: '2026-07-28' } }, capabilities: { elicitation: {}, sampling: {} } });
+  client.setRequestHandler('sampling/createMessage', () => ({ role: 'assistant', model: 'none', content: { type: 'text', text: 'said' } }));
+  world.atEnd(() => client.close());
+  await client.connect(new ModernTransport(new URL(`${gateway.url}/mcp`)));
+  const { tools } = await client.listTools();
+  for (const name of ['one__echo', 'two__add']) assert.ok(tools.some((tool) => tool.name === name), name);
+  const many = await Promise.all(Array.from({ length: 20 }, (_, i) => client.callTool({ name: 'one__echo', arguments: { message: `number ${i}` } })));
+  many.forEach(({ content }, i) => assert.equal(content[0].text, `Echo: number ${i}`));
+  assert.match(JSON.stringify(await client.callTool({ name: 'one__trigger-sampling-request', arguments: { prompt: 'say', maxTokens: 9 } })), /said/);
+  assert.doesNotMatch(gateway.process.stderr, /one: speaks/, 'it was not asked what it is');
+});
+
+promise('a server of HTTP+SSE that dies fails what is open, and is greeted when it is back', async (world) => {
+  const server = await world.everything('sse');
+  const gateway = await world.gateway({ upstreams: { one: server.url }, workers: 1 });
+  const { client } = await connect(world, `${gateway.url}/sse/one`);
+  await client.listTools();
+  const failed = assert.rejects(client.callTool({ name: 'trigger-long-running-operation', arguments: { duration: 20, steps: 2 } }), { code: -32000 });
+  await gateway.untilMetric('exchanges_open', (n) => n === 2);
+  await server.stop('SIGKILL');
+  await failed;
+  await assert.rejects(client.callTool({ name: 'echo', arguments: { message: 'x' } }), /upstream one/);
+  await world.everything('sse', new URL(server.url).port);
+  const { content } = await until('it is greeted anew', () => client.callTool({ name: 'echo', arguments: { message: 'back' } }));
+  assert.equal(content[0].text, 'Echo: back');
 });

@@ -78,8 +78,8 @@ export class World {
   }
 
   /** @modelcontextprotocol/server-everything; `transport` is 'streamableHttp' or 'sse'. */
-  async everything(transport = 'streamableHttp') {
-    const p = this.process(process.execPath, [join(here, '../servers/everything.mjs'), transport], { name: 'server-everything' });
+  async everything(transport = 'streamableHttp', port = 0) {
+    const p = this.process(process.execPath, [join(here, '../servers/everything.mjs'), transport, String(port)], { name: 'server-everything' });
     const [, url] = await p.line(/listening on (http:\/\/\S+)/);
     return Object.assign(p, { url });
   }
