@@ -8,7 +8,7 @@
 #include "mcp/bridge_ask.h"
 #include "mcp/bridge_listen.h"
 
-enum { BRIDGED_EDITS = 4096, BRIDGED_MORE = 2, BRIDGED_URI = 4096 };
+enum { BRIDGED_EDITS = 4096, BRIDGED_MORE = 2, BRIDGED_URI = 4096, BRIDGED_ERROR_BYTES = 1024 };
 
 /* Scratch of one worker: a message is made at a time. */
 struct bridge_room {
@@ -137,6 +137,11 @@ void bridged_detached_reply(struct bridged *b, const struct text *pieces, unsign
  * no memory. */
 bool bridged_owes_reply(const struct bridged *b, enum close_reason reason);
 struct text bridged_failure(struct bridged *b, enum close_reason reason);
+
+extern const struct plan bridged_plan;
+
+/* The session ended since the head came: nothing new begins in it. Answers then. */
+bool bridged_session_is_over(struct bridged *b);
 
 /* The message that is held, whole. May finish. */
 void bridged_take_message(struct bridged *b);

@@ -528,22 +528,11 @@ start_listening(struct exchange *ex)
         exchange_wake_in(ex, ex->worker->config->heartbeat);
 }
 
-static bool
-is_json(const struct http1_head *head)
-{
-    struct text type = http1_value(head, HTTP_CONTENT_TYPE);
-    const char *end = memchr(type.at ? type.at : "", ';', type.len);
-
-    if (end)
-        type.len = (uint32_t)(end - type.at);
-    return text_eq_nocase(text_trim(type), TEXT("application/json"));
-}
-
 /* The head of a POST. May finish. */
 static void
 await_body(struct exchange *ex, const struct http1_head *head)
 {
-    if (!is_json(head)) {
+    if (!http1_content_is(head, TEXT("application/json"))) {
         refuse(ex, CLOSE_MEDIA_TYPE, (struct text){0});
         return;
     }

@@ -166,6 +166,9 @@ enum http_accept {
  * decides (RFC 9110 12.5.1). Usable as a boolean. */
 enum http_accept http1_accepts(const struct http1_head *head, struct text media_type);
 
+/* Whether the Content-Type is this media type, whatever its parameters. */
+bool http1_content_is(const struct http1_head *head, struct text media_type);
+
 /* --- bodies --- */
 
 /* Decodes one body. Start with http1_body_init(); hand over the bytes in order, in any pieces. */

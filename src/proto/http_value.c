@@ -161,3 +161,14 @@ http_reason_phrase(int status)
 
     return status >= 0 && status < 512 && phrases[status] ? phrases[status] : "Unknown";
 }
+
+bool
+http1_content_is(const struct http1_head *head, struct text media_type)
+{
+    struct text type = http1_value(head, HTTP_CONTENT_TYPE);
+    const char *end = type.len ? memchr(type.at, ';', type.len) : NULL;
+
+    if (end)
+        type.len = (uint32_t)(end - type.at);
+    return text_eq_nocase(text_trim(type), media_type);
+}

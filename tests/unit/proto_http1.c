@@ -580,3 +580,30 @@ Test(http_value, has_a_phrase_for_every_status_the_gateway_gives)
     cr_assert_str_eq(http_reason_phrase(599), "Unknown");
     cr_assert_str_eq(http_reason_phrase(-1), "Unknown");
 }
+
+Test(http1, knows_a_media_type_whatever_its_parameters)
+{
+    static const struct {
+        const char *field;
+        bool is_json;
+    } vectors[] = {
+        {"Content-Type: application/json\r\n", true},
+        {"Content-Type: Application/JSON ; charset=utf-8\r\n", true},
+        {"Content-Type: application/jsonp\r\n", false},
+        {"Content-Type: text/plain; x=application/json\r\n", false},
+        {"Content-Type: \r\n", false},
+        {"", false},
+    };
+
+    for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++) {
+        static struct http1_head head;
+        enum close_reason why;
+        char text[256];
+        uint32_t used;
+        int n = snprintf(text, sizeof text, "GET / HTTP/1.1\r\nHost: x\r\n%s\r\n", vectors[i].field);
+
+        cr_assert_eq(http1_parse_request(text, (uint32_t)n, 0, &limits, &head, &used, &why), PARSE_OK);
+        cr_assert_eq(http1_content_is(&head, TEXT("application/json")), vectors[i].is_json, "%s",
+                     vectors[i].field);
+    }
+}
