@@ -89,13 +89,14 @@ static void
 take_unasked(struct stdio_child *child, struct text message, const struct jsonrpc_envelope *env)
 {
     bool is_log = text_eq(env->method, TEXT("notifications/message"));
-    struct list_node *only = only_one(&child->calls);
+    struct list_node *call = only_one(&child->calls), *alone = only_one(&child->bonds);
+    const struct session *s = alone ? container_of(alone, struct bond, of_child)->session : NULL;
 
-    if (only && (env->kind == JSONRPC_REQUEST || is_log)) {
-        bond_came(container_of(only, struct bond_call, of_child), message, env);
+    if (call && (env->kind == JSONRPC_REQUEST || (is_log && !(s && s->stream)))) {
+        bond_came(container_of(call, struct bond_call, of_child), message, env);
         return;
     }
-    if (is_log && !only_one(&child->bonds))
+    if (is_log && !alone)
         return;
     list_for_each_safe(node, &child->bonds) {
         struct bond *bond = container_of(node, struct bond, of_child);

@@ -87,7 +87,9 @@ promise('sessions live on while a worker is killed every second, and no call is 
     const greetings = told(dir, `${name}.`).map((messages) => messages.filter(({ method }) => method === 'initialize').length).filter((n) => n > 0);
     // Besides those of the sessions there is one of each worker, for its lists.
     assert.ok(greetings.every((n) => n === 1), 'no process is greeted twice');
-    assert.ok(greetings.length >= counts[name] && greetings.length <= counts[name] + 4, `${name}: ${greetings.length} processes for ${counts[name]} sessions`);
+    // A worker that cannot start on a busy machine lends its sessions to a sibling, which has none of its processes.
+    const deaths = gateway.process.stderr.match(/worker \d+ \(pid \d+\) died after/g).length;
+    assert.ok(greetings.length >= counts[name] && (deaths > kills || greetings.length <= counts[name] + 4), `${name}: ${greetings.length} processes for ${counts[name]} sessions`);
   }
   const ran = executions(dir);
   assert.deepEqual([...ran].filter(([, times]) => times > 1), [], 'nothing ran twice');

@@ -110,10 +110,9 @@ open_spawn(void)
 {
     for (unsigned i = 0; i < 2; i++)
         if (spawn_fds[i] >= 0)
-            close(spawn_fds[i]);
+            close(spawn_fds[i]); /* [0] was a dead worker's */
     cr_assert_eq(channel_pair(spawn_fds), 0);
     stdio_set_channel(world.worker, spawn_fds[0]);
-    spawn_fds[0] = -1; /* the worker's */
 }
 
 /* The next worker of the slot hears what the one before has left. */
@@ -213,6 +212,7 @@ static void
 open_processes(uint64_t seed, const char *flag, const char *value)
 {
     process_count = starts = 0;
+    spawn_fds[0] = -1; /* it was closed with its worker */
     memset(processes, 0, sizeof processes);
     world_open(seed, "--upstream", "up=stdio:server", "--era-ttl", "1h", flag, value, NULL);
     open_spawn();

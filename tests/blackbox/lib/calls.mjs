@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Many calls a second over keep-alive connections, each with an id and a token of its own, so that every reply can be
-// told from every other. Replies must have a Content-Length: nothing here reads streams.
+// told from every other. Of a reply that is a stream the response counts, and what comes before it does not.
 
 import { existsSync, readFileSync, readdirSync, readlinkSync } from 'node:fs';
 import net from 'node:net';
@@ -9,6 +9,22 @@ import { until, within } from './wait.mjs';
 
 const REVISION = '2025-11-25';
 const HEAD_END = Buffer.from('\r\n\r\n');
+
+/** Where a chunked body that begins at `at` ends, and its text; undefined: it is not whole. */
+function readChunks(bytes, at) {
+  for (let text = ''; ; ) {
+    const line = bytes.indexOf('\r\n', at);
+    const size = line < 0 ? NaN : parseInt(bytes.toString('latin1', at, line), 16);
+    if (!(line + 2 + size + 2 <= bytes.length)) return undefined;
+    if (size === 0) return { end: line + 4, text };
+    text += bytes.toString('utf8', line + 2, line + 2 + size);
+    at = line + 2 + size + 2;
+  }
+}
+
+/** The data of the event that is a response. */
+const responseOf = (stream) =>
+  stream.split('\n\n').map((event) => event.split('\n').filter((line) => line.startsWith('data: ')).map((line) => line.slice(6)).join('\n')).findLast((data) => /"(result|error)":/.test(data)) ?? stream;
 
 class Connection {
   constructor(load) {
@@ -31,11 +47,12 @@ class Connection {
     const at = this.bytes.indexOf(HEAD_END);
     if (at < 0) return;
     const head = this.bytes.toString('latin1', 0, at);
+    const begin = at + HEAD_END.length;
     const length = head.match(/\r\ncontent-length: (\d+)/i);
-    if (!length) return this.load.wrong(`a reply without Content-Length: ${head}`);
-    const end = at + HEAD_END.length + Number(length[1]);
-    if (this.bytes.length < end) return;
-    const body = this.bytes.toString('utf8', at + HEAD_END.length, end);
+    const stream = length ? undefined : readChunks(this.bytes, begin);
+    const end = length ? begin + Number(length[1]) : stream?.end;
+    if (end === undefined || this.bytes.length < end) return;
+    const body = stream ? responseOf(stream.text) : this.bytes.toString('utf8', begin, end);
     this.bytes = this.bytes.subarray(end);
     if (!this.open) return this.load.wrong(`a reply to nothing: ${head} ${body}`);
     if (this.bytes.length) this.load.wrong(`more than a reply: ${this.bytes}`);
