@@ -7,7 +7,7 @@ import net from 'node:net';
 import { CRLF, call, post, request } from './mcp.mjs';
 import { until, within } from './wait.mjs';
 
-const REVISION = '2025-11-25';
+const REVISION = '2025-06-18'; // a call of 2025-11-25 that takes a second becomes a stream
 const HEAD_END = Buffer.from('\r\n\r\n');
 
 /** Where a chunked body that begins at `at` ends, and its text; undefined: it is not whole. */
@@ -75,9 +75,18 @@ class Connection {
   }
 }
 
+/** What a descriptor leads to; '' when it was closed meanwhile. */
+function target(path) {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return '';
+  }
+}
+
 /** The ports of those who are connected to a process of ours at `port`. */
 function peerPorts(pid, port) {
-  const sockets = new Set(readdirSync(`/proc/${pid}/fd`).map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`)));
+  const sockets = new Set(readdirSync(`/proc/${pid}/fd`).map((fd) => target(`/proc/${pid}/fd/${fd}`)));
   const rows = readFileSync('/proc/net/tcp', 'latin1').trim().split('\n').slice(1).map((row) => row.trim().split(/\s+/));
   const portOf = (address) => parseInt(address.slice(-4), 16);
   return new Set(rows.filter((row) => portOf(row[1]) === port && sockets.has(`socket:[${row[9]}]`)).map((row) => portOf(row[2])));
