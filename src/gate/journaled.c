@@ -88,6 +88,7 @@ keep(struct bridged *b, enum journal_kind kind, struct text message, bool is_fin
 }
 
 _Static_assert((int)JOURNAL_SESSION_BYTES == (int)MCP_TOKEN_ID_BYTES, "events are a session's");
+_Static_assert((int)JOURNAL_ID_SIZE <= (int)SSE_ID_MAX, "the access log has room for our ids");
 
 /* Older clients take an event without data for a broken message. */
 static bool
@@ -205,6 +206,21 @@ journaled_fail(struct bridged *b, enum close_reason reason)
     return true;
 }
 
+/* For the line of the access log, which is written when all of this is gone. */
+static void
+note_last_id(struct bridged *b)
+{
+    const struct journal_stream *stream = &b->journaled.stream;
+    struct worker *w = b->worker;
+    char id[JOURNAL_ID_SIZE];
+
+    if (!w->config->access_log || b->ex->last_id)
+        return;
+    b->ex->last_id = pool_get(&w->event_id_pool);
+    b->ex->last_id->len = (uint8_t)journal_id_write(id, w->child->h.lane, stream->last, stream->first);
+    memcpy(b->ex->last_id->id, id, b->ex->last_id->len);
+}
+
 void
 journaled_end(struct bridged *b, enum close_reason reason)
 {
@@ -221,6 +237,7 @@ journaled_end(struct bridged *b, enum close_reason reason)
             keep(b, JOURNAL_MESSAGE,
                  (struct text){error, local_error_json(b->ex, reason, error, sizeof error)}, true, id);
     }
+    note_last_id(b);
     list_del(&j->node);
 }
 

@@ -55,11 +55,11 @@ const STEPS = 8;
 /** Servers whose calls take a while, each with the call's form and the text that it ends with. */
 const servers = {
   async 'a stdio server'(world) {
-    const gateway = await world.gateway({ upstreams: { s: `stdio:${program('mcpgate')} demo --stdio --revision 2025-06-18` } });
+    const gateway = await world.gateway({ upstreams: { s: `stdio:${program('mcpgate')} demo --stdio --revision 2025-06-18` }, args: ['--access-log', 'on'] });
     return { gateway, call: { name: 'slow_count', arguments: { to: STEPS, interval_ms: 40 } } };
   },
   async 'an HTTP server of 2026-07-28'(world) {
-    const gateway = await world.gateway({ upstreams: { s: (await world.modern()).url }, args: ['--mode', 'merged'] });
+    const gateway = await world.gateway({ upstreams: { s: (await world.modern()).url }, args: ['--mode', 'merged', '--access-log', 'on'] });
     return { gateway, call: { name: 'count', arguments: { to: STEPS, gap_ms: 40 } } };
   },
 };
@@ -99,6 +99,7 @@ for (const [name, start] of Object.entries(servers)) {
     const result = await second.client.request({ method: 'tools/call', params: call }, CallToolResultSchema, { resumptionToken: token });
     assert.ok(result.content[0].text.includes(String(STEPS)), JSON.stringify(result));
     assert.equal(await gateway.metric('streams_resumed'), 1);
+    await until('the access log names the last event', () => gateway.process.stderr.includes(` last_id=${token.split('.')[0]}.`));
   });
 
   promise(`a call whose worker is killed ends with an error, and the session goes on: ${name}`, async (world) => {
