@@ -318,7 +318,9 @@ int
 worker_open(struct worker *w, struct child *child, bool is_admin, char *why, size_t why_size)
 {
     const struct config *c = child->config;
-    struct ring_config rc = {.spin_us = spin_us(c)};
+    /* Few ask the admin listener, and nobody sends it much. */
+    struct ring_config small = {.sq_entries = 256, .cq_entries = 1024, .buf_count = {64, 4}};
+    struct ring_config rc = is_admin ? small : (struct ring_config){.spin_us = spin_us(c)};
     int err;
 
     *w = (struct worker){.child = child,

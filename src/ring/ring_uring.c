@@ -13,6 +13,7 @@
 #include "ring/ring.h"
 #include "base/check.h"
 #include "base/list.h"
+#include "base/log.h"
 #include "ring/timer.h"
 
 #include <arpa/inet.h>
@@ -37,6 +38,7 @@ enum op_flag {
 };
 
 enum { TAG_NONE = 1, ARENA_BYTES = 64 << 10, ACCEPT_RETRY_MS = 100, NOMEM_TRIES = 50, NOMEM_WAIT_US = 20000 };
+enum { SQ_ENTRIES = 4096, CQ_ENTRIES = 16384, SMALLER_PART = 8 };
 
 /* Optional features: each has a path without it and may be switched off by name. */
 enum feature {
@@ -236,6 +238,28 @@ group_close(struct group *g)
 
 /* --- set-up --- */
 
+/* Where the rings of many processes come to more than the user may lock, smaller ones do: submissions are
+ * only sent off more often, and what does not fit the completion queue the kernel keeps aside. */
+static int
+queue_try(struct ring *ring, const struct ring_config *config, unsigned flags)
+{
+    unsigned sq = config->sq_entries ? config->sq_entries : SQ_ENTRIES;
+    unsigned cq = config->cq_entries ? config->cq_entries : CQ_ENTRIES;
+    struct io_uring_params params = {.flags = flags, .cq_entries = cq};
+    int err = io_uring_queue_init_params(sq, &ring->io, &params);
+
+    if (err != -ENOMEM || config->sq_entries)
+        return err;
+    params = (struct io_uring_params){.flags = flags, .cq_entries = cq / SMALLER_PART};
+    err = io_uring_queue_init_params(sq / SMALLER_PART, &ring->io, &params);
+    if (!err)
+        log_warning("the locked memory of this user is used up: a ring of %u entries instead of %u; raise "
+                    "`ulimit -l`, "
+                    "or LimitMEMLOCK= in the unit",
+                    sq / SMALLER_PART, sq);
+    return err;
+}
+
 /* Strips what an older kernel does not know, step by step; the floor is 6.1 but a forced-off feature takes
  * the same way. */
 static int
@@ -247,13 +271,9 @@ queue_init(struct ring *ring, const struct ring_config *config)
     int err = -EINVAL;
 
     for (unsigned i = has(ring, FEATURE_DEFER_TASKRUN) ? 0 : 1; err == -EINVAL && i < 3; i++) {
-        struct io_uring_params params = {.flags = tries[i],
-                                         .cq_entries = config->cq_entries ? config->cq_entries : 16384};
-
         /* The memory of a process that has just died is given back late (memlock is counted per user). */
         for (unsigned n = 0; n < NOMEM_TRIES; n++) {
-            err = io_uring_queue_init_params(config->sq_entries ? config->sq_entries : 4096, &ring->io,
-                                             &params);
+            err = queue_try(ring, config, tries[i]);
             if (err != -ENOMEM)
                 break;
             usleep(NOMEM_WAIT_US);
