@@ -712,6 +712,21 @@ bond_of_session(struct session *s, struct upstream *up, struct text fields)
     return bond;
 }
 
+void
+bonds_end_left(struct session *s, struct text fields)
+{
+    for (unsigned i = 0; i < s->worker->upstreams.count; i++) {
+        struct upstream *up = &s->worker->upstreams.items[i];
+
+        if (session_find_bond(s, i))
+            continue;
+        if (up->stdio)
+            bond_stdio_end_left(s, up);
+        else
+            bond_http_end_left(s, up, fields);
+    }
+}
+
 /* They lie in the order in which they were last wanted. */
 static struct bond *
 note_used(struct bond *bond)

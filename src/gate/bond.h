@@ -146,6 +146,10 @@ void bond_stdio_init(struct worker *w);
 /* One of them answered initialize. */
 bool bond_stdio_was_greeted(const struct upstream *up);
 
+/* The session is about to be deleted: ends what earlier workers have left of it at upstreams with which it
+ * has no bond here. `fields` are the client's credentials. */
+void bonds_end_left(struct session *s, struct text fields);
+
 /* Of all bonds of a worker. */
 void bonds_init(struct worker *w);
 /* Some times a second: shared ones that nobody uses are let go. */

@@ -54,6 +54,16 @@ put_mirrors(struct field_lines *l, const struct jsonrpc_envelope *env)
         l->len += (uint32_t)n;
 }
 
+/* Of a revision before 2026-07-28. */
+static void
+put_session(struct field_lines *l, struct text id, enum mcp_revision revision)
+{
+    if (id.len)
+        put_line(l, "Mcp-Session-Id: ", id);
+    if (revision >= MCP_2025_06_18 && revision < MCP_REVISIONS)
+        put_line(l, "MCP-Protocol-Version: ", mcp_revision_name(revision));
+}
+
 static void
 put_fields(struct bond *bond, struct field_lines *l, const struct jsonrpc_envelope *env, struct text passing)
 {
@@ -67,10 +77,7 @@ put_fields(struct bond *bond, struct field_lines *l, const struct jsonrpc_envelo
         else
             put_line(l, "MCP-Protocol-Version: ", mcp_revision_name(revision));
     } else {
-        if (bond->session_id_len)
-            put_line(l, "Mcp-Session-Id: ", (struct text){bond->session_id, bond->session_id_len});
-        if (revision >= MCP_2025_06_18 && revision < MCP_REVISIONS)
-            put_line(l, "MCP-Protocol-Version: ", mcp_revision_name(revision));
+        put_session(l, (struct text){bond->session_id, bond->session_id_len}, revision);
     }
     put(l, passing.at, passing.len);
 }
@@ -122,6 +129,22 @@ note_session(struct bond *bond)
     session_record_put(bond->session, &record);
 }
 
+/* What the record says, in *record. False: nothing, or the endpoint is not there any more. */
+static bool
+read_noted(struct session *s, struct upstream *up, struct session_record *record,
+           struct session_at_upstream *ret, struct endpoint **ret_endpoint)
+{
+    *ret_endpoint = NULL;
+    if (!session_record_get(s, record) ||
+        !session_record_upstream(record, session_upstream_hash(up->name), ret) ||
+        ret->revision > MCP_LATEST_LEGACY)
+        return false;
+    for (unsigned i = 0; i < up->endpoint_count && ret->endpoint; i++)
+        if (hash_of(&up->endpoints[i]) == ret->endpoint)
+            *ret_endpoint = &up->endpoints[i];
+    return !ret->endpoint || *ret_endpoint;
+}
+
 /* Goes on with what a dead worker has begun, or one that let the session go. */
 static bool
 resume_session(struct bond *bond)
@@ -129,14 +152,7 @@ resume_session(struct bond *bond)
     struct session_at_upstream at;
     struct session_record record;
 
-    if (!bond->session || !session_record_get(bond->session, &record) ||
-        !session_record_upstream(&record, session_upstream_hash(bond->up->name), &at) ||
-        at.revision > MCP_LATEST_LEGACY)
-        return false;
-    for (unsigned i = 0; i < bond->up->endpoint_count && at.endpoint; i++)
-        if (hash_of(&bond->up->endpoints[i]) == at.endpoint)
-            bond->endpoint = &bond->up->endpoints[i];
-    if (at.endpoint && !bond->endpoint)
+    if (!bond->session || !read_noted(bond->session, bond->up, &record, &at, &bond->endpoint))
         return false;
     memcpy(bond->session_id, at.id.at, at.id.len);
     bond->session_id_len = at.id.len;
@@ -477,6 +493,35 @@ http_end(struct bond *bond, bool ended)
                                                   .fields = {l.at, l.len}},
                             &post_up, bond, &reason))
         bond->posts++;
+}
+
+static void
+ignore_end(struct leg *leg, enum close_reason reason)
+{
+    (void)leg, (void)reason;
+}
+
+void
+bond_http_end_left(struct session *s, struct upstream *up, struct text fields)
+{
+    static const struct leg_up nobody = {.on_message = ignore_message, .on_end = ignore_end};
+    struct session_at_upstream at;
+    struct session_record record;
+    struct endpoint *endpoint;
+    enum close_reason reason;
+    struct field_lines l = {.len = 0};
+
+    if (!read_noted(s, up, &record, &at, &endpoint) || !at.id.len)
+        return;
+    put_session(&l, at.id, (enum mcp_revision)at.revision);
+    put(&l, fields.at, fields.len);
+    if (l.full)
+        return;
+    (void)leg_open(
+        s->worker,
+        &(struct leg_request){
+            .upstream = up, .endpoint = endpoint, .method = METHOD_DELETE, .fields = {l.at, l.len}},
+        &nobody, NULL, &reason);
 }
 
 const struct bond_port bond_http = {

@@ -31,6 +31,10 @@ struct bond_port {
     void (*resume)(struct bond_call *call);
 };
 
+/* What a dead worker has left of a session at one upstream ends (bonds_end_left()). */
+void bond_http_end_left(struct session *s, struct upstream *up, struct text fields);
+void bond_stdio_end_left(struct session *s, struct upstream *up);
+
 extern const struct bond_port bond_http, bond_sse, bond_stdio;
 
 /* From the port: a message for this call. */

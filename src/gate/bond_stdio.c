@@ -290,6 +290,15 @@ port_begin(struct bond *bond, bool *ret_ready)
     return CLOSE_NONE;
 }
 
+void
+bond_stdio_end_left(struct session *s, struct upstream *up)
+{
+    struct stdio_child *child = stdio_find(up, s->token.id);
+
+    if (child)
+        stdio_child_end(child, CLOSE_DONE);
+}
+
 static uint64_t
 port_mint(struct bond *bond)
 {

@@ -162,6 +162,7 @@ bridge_end(struct exchange *ex)
             open_stream(b);
         break;
     default:
+        bonds_end_left(b->session, b->credentials);
         session_delete(b->session);
         local_reply(ex, 200, (struct text){0}, (struct text){0}, "", 0, CLOSE_DONE);
     }

@@ -221,6 +221,24 @@ Test(lives, a_session_that_the_upstream_lost_while_no_worker_lived_is_made_anew_
     world_close();
 }
 
+Test(lives, a_delete_ends_what_a_dead_worker_left_at_the_upstream)
+{
+    struct sim_peer *client;
+
+    world_open(1, UPSTREAM, NULL);
+    open_session();
+    cr_assert_eq(ask(ECHO(1))->status, 200);
+    world_kill();
+    forget_peers();
+    asked();
+    client = client_new();
+    say(client, "DELETE /mcp HTTP/1.1\r\nHost: x\r\n%s\r\n", session);
+    serve_all();
+    cr_assert_eq(reply_of(client)->status, 200);
+    cr_assert_str_eq(asked(), "DELETE s2");
+    world_close();
+}
+
 /* --- subscriptions of modern clients, over the gateway's own bond --- */
 
 #define META                                                                                                 \

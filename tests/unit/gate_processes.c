@@ -317,6 +317,23 @@ Test(processes, nothing_is_started_before_it_is_known_what_a_dead_worker_left)
     world_close();
 }
 
+Test(processes, a_delete_ends_the_process_that_a_dead_worker_left)
+{
+    char fields[1024];
+    struct sim_peer *client;
+
+    open_processes(1, "--stdio-max", "9");
+    open_session(fields);
+    die();
+    tell_owned();
+    client = client_new();
+    say(client, "DELETE /mcp/up HTTP/1.1\r\nHost: x\r\n%s\r\n", fields);
+    serve_all();
+    cr_assert_eq(reply_of(client)->status, 200);
+    cr_assert_null(greeted(0)->peer);
+    world_close();
+}
+
 Test(processes, without_word_of_what_is_left_a_call_does_not_wait_for_ever)
 {
     char fields[1024];
