@@ -383,19 +383,23 @@ say_of_session(const char *body)
     serve_all();
 }
 
+static const char *revision = "2025-06-18";
+
 static void
 open_asked_session(const char *where, bool waits)
 {
+    char body[300];
     struct message *m;
 
     open_world();
     a_asks = where;
     a_waits = waits;
     session[0] = '\0';
-    say_of_session(
-        "{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":\"initialize\",\"params\":{\"protocolVersion\":"
-        "\"2025-06-18\",\"capabilities\":{\"elicitation\":{}},\"clientInfo\":{\"name\":\"c\",\"version\":"
-        "\"1\"}}}");
+    snprintf(body, sizeof body,
+             "{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":\"initialize\",\"params\":{\"protocolVersion\":\"%s\","
+             "\"capabilities\":{\"elicitation\":{}},\"clientInfo\":{\"name\":\"c\",\"version\":\"1\"}}}",
+             revision);
+    say_of_session(body);
     m = reply_of(client);
     snprintf(session, sizeof session, "Mcp-Session-Id: %s\r\n", field(m, "Mcp-Session-Id"));
 }
@@ -445,6 +449,31 @@ Test(merging, brings_a_question_of_the_servers_own_stream_to_the_clients)
     say(stream, "GET /mcp HTTP/1.1\r\nHost: x\r\n" MCP_ACCEPT "%s\r\n", session);
     serve_all();
     cr_assert(has(stream, "\"elicitation/create\""));
+    answer_question(sim_peer_peek(stream, NULL));
+    cr_assert_eq(answers, 1);
+    world_close_after(0);
+}
+
+Test(merging, asks_a_client_that_comes_back_what_it_was_asked_meanwhile)
+{
+    struct sim_peer *stream;
+    char id[64];
+
+    revision = "2025-11-25";
+    open_asked_session("", false);
+    say_of_session(CALL_A);
+    reply_of(client);
+    a_asks = "stream";
+    stream = client_new();
+    say(stream, "GET /mcp HTTP/1.1\r\nHost: x\r\n" MCP_ACCEPT "%s\r\n", session);
+    cr_assert_eq(sscanf(strstr(sim_peer_peek(stream, NULL), "id: "), "id: %63s", id), 1);
+    sim_peer_close(stream);
+    settle();
+    cr_assert_eq(counter(STAT_streams_waiting), 1);
+    serve_all();
+    stream = client_new();
+    say(stream, "GET /mcp HTTP/1.1\r\nHost: x\r\n" MCP_ACCEPT "%sLast-Event-ID: %s\r\n\r\n", session, id);
+    cr_assert(has(stream, "\"elicitation/create\""), "%s", sim_peer_peek(stream, NULL));
     answer_question(sim_peer_peek(stream, NULL));
     cr_assert_eq(answers, 1);
     world_close_after(0);
