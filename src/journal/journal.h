@@ -42,6 +42,8 @@ struct journal; /* a mapping of the file */
  * the log, or "". 0 or a negated errno: -ENOSPC when the disk has no room for all of it. */
 int journal_open(const char *dir, uint32_t lanes, uint64_t lane_size, struct journal **ret, char *note,
                  size_t note_size);
+/* Removes the file of an earlier run. 0, also when there is none, or a negated errno. */
+int journal_remove(const char *dir);
 /* More lanes, for children that map the file later. 0 or a negated errno. */
 int journal_grow(struct journal *j, uint32_t lanes);
 /* The descriptor for the children; the journal's. */

@@ -167,6 +167,19 @@ journal_open(const char *dir, uint32_t lanes, uint64_t lane_size, struct journal
 }
 
 int
+journal_remove(const char *dir)
+{
+    int err = 0, dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (dir_fd < 0)
+        return -errno;
+    if (unlinkat(dir_fd, JOURNAL_FILE_NAME, 0) < 0 && errno != ENOENT)
+        err = -errno;
+    close(dir_fd);
+    return err;
+}
+
+int
 journal_grow(struct journal *j, uint32_t lanes)
 {
     int err;

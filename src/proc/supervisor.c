@@ -560,8 +560,12 @@ open_journal(struct gateway *gateway, const struct config *config, char *why, si
     char note[WHY_MAX];
     int r;
 
-    if (!config->journal_size)
+    if (!config->journal_size) {
+        r = journal_remove(dir);
+        if (r < 0)
+            log_warning("cannot remove the journal of an earlier run in %s: %s", dir, strerror(-r));
         return 0;
+    }
     r = journal_open(dir, generation_workers(config), config->journal_size, &gateway->journal, note,
                      sizeof note);
     if (r < 0)

@@ -261,6 +261,18 @@ Test(journal, the_file_is_made_anew_when_it_has_another_size_or_is_not_ours)
     cr_assert_not(journal_take(journal, 5, AGE_S, now_s));
 }
 
+Test(journal, what_an_earlier_run_left_can_be_removed)
+{
+    char path[100];
+
+    snprintf(path, sizeof path, "%s/" JOURNAL_FILE_NAME, dir);
+    cr_assert_eq(access(path, F_OK), 0);
+    cr_assert_eq(journal_remove(dir), 0);
+    cr_assert_neq(access(path, F_OK), 0);
+    cr_assert_eq(journal_remove(dir), 0);
+    cr_assert_eq(journal_remove("/nowhere"), -ENOENT);
+}
+
 Test(journal, an_id_is_read_back_and_nothing_else_is_one)
 {
     static const char *const bad[] = {"",       "0",      "0.8",     "0.8.",  ".8.0",
