@@ -422,6 +422,15 @@ begin(struct bond *bond)
         initialize(bond);
 }
 
+/* Nobody asks, or what was asked was refused: an older client is the one to hear how its initialize is, a 401
+ * with its challenge above all. */
+static bool
+may_greet_unknown(const struct bond *bond)
+{
+    return !bond->up->stdio &&
+           (!bond->worker->config->era_ttl || !mcp_revision_is_modern(bond->bridge.client));
+}
+
 static void
 on_era_known(struct era_wait *wait)
 {
@@ -430,7 +439,7 @@ on_era_known(struct era_wait *wait)
 
     if (era->era == BRIDGE_ERA_MODERN && era->revision == MCP_NO_REVISION)
         set_failed(bond, CLOSE_NO_COMMON_REVISION, 0);
-    else if (era->era != BRIDGE_ERA_UNKNOWN || (!bond->worker->config->era_ttl && !bond->up->stdio))
+    else if (era->era != BRIDGE_ERA_UNKNOWN || may_greet_unknown(bond))
         begin(bond);
     else
         set_failed(bond, CLOSE_NO_ERA, 0);

@@ -74,6 +74,7 @@ struct bridged {
     bool is_standing;               /* a stream that has no end of its own: GET, or a subscription */
     bool is_posted;   /* came to the session of an HTTP+SSE stream: that is where its replies go */
     bool is_accepted; /* of that: its POST has been answered with 202, and there is no client any more */
+    bool is_hello;    /* of that: initialize, whose POST waits until it is known that there is an answer */
     bool in_batch;    /* one message of a batch */
     struct bridged_batch *batch; /* NULL: none */
     struct bridged *whole;       /* of a part: its batch, or its WebSocket; NULL: it is none */
@@ -170,6 +171,12 @@ void bridged_sse_stop(struct bridged *b, bool at_once);
 /* A message that may be served: its POST is answered with 202, and goes on without its client. False: it was
  * turned away, and is finished. */
 bool bridged_sse_accept(struct bridged *b);
+/* An initialize has its answer: now its POST is. False: as above. */
+bool bridged_sse_accept_hello(struct bridged *b);
+/* It has none. */
+void bridged_sse_hello_failed(struct bridged *b);
+/* It has none yet: its POST does not wait for ever. False: it is finished. */
+bool bridged_sse_hello_tick(struct bridged *b);
 /* The response, to the stream. Finishes. */
 void bridged_sse_reply(struct bridged *b, const struct text *pieces, unsigned count);
 /* The accepted exchange ends for this reason: a request that was not answered is, if it can be. */

@@ -266,6 +266,8 @@ bridge_tick(struct exchange *ex)
         bridge_stop(ex, false);
         return;
     }
+    if (b->is_hello && !b->is_accepted && !bridged_sse_hello_tick(b))
+        return;
     journaled_tick(b);
     if (b->ws)
         bridged_ws_tick(b);
@@ -314,6 +316,8 @@ bridge_release(struct exchange *ex, enum close_reason reason)
     struct bridged *b = ex->state;
 
     journaled_end(b, reason);
+    if (b->is_hello && !b->is_accepted)
+        bridged_sse_hello_failed(b);
     if (b->is_accepted || bridged_is_of_ws(b))
         bridged_sse_ends(b, reason);
     if (b->whole && b->whole->batch)

@@ -61,6 +61,8 @@ bridged_reply(struct bridged *b, unsigned status, struct text json, struct text 
     struct exchange *ex = b->ex;
 
     b->call.is_done = true;
+    if (b->is_hello && !b->is_accepted && !bridged_sse_accept_hello(b))
+        return;
     if (bridged_is_detached(b)) {
         bridged_detached_reply(b, &json, 1);
         return;

@@ -16,6 +16,8 @@
 #include "gate/local.h"
 #include "gate/sse_front.h"
 
+enum { HELLO_MS = 1000 }; /* clients wait for the reply to a POST, some for five seconds only */
+
 /* --- the stream --- */
 
 void
@@ -121,11 +123,48 @@ bridged_learn_client(struct bridged *b)
 bool
 bridged_sse_accept(struct bridged *b)
 {
+    if (mcp_method_of(b->env.method) == MCP_INITIALIZE && b->env.kind == JSONRPC_REQUEST && !b->is_merged) {
+        /* A client looks for a 401 at its POST, not on the stream: an upstream that wants credentials has a
+         * moment to say so. */
+        if (!sse_front_takes(b->ex, b->session, true))
+            return false;
+        b->is_hello = true;
+        b->ex->accepts_sse = false;
+        exchange_wake_in(b->ex, HELLO_MS);
+        bridged_learn_client(b);
+        return true;
+    }
     if (!sse_front_accept(b->ex, b->session, b->env.kind == JSONRPC_REQUEST))
         return false;
     b->is_accepted = true;
     bridged_learn_client(b);
     return true;
+}
+
+bool
+bridged_sse_accept_hello(struct bridged *b)
+{
+    if (b->ex->client && !sse_front_accept(b->ex, b->session, false))
+        return false;
+    b->is_accepted = true;
+    return true;
+}
+
+bool
+bridged_sse_hello_tick(struct bridged *b)
+{
+    uint64_t age_ms = exchange_age_ms(b->ex, b->ex->begun_ns);
+
+    if (age_ms >= HELLO_MS)
+        return bridged_sse_accept_hello(b);
+    exchange_wake_in(b->ex, HELLO_MS - age_ms);
+    return true;
+}
+
+void
+bridged_sse_hello_failed(struct bridged *b)
+{
+    b->session->is_greeted = false; /* it may try again */
 }
 
 /* --- what becomes of it --- */

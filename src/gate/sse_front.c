@@ -74,6 +74,16 @@ turn_away(struct exchange *ex, enum close_reason reason)
 }
 
 bool
+sse_front_takes(struct exchange *ex, struct session *s, bool is_request)
+{
+    if (!s->stream || !s->stream->client)
+        return turn_away(ex, CLOSE_SESSION_UNKNOWN);
+    if (is_request && is_busy(s))
+        return turn_away(ex, CLOSE_SESSION_BUSY);
+    return true;
+}
+
+bool
 sse_front_accept(struct exchange *ex, struct session *s, bool is_request)
 {
     static const struct text accepted = TEXT("Accepted");
@@ -82,10 +92,8 @@ sse_front_accept(struct exchange *ex, struct session *s, bool is_request)
     enum http1_framing framing;
     struct span head;
 
-    if (!s->stream || !s->stream->client)
-        return turn_away(ex, CLOSE_SESSION_UNKNOWN);
-    if (is_request && is_busy(s))
-        return turn_away(ex, CLOSE_SESSION_BUSY);
+    if (!sse_front_takes(ex, s, is_request))
+        return false;
     head = heads_local(ex, 202, TEXT("text/plain; charset=utf-8"), accepted.len, (struct text){0}, &framing);
     if (!head.buf)
         return turn_away(ex, CLOSE_NO_MEMORY);

@@ -17,9 +17,12 @@ struct session *sse_front_begin(struct exchange *ex, const struct http1_head *he
 /* Sends the head of the stream and the event that says where to post to. False: the exchange has failed. */
 bool sse_front_open(struct exchange *ex, struct session *s);
 
-/* Answers the POST of a message with 202 and takes the client off the exchange. False: it was turned away,
- * because the stream is gone, or because the message is a request and there are too many, or the stream's
- * reader has fallen behind; the exchange has finished. */
+/* Whether a message may be taken. False: it was turned away, because the stream is gone, or because the
+ * message is a request and there are too many, or the stream's reader has fallen behind; the exchange has
+ * finished. */
+bool sse_front_takes(struct exchange *ex, struct session *s, bool is_request);
+
+/* The same, and then answers the POST with 202 and takes the client off the exchange. */
 bool sse_front_accept(struct exchange *ex, struct session *s, bool is_request);
 
 /* Says the initialized session's token as the id of the event that is next on its stream. */

@@ -14,6 +14,7 @@ import {
   ResourceUpdatedNotificationSchema,
 } from '@modelcontextprotocol/sdk/types.js';
 import { call, get, post, request } from './lib/mcp.mjs';
+import { json, reply } from './lib/raw.mjs';
 import { SseClient } from './lib/revision.mjs';
 import { until } from './lib/wait.mjs';
 import { promise } from './lib/world.mjs';
@@ -257,4 +258,27 @@ promise('a server of HTTP+SSE that dies fails what is open, and is greeted when 
   await world.everything('sse', new URL(server.url).port);
   const { content } = await until('it is greeted anew', () => client.callTool({ name: 'echo', arguments: { message: 'back' } }));
   assert.equal(content[0].text, 'Echo: back');
+});
+
+promise('an upstream that wants credentials says so to the POST of initialize', async (world) => {
+  const greet = { protocolVersion: '2025-11-25', capabilities: {}, serverInfo: { name: 's', version: '1' } };
+  const server = await world.upstream(async (connection, { headers, head, method, framing }) => {
+    const { body } = await connection.reader.body(framing);
+    const message = body.length ? JSON.parse(body) : {};
+    const fields = { 'WWW-Authenticate': 'Bearer resource_metadata="https://auth.test/x"' };
+    if ((head ?? headers).get('authorization') !== 'Bearer right') return connection.send(reply(401, fields));
+    if (method === 'GET') return connection.send(reply(405, {}));
+    if (message.method === 'initialize') return connection.send(json({ jsonrpc: '2.0', id: message.id, result: greet }));
+    return connection.send(message.id === undefined ? reply(202, {}) : json({ jsonrpc: '2.0', id: message.id, error: { code: -32601, message: 'no' } }));
+  });
+  const gateway = await world.gateway({ upstreams: { one: `${server.url}/mcp` } });
+  const client = new SseClient(gateway, '/sse/one', '2024-11-05');
+  await client.connect();
+  const refused = await gateway.ask(post(client.target, request(1, 'initialize', greeting), 'Authorization: Bearer wrong'));
+  assert.equal(refused.status, 401);
+  assert.equal(refused.head.get('www-authenticate'), 'Bearer resource_metadata="https://auth.test/x"');
+  const { status } = await gateway.ask(post(client.target, request(2, 'initialize', greeting), 'Authorization: Bearer right'));
+  assert.equal(status, 202);
+  await client.stream.find('the answer', (m) => m.id === 2 && m.result);
+  client.close();
 });

@@ -251,7 +251,6 @@ post_to_stream(const char *id, const char *body)
         "POST /messages?sessionId=%s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
         "Content-Length: %zu\r\n\r\n%s",
         id, strlen(body), body);
-    cr_assert_eq(reply_of(client)->status, 202);
 }
 
 Test(batches, of_an_http_sse_client_come_back_message_by_message_on_its_stream)
@@ -275,7 +274,11 @@ Test(batches, of_an_http_sse_client_come_back_message_by_message_on_its_stream)
     server = server_next();
     request_of(server);
     answer(server, "", DISCOVERED);
+    request_of(server); /* whether it speaks the older form, too */
+    say(server, "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+    cr_assert_eq(reply_of(client)->status, 202);
     post_to_stream(id, "[" PING(1) "," NOTICE "," PING(2) "]");
+    cr_assert_eq(reply_of(client)->status, 202);
     cr_assert(has(stream, "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}"));
     cr_assert(has(stream, "{\"jsonrpc\":\"2.0\",\"id\":2,\"result\":{}}"));
     cr_assert_eq(counter(STAT_batch_messages), 3);

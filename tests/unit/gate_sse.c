@@ -36,16 +36,22 @@ open_stream(const char *fields)
     cr_assert(strstr(endpoint, "/messages?sessionId=") == endpoint, "%s", endpoint);
 }
 
-/* The reply to a message that is posted to the endpoint. */
-static struct message *
-tell(const char *body)
+static struct sim_peer *
+post_message(const char *body)
 {
     struct sim_peer *client = client_new();
 
     say(client,
         "POST %s HTTP/1.1\r\nHost: gate\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
         endpoint, strlen(body), body);
-    return reply_of(client);
+    return client;
+}
+
+/* The reply to a message that is posted to the endpoint. */
+static struct message *
+tell(const char *body)
+{
+    return reply_of(post_message(body));
 }
 
 static void
@@ -100,13 +106,16 @@ open_session(void)
 {
     struct message *m;
 
+    struct sim_peer *client;
+
     open_stream("");
-    post_accepted(INITIALIZE);
+    client = post_message(INITIALIZE);
     m = next_request();
     cr_assert(strstr(m->body, "\"protocolVersion\":\"2024-11-05\""), "%s", m->body);
     answer_call(number_of(m), INITIALIZED);
     cr_assert(strstr(next_request()->body, "notifications/initialized"));
     accept_post();
+    cr_assert_eq(reply_of(client)->status, 202);
     cr_assert(has(stream, "\"id\":0,\"result\""), "%s", sim_peer_peek(stream, NULL));
     cr_assert(strncmp(next_request()->head, "GET ", 4) == 0);
     say(server, "HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\n\r\n");
@@ -259,6 +268,48 @@ Test(sse_client, has_a_bounded_number_of_calls)
     for (unsigned i = 0; i < 256; i++)
         post_accepted(CALL(5));
     cr_assert_eq(tell(CALL(5))->status, 503);
+    world_close();
+}
+
+Test(sse_client, does_not_wait_long_for_the_202_of_an_initialize)
+{
+    struct sim_peer *client;
+    struct message *m;
+
+    world_open(1, UPSTREAM, NULL);
+    open_stream("");
+    client = post_message(INITIALIZE);
+    advance(900);
+    cr_assert_null(try_reply(client));
+    advance(200);
+    cr_assert_eq(reply_of(client)->status, 202);
+    m = next_request();
+    answer_call(number_of(m), INITIALIZED);
+    cr_assert(strstr(next_request()->body, "notifications/initialized"));
+    accept_post();
+    cr_assert(has(stream, "\"id\":0,\"result\""), "%s", sim_peer_peek(stream, NULL));
+    world_close();
+}
+
+Test(sse_client, hears_from_the_post_of_initialize_that_the_upstream_wants_credentials_and_may_try_again)
+{
+    struct sim_peer *client;
+    struct message *m;
+
+    world_open(1, UPSTREAM, NULL);
+    open_stream("");
+    client = post_message(INITIALIZE);
+    next_request();
+    say(server, "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Bearer\r\nContent-Length: 0\r\n\r\n");
+    m = reply_of(client);
+    cr_assert_eq(m->status, 401, "%d", m->status);
+    cr_assert_str_eq(field(m, "WWW-Authenticate"), "Bearer");
+    client = post_message(INITIALIZE);
+    answer_call(number_of(next_request()), INITIALIZED);
+    cr_assert(strstr(next_request()->body, "notifications/initialized"));
+    accept_post();
+    cr_assert_eq(reply_of(client)->status, 202);
+    cr_assert(has(stream, "\"id\":0,\"result\""), "%s", sim_peer_peek(stream, NULL));
     world_close();
 }
 
