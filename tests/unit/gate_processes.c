@@ -209,8 +209,17 @@ serve_all(void)
     "\"capabilities\":{},\"clientInfo\":{\"name\":\"c\",\"version\":\"1\"}}}"
 
 static void
+leaks_count(bool on)
+{
+    if (on ? __lsan_enable : __lsan_disable)
+        (on ? __lsan_enable : __lsan_disable)();
+}
+
+/* Of a worker that will be killed. */
+static void
 open_processes(uint64_t seed, const char *flag, const char *value)
 {
+    leaks_count(false);
     process_count = starts = 0;
     spawn_fds[0] = -1; /* it was closed with its worker */
     memset(processes, 0, sizeof processes);
@@ -272,10 +281,9 @@ static void
 die(void)
 {
     world_kill();
+    leaks_count(true);
     open_spawn();
 }
-
-TestSuite(processes, .timeout = 60);
 
 Test(processes, a_sessions_process_outlives_the_worker_and_is_greeted_once)
 {
@@ -514,8 +522,6 @@ run(uint64_t seed)
 {
     static const char *const shares[] = {"session", "shared"};
 
-    if (__lsan_disable)
-        __lsan_disable();
     secrets = 0;
     is_modern = seed % 3 == 0;
     memset(clients, 0, sizeof clients);
@@ -540,8 +546,7 @@ run(uint64_t seed)
         cr_assert_leq(processes[i].greetings, 1, "a process is greeted once");
     world_close_after((unsigned)any(3) * 1000);
     is_modern = false;
-    if (__lsan_enable)
-        __lsan_enable();
+    leaks_count(true);
 }
 
 Test(processes, survive_random_deaths_of_workers_and_are_survived, .timeout = 280)
