@@ -37,12 +37,14 @@ link_set_state(struct link *link, enum link_state state)
 void
 net_init(struct net *net, struct ring *ring, struct slab *slab, uint32_t high_mark, uint32_t low_mark)
 {
-    *net = (struct net){.ring = ring,
-                        .slab = slab,
-                        .high_mark = high_mark,
-                        .low_mark = low_mark,
-                        .send_timeout_ms = 60000,
-                        .linger_ms = 2000};
+    *net =
+        (struct net){.ring = ring,
+                     .slab = slab,
+                     .high_mark = high_mark,
+                     .stop_mark = high_mark > 2 * RING_BULK_BYTES ? high_mark - RING_BULK_BYTES : high_mark,
+                     .low_mark = low_mark,
+                     .send_timeout_ms = 60000,
+                     .linger_ms = 2000};
     list_init(&net->dirty);
     list_init(&net->closing);
     list_init(&net->wakes);
@@ -393,7 +395,7 @@ link_blocked(const struct link *link)
 bool
 link_congested(struct link *link)
 {
-    if (!link->congested && (link_blocked(link) || link_queued(link) >= link->net->high_mark)) {
+    if (!link->congested && (link_blocked(link) || link_queued(link) >= link->net->stop_mark)) {
         link->congested = true;
         link->net->stats.pauses++;
     }

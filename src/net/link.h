@@ -71,8 +71,10 @@ struct net {
     struct timer stall_timer; /* when the first of them has waited for send_timeout_ms */
     struct pool outbounds, chunks;
     uint32_t high_mark, low_mark; /* bytes */
-    uint32_t send_timeout_ms;     /* a peer that takes no byte for so long is dropped: CLOSE_SEND_STALLED */
-    uint32_t linger_ms;           /* how long link_finish() waits for the peer's end */
+    uint32_t
+        stop_mark; /* where a source is no longer read: one more receive still stays below the high mark */
+    uint32_t send_timeout_ms; /* a peer that takes no byte for so long is dropped: CLOSE_SEND_STALLED */
+    uint32_t linger_ms;       /* how long link_finish() waits for the peer's end */
     struct net_stats stats;
 };
 
@@ -220,8 +222,8 @@ link_truncated(const struct link *link)
  * another link (link_move_queue). */
 bool link_is_unsent(const struct link *link, uint64_t sent_bytes);
 
-/* Takes back what is unsent in that sense. False, and nothing is changed: some of it has left, or the link does
- * not stand (any more). */
+/* Takes back what is unsent in that sense. False, and nothing is changed: some of it has left, or the link
+ * does not stand (any more). */
 bool link_withdraw(struct link *link, uint64_t sent_bytes);
 
 void link_finish(struct link *link, enum close_reason reason);

@@ -55,15 +55,17 @@ op_busy(const struct op *op)
 
 enum ring_group {
     RING_SMALL, /* 2 KiB: heads, events, JSON-RPC */
-    RING_BULK,  /* 32 KiB, one at a time: streams that proved to be large */
+    RING_BULK,  /* 24 KiB, one at a time: streams that proved to be large */
     RING_GROUPS
 };
+
+enum { RING_SMALL_BYTES = 2048, RING_BULK_BYTES = 24 << 10 };
 
 struct ring_config {
     unsigned sq_entries;                /* 0: 4096 */
     unsigned cq_entries;                /* 0: 16384 */
     unsigned buf_count[RING_GROUPS];    /* powers of two; 0: 1024 and 64 */
-    unsigned buf_size[RING_GROUPS];     /* bytes; 0: 2048 and 24576 */
+    unsigned buf_size[RING_GROUPS];     /* bytes; 0: RING_SMALL_BYTES and RING_BULK_BYTES */
     uint32_t spin_us; /* how long ring_wait() polls before it sleeps */
 };
 

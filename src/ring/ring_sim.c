@@ -19,7 +19,7 @@ const char *const ring_feature_names[] = {NULL};
 int
 ring_new(const struct ring_config *config, struct ring **ret_ring, char *why, size_t why_size)
 {
-    static const unsigned counts[RING_GROUPS] = {1024, 64}, sizes[RING_GROUPS] = {2048, 24576};
+    static const unsigned counts[RING_GROUPS] = {1024, 64}, sizes[RING_GROUPS] = {RING_SMALL_BYTES, RING_BULK_BYTES};
     struct sim *sim = sim_current;
     struct ring *ring;
 

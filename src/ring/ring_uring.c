@@ -319,7 +319,7 @@ describe(int err, char *why, size_t why_size)
 int
 ring_new(const struct ring_config *config, struct ring **ret_ring, char *why, size_t why_size)
 {
-    static const unsigned counts[RING_GROUPS] = {1024, 64}, sizes[RING_GROUPS] = {2048, 24576};
+    static const unsigned counts[RING_GROUPS] = {1024, 64}, sizes[RING_GROUPS] = {RING_SMALL_BYTES, RING_BULK_BYTES};
     struct ring *ring = calloc(1, sizeof *ring);
     int err;
 
