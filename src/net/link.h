@@ -71,10 +71,9 @@ struct net {
     struct timer stall_timer; /* when the first of them has waited for send_timeout_ms */
     struct pool outbounds, chunks;
     uint32_t high_mark, low_mark; /* bytes */
-    uint32_t
-        stop_mark; /* where a source is no longer read: one more receive still stays below the high mark */
-    uint32_t send_timeout_ms; /* a peer that takes no byte for so long is dropped: CLOSE_SEND_STALLED */
-    uint32_t linger_ms;       /* how long link_finish() waits for the peer's end */
+    uint32_t stop_mark;           /* a source is no longer read: one more receive stays below the high mark */
+    uint32_t send_timeout_ms;     /* a peer that takes no byte for so long is dropped: CLOSE_SEND_STALLED */
+    uint32_t linger_ms;           /* how long link_finish() waits for the peer's end */
     struct net_stats stats;
 };
 
@@ -200,7 +199,7 @@ enum { LINK_WIRE_MAX = 256 << 10 };
 
 uint32_t link_queued(const struct link *link); /* bytes queued or in flight */
 bool link_blocked(const struct link *link);    /* the kernel's send buffer is full */
-/* The kernel takes no more, or the queue is above the high mark: the owner pauses the source; on_writable()
+/* The kernel takes no more, or the queue is above the stop mark: the owner pauses the source; on_writable()
  * tells when to resume it. */
 bool link_congested(struct link *link);
 
