@@ -5,27 +5,13 @@
 #include "gate/bond_port.h"
 #include "gate/bridging.h"
 #include "gate/upstream.h"
-#include "mcp/bridge_listen.h"
 #include "mcp/merge_caps.h"
 
 #include <stdlib.h>
 
-enum { GREETING_BYTES = 4096, LISTEN_AGAIN_MS = 2000, SHARED_IDLE_MS = 300000 };
+enum { GREETING_BYTES = 4096, SHARED_IDLE_MS = 300000 };
 
 /* --- memory --- */
-
-static void
-stop_listening(struct bond *bond)
-{
-    timer_stop(&bond->listening_timer);
-    if (!bond->listening.bond)
-        return;
-    list_del(&bond->listening.node);
-    bond->port->let_go(&bond->listening);
-    bond->listening.bond = NULL;
-    span_unref(bond->listening.challenge);
-    bond->listening.challenge = (struct span){0};
-}
 
 static void
 free_if_over(struct bond *bond)
@@ -35,7 +21,7 @@ free_if_over(struct bond *bond)
     if (bond->holds)
         return;
     if (bond->over)
-        stop_listening(bond);
+        bond_stop_listening(bond);
     if (!bond->over || !list_empty(&bond->waiting) || !list_empty(&bond->calls) || bond->hello.bond ||
         bond->posts)
         return;
@@ -619,72 +605,6 @@ bond_posted(struct bond *bond, bool is_greeting, enum close_reason reason, unsig
         set_failed(bond, reason == CLOSE_DONE ? CLOSE_NOT_INITIALIZED : reason, status);
 }
 
-/* --- what the upstream says unasked --- */
-
-static void
-on_listening_due(struct ring *ring, struct timer *timer)
-{
-    (void)ring;
-    bond_listen(container_of(timer, struct bond, listening_timer));
-}
-
-static void
-on_listening_message(struct bond_call *call, struct text message, const struct jsonrpc_envelope *env)
-{
-    if (env->kind == JSONRPC_NOTIFICATION)
-        bridging_heard(call->bond, message, env);
-    else /* its last word */
-        timer_set(call->bond->worker->ring, &call->bond->listening_timer, LISTEN_AGAIN_MS, on_listening_due);
-}
-
-static void
-on_listening_end(struct bond_call *call, enum close_reason reason, unsigned status)
-{
-    struct bond *bond = container_of(call, struct bond, listening);
-
-    (void)reason;
-    bond_call_done(call, false);
-    if (status / 100 != 4 && !bond->over && !bond->worker->draining)
-        timer_set(bond->worker->ring, &bond->listening_timer, LISTEN_AGAIN_MS, on_listening_due);
-}
-
-static const struct bond_call_up listening_up = {.on_message = on_listening_message,
-                                                 .on_end = on_listening_end};
-
-/* A modern upstream says nothing unasked: it is asked, for all lists that it announces changes of. */
-static void
-subscribe(struct bond *bond)
-{
-    struct bridge_filter filter = {.lists = bridge_listen_lists(bond->server.caps)};
-    char body[GREETING_BYTES];
-    struct json_writer w = {.at = body, .size = sizeof body};
-
-    if (bond->listening.bond && !bond->listening.is_answered)
-        return;
-    bond_call_done(&bond->listening, false);
-    if (!bond->about.len || !filter.lists)
-        return;
-    bond->listening =
-        (struct bond_call){.bond = bond, .up = &listening_up, .number = bond_mint(bond), .is_standing = true};
-    list_add_tail(&bond->calls, &bond->listening.node);
-    bridge_put_listen(&w, &bond->bridge, bond->listening.number, &filter);
-    if (bond_send(&bond->listening, json_written(&w), held_text(&bond->fields)) != CLOSE_NONE)
-        bond_call_done(&bond->listening, false);
-}
-
-void
-bond_listen(struct bond *bond)
-{
-    bond->wants_stream = true;
-    if (bond->over || bond->worker->draining || bond->state != BOND_READY ||
-        timer_running(&bond->listening_timer))
-        return;
-    if (mcp_revision_is_modern(bond->bridge.upstream))
-        subscribe(bond);
-    else
-        bond->port->listen(bond);
-}
-
 /* --- whose it is --- */
 
 /* The session is over, or goes elsewhere. */
@@ -748,10 +668,7 @@ note_used(struct bond *bond)
 static bool
 is_used(const struct bond *bond)
 {
-    const struct list_node *first = list_first(&bond->calls);
-    bool only_listens = first == &bond->listening.node && first->next == &bond->calls;
-
-    return (first && !only_listens) || !list_empty(&bond->waiting) || bond->listeners || bond->posts ||
+    return bond_has_calls(bond) || !list_empty(&bond->waiting) || bond->listeners || bond->posts ||
            bond->holds || bond->stays;
 }
 

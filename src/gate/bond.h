@@ -68,26 +68,28 @@ struct bond {
     struct bridge bridge;        /* `upstream` is right from READY on */
     struct bridge_server server; /* what the upstream says of itself; points into about */
     struct held about;
-    struct held fields;           /* field lines of the client that go with what the bond sends by itself */
-    struct list_node waiting;     /* struct bond_call: for READY */
-    struct list_node calls;       /* those that may send, or have */
-    struct bond_call hello;       /* initialize */
-    struct bond_call listening;   /* subscriptions/listen, of a modern upstream */
-    struct timer listening_timer; /* until it is asked again */
-    struct timer hello_timer;     /* for the answer to initialize */
+    struct held fields;            /* field lines of the client that go with what the bond sends by itself */
+    struct list_node waiting;      /* struct bond_call: for READY */
+    struct list_node calls;        /* those that may send, or have */
+    struct bond_call hello;        /* initialize */
+    struct bond_call listening[2]; /* bond_listen.c: subscriptions/listen, of a modern upstream */
+    struct timer listening_timer;  /* until it is asked again */
+    struct timer hello_timer;      /* for the answer to initialize */
     struct era_wait era;
-    uint32_t posts;     /* notifications and answers on their way */
-    uint32_t listeners; /* streams of clients that hear what it hears */
-    uint64_t used_ms;   /* shared: when it was last wanted */
-    uint32_t holds;     /* steps on the stack that go on with it: it is not freed under them */
-    uint32_t life;      /* how often it was greeted */
-    uint8_t state;      /* enum bond_state */
-    bool over;          /* nobody may have it any more; freed when nothing is in progress */
-    bool is_begun;      /* the port has something to end */
-    bool stays;         /* shared: used by the gateway itself (merging.c), not let go */
-    bool wants_stream;  /* of what the upstream says unasked */
-    bool is_resumed;    /* the upstream was greeted in another worker's life, and knows its session still */
-    uint32_t replayed;  /* of what the session has set, how much the upstream was told since it was greeted */
+    uint32_t posts;       /* notifications and answers on their way */
+    uint32_t listeners;   /* streams of clients that hear what it hears */
+    uint64_t used_ms;     /* shared: when it was last wanted */
+    uint32_t holds;       /* steps on the stack that go on with it: it is not freed under them */
+    uint32_t life;        /* how often it was greeted */
+    uint8_t state;        /* enum bond_state */
+    bool over;            /* nobody may have it any more; freed when nothing is in progress */
+    bool is_begun;        /* the port has something to end */
+    bool stays;           /* shared: used by the gateway itself (merging.c), not let go */
+    bool wants_stream;    /* of what the upstream says unasked */
+    bool listen_is_stale; /* what is listened for has changed */
+    uint8_t listening_at; /* which of the two is the newer */
+    bool is_resumed;      /* the upstream was greeted in another worker's life, and knows its session still */
+    uint32_t replayed; /* of what the session has set, how much the upstream was told since it was greeted */
     /* bond_http.c, bond_sse.c */
     struct endpoint *endpoint; /* where its session is; NULL: anywhere */
     bool is_noted;             /* the session's record says where that is */
@@ -140,6 +142,9 @@ void bond_post(struct bond *bond, struct text message);
 
 /* Wants to hear what the upstream says unasked: bridging_heard() is told. */
 void bond_listen(struct bond *bond);
+
+/* What it wants to hear of resources has changed. */
+void bond_listen_anew(struct bond *bond);
 
 /* Says who speaks with the processes that a dead worker has left (bond_stdio.c). */
 void bond_stdio_init(struct worker *w);

@@ -44,6 +44,9 @@ void bond_came_to_end(struct bond_call *call, enum close_reason reason, unsigned
 void bond_posted(struct bond *bond, bool is_greeting, enum close_reason reason, unsigned status);
 /* The upstream itself has gone: nothing on its way will be answered. */
 void bond_lost(struct bond *bond, enum close_reason reason);
+/* bond_listen.c: ends it with the bond; whether there are calls besides. */
+void bond_stop_listening(struct bond *bond);
+bool bond_has_calls(const struct bond *bond);
 /* Goes on with a bond that waited for another one's greeting. */
 void bond_greet(struct bond *bond);
 

@@ -35,6 +35,11 @@ void bridging_ws_send(struct exchange *ex, const struct text *pieces, unsigned c
 /* What a bond's upstream says unasked. */
 void bridging_heard(struct bond *bond, struct text message, const struct jsonrpc_envelope *env);
 
+/* The gateway's own subscriptions/listen at a modern upstream: for lists, and for the resources that those
+ * whose bond it is have subscribed to. *ret is valid until the next message is made. False: there is nothing
+ * to listen for, or no memory. */
+bool bridging_listen_request(struct bond *bond, uint64_t number, struct text *ret);
+
 /* A shared bond's upstream has been greeted (again): subscribes to what its clients listen for. */
 void bridging_subscribe_again(struct bond *bond);
 

@@ -93,8 +93,8 @@ open_subscription(struct bridged *b, struct text filter)
     b->is_standing = true;
     b->listens_to = bond;
     bond->listeners++;
-    bond_listen(bond);
     bridged_listen(b);
+    bond_listen(bond);
 }
 
 static void
@@ -122,6 +122,7 @@ note_subscription(struct bridged *b, struct text uri, bool is_on)
     else if (!as_sent.len || !session_record_subscribe(&record, upstream, as_sent))
         record.incomplete = true;
     session_record_put(b->session, &record);
+    bond_listen_anew(b->ask.bond);
 }
 
 /* What there is to be done besides sending. True: that was all. */

@@ -967,6 +967,79 @@ Test(bridging, shows_everybody_what_a_server_says_of_itself_in_public)
     world_close();
 }
 
+#define SUBSCRIBES                                                                                           \
+    "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"resultType\":\"complete\",\"supportedVersions\":"           \
+    "[\"2026-07-28\"],\"capabilities\":{\"tools\":{\"listChanged\":true},\"resources\":{\"subscribe\":true}" \
+    "},"                                                                                                     \
+    "\"ttlMs\":0,\"cacheScope\":\"public\"}}"
+
+static void
+change_subscription(const char *method, const char *uri)
+{
+    struct sim_peer *asking = client_new();
+    char body[256];
+
+    snprintf(body, sizeof body,
+             "{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"resources/%s\",\"params\":{\"uri\":\"%s\"}}", method,
+             uri);
+    post(asking, session, body);
+    cr_assert_eq(reply_of(asking)->status, 200);
+    advance(5);
+}
+
+/* The gateway's listen, which becomes a stream. */
+static struct sim_peer *
+open_listen(const char *uris)
+{
+    struct message *m = next_request();
+    char want[128];
+
+    snprintf(want, sizeof want, uris[0] ? "\"resourceSubscriptions\":[%s]" : "\"notifications\":{%s", uris);
+    cr_assert(strstr(m->body, "subscriptions/listen") && strstr(m->body, want), "%s", m->body);
+    cr_assert(uris[0] || !strstr(m->body, "resourceSubscriptions"), "%s", m->body);
+    answer_stream(server, "");
+    return server;
+}
+
+static void
+acknowledge(struct sim_peer *listen)
+{
+    say_chunk(listen, "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/subscriptions/acknowledged\","
+                      "\"params\":{\"notifications\":{}}}\n\n");
+}
+
+Test(bridging, listens_for_what_an_older_client_subscribes_to_and_opens_the_next_before_it_closes_the_last)
+{
+    struct sim_peer *stream, *first, *second, *third;
+
+    world_open(1, UPSTREAM, NULL);
+    client = client_new();
+    post(client, MCP_ACCEPT, INITIALIZE);
+    next_request();
+    answer(server, "", SUBSCRIBES);
+    refuse_initialize();
+    snprintf(session, sizeof session, MCP_ACCEPT "Mcp-Session-Id: %s\r\n",
+             field(reply_of(client), "Mcp-Session-Id"));
+    stream = client_new();
+    get(stream, "/mcp/up", session);
+    first = open_listen("");
+    acknowledge(first);
+    change_subscription("subscribe", "a:1");
+    second = open_listen("\"a:1\"");
+    cr_assert_not(sim_peer_ended(first), "it goes on until the next is acknowledged");
+    acknowledge(second);
+    cr_assert(sim_peer_ended(first));
+    say_chunk(second, "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/resources/updated\",\"params\":{"
+                      "\"uri\":\"a:1\"}}\n\n");
+    cr_assert(has(stream, "\"uri\":\"a:1\""));
+    change_subscription("unsubscribe", "a:1");
+    third = open_listen("");
+    acknowledge(third);
+    cr_assert(sim_peer_ended(second));
+    cr_assert_not(sim_peer_ended(third));
+    world_close();
+}
+
 Test(bridging, answers_ping_itself)
 {
     world_open(1, UPSTREAM, NULL);
