@@ -325,11 +325,6 @@ leave_all(void)
     cr_assert_eq(counter(STAT_calls_parked), 0, "parked for ever");
 }
 
-/* Of the leak sanitizer (sanitizer/lsan_interface.h); absent in other builds. What a killed life holds is
- * lost with it, as that of a process would be: no leak. */
-void __lsan_disable(void) __attribute__((weak));
-void __lsan_enable(void) __attribute__((weak));
-
 static void
 set_death(unsigned within)
 {
@@ -388,11 +383,9 @@ run(uint64_t seed)
 static void
 run_killed(uint64_t seed)
 {
-    if (__lsan_disable)
-        __lsan_disable();
+    world_mortal(true);
     run_with_deaths(seed, seed % 3 ? 400 : 60);
-    if (__lsan_enable)
-        __lsan_enable();
+    world_mortal(false);
 }
 
 static void

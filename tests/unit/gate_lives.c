@@ -156,12 +156,14 @@ Test(lives, the_next_worker_goes_on_with_the_upstreams_session)
 {
     uint64_t first;
 
+    world_mortal(true);
     world_open(1, UPSTREAM, NULL);
     open_session();
     cr_assert_eq(ask(ECHO(1))->status, 200);
     first = seen[seen_count - 1].number;
     cr_assert_str_eq(asked(), "initialize , notifications/initialized s2, tools/call s2");
     world_kill();
+    world_mortal(false);
     forget_peers();
     cr_assert_eq(ask(ECHO(2))->status, 200);
     cr_assert_neq(seen[0].number, first, "its session sees no id twice");
@@ -172,11 +174,13 @@ Test(lives, the_next_worker_goes_on_with_the_upstreams_session)
 Test(lives, an_upstream_without_sessions_is_not_greeted_again_either)
 {
     gives_no_session = true;
+    world_mortal(true);
     world_open(1, UPSTREAM, NULL);
     open_session();
     cr_assert_eq(ask(ECHO(1))->status, 200);
     cr_assert_str_eq(asked(), "initialize , notifications/initialized , tools/call ");
     world_kill();
+    world_mortal(false);
     forget_peers();
     cr_assert_eq(ask(ECHO(2))->status, 200);
     cr_assert_str_eq(asked(), "tools/call ");
@@ -206,12 +210,14 @@ Test(lives, an_upstream_that_lost_its_session_hears_level_and_subscriptions_befo
 
 Test(lives, a_session_that_the_upstream_lost_while_no_worker_lived_is_made_anew_with_all_it_had)
 {
+    world_mortal(true);
     world_open(1, UPSTREAM, NULL);
     open_session();
     cr_assert_eq(ask(SET_LEVEL(1))->status, 200);
     cr_assert_eq(ask(SUBSCRIBE("a:1#mcpgate=up"))->status, 200);
     asked();
     world_kill();
+    world_mortal(false);
     forget_peers();
     lives_at = "s3";
     cr_assert_eq(ask(ECHO(2))->status, 200);
@@ -225,10 +231,12 @@ Test(lives, a_delete_ends_what_a_dead_worker_left_at_the_upstream)
 {
     struct sim_peer *client;
 
+    world_mortal(true);
     world_open(1, UPSTREAM, NULL);
     open_session();
     cr_assert_eq(ask(ECHO(1))->status, 200);
     world_kill();
+    world_mortal(false);
     forget_peers();
     asked();
     client = client_new();
