@@ -43,11 +43,11 @@ turn(void *arg)
 static void
 load_config(va_list args)
 {
+    /* No probes: upstreams see what the test sends. */
     const char *argv[ARGS_MAX] = {
-        "mcpgate", "--listen",    "10.0.0.1:80", "--admin",   "off", "--run-dir",
-        dir,       "--state-dir", dir,           "--era-ttl", "0"}; /* no probes: upstreams see what the test
-                                                                       sends */
-    int argc = 11;
+        "mcpgate", "--listen",  "10.0.0.1:80", "--admin",        "off", "--run-dir", dir, "--state-dir",
+        dir,       "--era-ttl", "0",           "--journal-size", "1m"};
+    int argc = 13;
 
     while ((argv[argc] = va_arg(args, const char *))) {
         argc++;
