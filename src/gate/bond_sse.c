@@ -335,12 +335,24 @@ on_message(struct leg *leg, struct text message)
         bridging_heard(bond, message, &env);
 }
 
+/* A stream holds its connection for as long as the session lasts. Some are kept for what is posted, or nobody
+ * would get on any more. */
+static bool
+has_room(const struct bond *bond)
+{
+    uint64_t max = bond->worker->config->upstream_max, kept = max / 8 ? max / 8 : 1;
+
+    return bond->up->standing + kept < max;
+}
+
 static void
 end_stream(struct bond *bond)
 {
     timer_stop(&bond->stream_timer);
-    if (bond->stream)
+    if (bond->stream) {
+        bond->up->standing--;
         leg_close(bond->stream);
+    }
     bond->stream = NULL;
     if (bond->greeting) /* of a session that is over: what becomes of it says nothing of the next one */
         bond->greeting->up = &post_up;
@@ -426,6 +438,7 @@ on_end(struct leg *leg, enum close_reason reason)
     bool is_refused = leg->status && leg->status != 200;
 
     bond->stream = NULL;
+    bond->up->standing--;
     end_stream(bond);
     if (reason == CLOSE_DONE)
         reason = is_refused ? CLOSE_NOT_INITIALIZED : CLOSE_UPSTREAM_GONE;
@@ -461,13 +474,17 @@ sse_begin(struct bond *bond, bool *ret_ready)
     *ret_ready = false;
     end_session(bond);
     bond->endpoint = NULL;
+    if (!has_room(bond))
+        return CLOSE_POOL_FULL;
     bond->stream = leg_open(
         bond->worker,
         &(struct leg_request){.upstream = bond->up, .method = METHOD_GET, .fields = held_text(&bond->fields)},
         &stream_up, bond, &reason);
-    if (bond->stream)
-        bond->endpoint = leg_endpoint(bond->stream);
-    return bond->stream ? CLOSE_NONE : reason;
+    if (!bond->stream)
+        return reason;
+    bond->up->standing++;
+    bond->endpoint = leg_endpoint(bond->stream);
+    return CLOSE_NONE;
 }
 
 static uint64_t

@@ -65,6 +65,7 @@ struct upstream {
     unsigned endpoint_count, next_endpoint;
     uint32_t connections;     /* open and opening, idle ones too */
     uint32_t idle_count;      /* of all endpoints */
+    uint32_t standing;        /* connections that streams of HTTP+SSE hold for good (bond_sse.c) */
     struct list_node waiting; /* struct exchange, by waiting */
     uint32_t waiting_count;
     struct merge_filter tools; /* which of its tools are offered (tool_filter.h) */

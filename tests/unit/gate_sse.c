@@ -657,3 +657,23 @@ Test(sse_server, that_is_quiet_is_asked_for_a_ping_before_its_stream_counts_as_d
     cr_assert(sim_peer_ended(feed), "it does not even answer pings");
     world_close();
 }
+
+Test(sse_server, leaves_connections_for_what_is_posted)
+{
+    struct sim_peer *client, *late;
+    unsigned long long n;
+
+    world_open(1, UPSTREAM, DETECTING, "--upstream-max", "2", NULL);
+    client = call_found_out(&n);
+    late = client_new();
+    post(late, MCP_ACCEPT "Authorization: Bearer another\r\n" MODERN, MODERN_CALL(8));
+    cr_assert_eq(reply_of(late)->status, 503);
+    say_event("{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{\"content\":[]}}", n);
+    cr_assert_eq(reply_of(client)->status, 200);
+    post(client, MCP_ACCEPT MODERN, MODERN_CALL(9));
+    n = number_of(next_request());
+    accept_post();
+    say_event("{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{\"content\":[]}}", n);
+    cr_assert(strstr(reply_of(client)->body, "\"id\":9"));
+    world_close();
+}
