@@ -705,26 +705,71 @@ make_room(struct worker *w)
     return bond != NULL;
 }
 
-struct bond *
-bond_shared(struct worker *w, struct upstream *up, uint32_t client_caps, struct text fields)
+static struct bond *
+find_shared(struct worker *w, struct upstream *up, uint32_t client_caps, struct text fields, uint8_t lane)
 {
-    struct bond *bond;
-
     list_for_each(node, &w->bonds) {
-        bond = container_of(node, struct bond, node);
-        if (bond->up == up && bond->bridge.client_caps == client_caps &&
-            text_eq(held_text(&bond->fields), fields)) {
-            list_del(node);
-            return note_used(bond);
-        }
+        struct bond *bond = container_of(node, struct bond, node);
+
+        if (bond->up == up && bond->bridge.client_caps == client_caps && bond->lane == lane &&
+            text_eq(held_text(&bond->fields), fields))
+            return bond;
+    }
+    return NULL;
+}
+
+static struct bond *
+shared_in_lane(struct worker *w, struct upstream *up, uint32_t client_caps, struct text fields, uint8_t lane)
+{
+    struct bond *bond = find_shared(w, up, client_caps, fields, lane);
+
+    if (bond) {
+        list_del(&bond->node);
+        return note_used(bond);
     }
     if (w->bond_count >= BONDS_SHARED_MAX && fields.len && !make_room(w))
         return NULL;
     bond = bond_new(w, up, fields);
     bond->bridge.client = MCP_2026_07_28;
     bond->bridge.client_caps = client_caps;
+    bond->lane = lane;
     w->bond_count++;
     return note_used(bond);
+}
+
+struct bond *
+bond_shared(struct worker *w, struct upstream *up, uint32_t client_caps, struct text fields)
+{
+    return shared_in_lane(w, up, client_caps, fields, 0);
+}
+
+/* Whether it has a call in which something may be asked. */
+static bool
+may_be_asked(const struct bond *bond)
+{
+    list_for_each(node, &bond->waiting)
+        if (container_of(node, struct bond_call, node)->may_be_asked)
+            return true;
+    list_for_each(node, &bond->calls)
+        if (container_of(node, struct bond_call, node)->may_be_asked)
+            return true;
+    return false;
+}
+
+struct bond *
+bond_for_call(struct worker *w, struct upstream *up, uint32_t client_caps, struct text fields)
+{
+    bool alone = client_caps && up->stdio && up->stdio->cfg->share == SHARE_SESSION &&
+                 up->era.era != BRIDGE_ERA_MODERN;
+
+    for (uint8_t lane = 0; alone && lane < BOND_LANES_MAX; lane++) {
+        struct bond *bond = find_shared(w, up, client_caps, fields, lane);
+
+        /* Half of the processes are left to those who cannot do with less. */
+        if (bond ? !may_be_asked(bond) : !lane || up->stdio->count < up->stdio->cfg->max / 2)
+            return shared_in_lane(w, up, client_caps, fields, lane);
+    }
+    return shared_in_lane(w, up, client_caps, fields, 0);
 }
 
 void

@@ -23,7 +23,7 @@
 
 enum bond_state { BOND_NEW, BOND_PROBING, BOND_INITIALIZING, BOND_READY, BOND_FAILED };
 
-enum { BOND_SESSION_ID_MAX = 256, BONDS_SHARED_MAX = 1024 /* of a worker */ };
+enum { BOND_SESSION_ID_MAX = 256, BONDS_SHARED_MAX = 1024 /* of a worker */, BOND_LANES_MAX = 16 };
 
 struct bond_port;
 struct stdio_child;
@@ -53,6 +53,7 @@ struct bond_call {
     bool is_resent;            /* after the upstream forgot its session */
     bool is_answered;          /* its response came */
     bool is_standing;          /* has no end of its own */
+    bool may_be_asked;         /* the upstream may ask something before it answers */
     uint32_t life;             /* of the bond, when it was sent */
     uint16_t status;           /* of the reply that came last */
     struct span challenge;     /* WWW-Authenticate of that reply; buf NULL: none */
@@ -81,6 +82,7 @@ struct bond {
     uint64_t used_ms;     /* shared: when it was last wanted */
     uint32_t holds;       /* steps on the stack that go on with it: it is not freed under them */
     uint32_t life;        /* how often it was greeted */
+    uint8_t lane;         /* shared: bond_for_call() */
     uint8_t state;        /* enum bond_state */
     bool over;            /* nobody may have it any more; freed when nothing is in progress */
     bool is_begun;        /* the port has something to end */
@@ -114,6 +116,10 @@ struct bond *bond_of_session(struct session *s, struct upstream *up, struct text
  * five minutes is let go, as is the one that was unused for longest when there are BONDS_SHARED_MAX. NULL:
  * all of those are in use. */
 struct bond *bond_shared(struct worker *w, struct upstream *up, uint32_t client_caps, struct text fields);
+/* The same for a call in which the upstream may ask something. A process of an older revision does not say
+ * which call its question is about: it has one such call at a time, and there are up to BOND_LANES_MAX of
+ * them; where those are not enough, calls share one, and what cannot be told apart is not asked. */
+struct bond *bond_for_call(struct worker *w, struct upstream *up, uint32_t client_caps, struct text fields);
 
 /* Puts the call on the bond; on_ready or on_end follow, perhaps at once. */
 void bond_ask(struct bond *bond, struct bond_call *call, const struct bond_call_up *up);

@@ -66,6 +66,31 @@ only_one(struct list_node *list)
     return first && first->next == list ? first : NULL;
 }
 
+/* The call that a question or a log line of the process is about. NULL: nobody can tell. */
+static struct bond_call *
+call_about(struct list_node *calls, bool is_question)
+{
+    struct bond_call *asked = NULL, *only = NULL;
+    unsigned count = 0;
+
+    list_for_each(node, calls) {
+        struct bond_call *call = container_of(node, struct bond_call, of_child);
+
+        if (call->is_standing)
+            continue;
+        count++;
+        only = call;
+        if (!call->may_be_asked)
+            continue;
+        if (asked && is_question)
+            return NULL;
+        asked = call;
+    }
+    if (is_question && asked)
+        return asked;
+    return count == 1 ? only : NULL;
+}
+
 /* What a process says of a resource is for those of its sessions that subscribed to it. */
 static bool
 concerns(const struct bond *bond, const struct jsonrpc_envelope *env)
@@ -89,20 +114,26 @@ static void
 take_unasked(struct stdio_child *child, struct text message, const struct jsonrpc_envelope *env)
 {
     bool is_log = text_eq(env->method, TEXT("notifications/message"));
-    struct list_node *call = only_one(&child->calls), *alone = only_one(&child->bonds);
-    const struct session *s = alone ? container_of(alone, struct bond, of_child)->session : NULL;
+    struct list_node *alone = only_one(&child->bonds);
+    const struct bond *bond = alone ? container_of(alone, struct bond, of_child) : NULL;
+    /* A modern server logs within a call only; an older one's log goes where its session hears it. */
+    bool is_heard =
+        bond && bond->session && bond->session->stream && !mcp_revision_is_modern(bond->bridge.upstream);
+    struct bond_call *call = NULL;
 
-    if (call && (env->kind == JSONRPC_REQUEST || (is_log && !(s && s->stream)))) {
-        bond_came(container_of(call, struct bond_call, of_child), message, env);
+    if (env->kind == JSONRPC_REQUEST || (is_log && !is_heard))
+        call = call_about(&child->calls, !is_log);
+    if (call) {
+        bond_came(call, message, env);
         return;
     }
     if (is_log && !alone)
         return;
     list_for_each_safe(node, &child->bonds) {
-        struct bond *bond = container_of(node, struct bond, of_child);
+        struct bond *other = container_of(node, struct bond, of_child);
 
-        if (concerns(bond, env))
-            bridging_heard(bond, message, env);
+        if (concerns(other, env))
+            bridging_heard(other, message, env);
         if (env->kind == JSONRPC_REQUEST) /* it is answered once */
             return;
     }
@@ -197,6 +228,8 @@ key_of(const struct bond *bond, uint8_t key[STDIO_KEY_BYTES])
     memcpy(key, stdio_shared_key(modern), STDIO_KEY_BYTES);
     for (unsigned i = 0; i < sizeof caps && !modern; i++)
         key[i] ^= (uint8_t)(caps >> 8 * i);
+    if (!modern)
+        key[sizeof caps] ^= bond->lane;
 }
 
 /* Another bond of the same process that is READY, or is about to be. */

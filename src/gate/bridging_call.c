@@ -384,8 +384,9 @@ bridged_take_result(struct bridged *b, struct text message, const struct jsonrpc
 {
     struct bridge_out out;
 
-    if (b->call.method == MCP_TOOLS_LIST && mcp_revision_is_modern(b->bridge.upstream))
-        tool_params_learn(b->upstream, env->result, b->bridge.upstream_by_http);
+    if (b->call.method == MCP_TOOLS_LIST)
+        tool_params_learn(b->upstream, env->result,
+                          b->bridge.upstream_by_http && mcp_revision_is_modern(b->bridge.upstream));
     if (!bridged_out(b->worker, message.len, &out)) {
         out_of_memory(b);
         return;
@@ -524,7 +525,13 @@ put_question(struct bridged *on, struct bond *bond, struct text message, const s
 static void
 take_request(struct bridged *b, struct text message, const struct jsonrpc_envelope *env)
 {
+    uint32_t needs = bridge_question_needs(env->method, env->params);
+
     switch (put_question(b->ex ? b : NULL, b->ask.bond, message, env, true)) {
+    case BRIDGE_ASK_REPLY: /* the server may make do without */
+        if (needs != UINT32_MAX)
+            b->call.lacking |= needs & ~b->bridge.client_caps;
+        break;
     case BRIDGE_ASK_COLLECT:
         if (!bridged_park(b, message) && b->ex)
             exchange_fail(b->ex, CLOSE_PARKED_FULL);

@@ -144,7 +144,8 @@ is_fresh(const struct bridged *b)
 bool
 bridged_params(struct bridged *b, struct text made, struct text *ret_fields)
 {
-    bool by_http = !b->upstream->stdio, from_http = mcp_revision_is_modern(b->bridge.client);
+    bool by_fields = !b->upstream->stdio && mcp_revision_is_modern(b->bridge.upstream);
+    bool from_http = mcp_revision_is_modern(b->bridge.client);
     struct held *fields = &b->worker->bridge_room->fields;
     const struct mcp_param *bad = NULL;
     struct mcp_param params[MCP_PARAMS_MAX];
@@ -154,7 +155,7 @@ bridged_params(struct bridged *b, struct text made, struct text *ret_fields)
     int count = 0;
 
     *ret_fields = (struct text){b->fields.at, b->plain_fields};
-    if (b->call.method != MCP_TOOLS_CALL || !mcp_revision_is_modern(b->bridge.upstream))
+    if (b->call.method != MCP_TOOLS_CALL || (!by_fields && !from_http))
         return true;
     jsonrpc_scan(made, JSON_SCAN_FAST, &env);
     schema = tool_params_find(b->upstream, env.name);
@@ -167,7 +168,7 @@ bridged_params(struct bridged *b, struct text made, struct text *ret_fields)
         refuse(b, bad);
     else if (bad)
         relist(b, (struct text){NULL, 0});
-    else if (!by_http)
+    else if (!by_fields)
         return true;
     else if (!reserve_fields(b, fields))
         exchange_fail(b->ex, CLOSE_NO_MEMORY);

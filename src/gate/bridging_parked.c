@@ -248,19 +248,28 @@ take_over(struct bridged *b, struct bridged *retry)
     bridged_free(retry);
 }
 
+/* The client's answer to one question, in the room of `out`. False: there is none. */
+static bool
+put_answer(struct bridged *b, unsigned i, struct bridge_out *out)
+{
+    return bridged_out(b->worker, b->env.input_responses.len, out) &&
+           bridge_put_input_answer(&out->room, b->env.input_responses, i + 1, id_of(b->parked, i));
+}
+
+/* What lacks an answer is asked for again, all of it: a server is answered once. */
 static void
 answer(struct bridged *b)
 {
-    struct text responses = b->env.input_responses;
     struct parked *p = b->parked;
     struct bridge_out out;
 
-    for (unsigned i = 0; i < p->count; i++) {
-        if (!bridged_out(b->worker, responses.len, &out) ||
-            !bridge_put_input_answer(&out.room, responses, i + 1, id_of(p, i))) {
-            bridged_error(b, -32602, 400, "inputResponses lacks an answer");
+    for (unsigned i = 0; i < p->count; i++)
+        if (!put_answer(b, i, &out)) {
+            reply_input_required(b);
             return;
         }
+    for (unsigned i = 0; i < p->count; i++) {
+        put_answer(b, i, &out);
         bond_post(b->ask.bond, json_written(&out.room));
     }
     p->count = 0;

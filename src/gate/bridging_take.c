@@ -131,7 +131,11 @@ bridged_ask_upstream(struct bridged *b)
         journaled_prime_later(b);
         bond = bond_of_session(b->session, up, b->credentials);
     } else {
-        bond = bond_shared(b->worker, up, b->bridge.client_caps, b->credentials);
+        /* With a state it is the answer to a question, and not a call of its own. */
+        b->ask.may_be_asked =
+            bridge_may_ask(b->call.method) && !json_find(b->env.params, TEXT("requestState")).at;
+        bond = b->ask.may_be_asked ? bond_for_call(b->worker, up, b->bridge.client_caps, b->credentials)
+                                   : bond_shared(b->worker, up, b->bridge.client_caps, b->credentials);
         if (!bond) {
             exchange_fail(b->ex, CLOSE_BONDS_FULL);
             return;

@@ -295,7 +295,7 @@ on_message(struct bond_call *call, struct text message, const struct jsonrpc_env
         bridging_heard(call->bond, message, env);
         return;
     }
-    if (a->kind == MERGE_TOOLS && mcp_revision_is_modern(call->bond->bridge.upstream))
+    if (a->kind == MERGE_TOOLS)
         tool_params_learn(call->bond->up, env->result, false);
     step = list_cache_page(&a->m->cache, a->entry, env->result, &ok, &cursor);
     if (!ok) {

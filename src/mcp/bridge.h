@@ -68,6 +68,7 @@ struct bridge_call {
     struct text id;          /* the client's, raw */
     struct text token;       /* its progress token, raw; len 0: none */
     enum bridge_level level; /* a modern request's logLevel */
+    uint32_t lacking;        /* MCP_CLIENT_ bits: what a legacy server's questions wanted of a modern client */
     bool is_done;            /* its reply has been sent, or it was cancelled: nothing may follow */
 };
 
@@ -133,6 +134,13 @@ struct bridge_out {
  * which has up to BRIDGE_TOOL_EDITS for each. */
 #define BRIDGE_ROOM(n) (2u * (n) + 8192u)
 enum { BRIDGE_EDITS = 64, BRIDGE_TOOL_EDITS = 8, BRIDGE_TOOL_BYTES = 256 };
+
+/* Whether a call of this method may be answered with input_required. */
+static inline bool
+bridge_may_ask(enum mcp_method method)
+{
+    return method == MCP_TOOLS_CALL || method == MCP_PROMPTS_GET || method == MCP_RESOURCES_READ;
+}
 
 /* A message of a client, scanned strictly, not a batch. `number` is the minted id for the upstream, also put
  * in the place of the progress token; 0: both stay. `is_resent`: a call whose requestState was opened and

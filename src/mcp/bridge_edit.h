@@ -120,13 +120,6 @@ bridge_modern_upstream(const struct bridge *b)
     return mcp_revision_is_modern(b->upstream);
 }
 
-/* Whether a call of this method may be answered with input_required. */
-static inline bool
-bridge_may_ask(enum mcp_method method)
-{
-    return method == MCP_TOOLS_CALL || method == MCP_PROMPTS_GET || method == MCP_RESOURCES_READ;
-}
-
 /* What the client declared, as far as its revision has it. */
 uint32_t bridge_caps_of(const struct bridge *b);
 

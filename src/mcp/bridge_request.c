@@ -147,14 +147,14 @@ pass_and_note(const struct bridge *b, struct text message, const struct jsonrpc_
                                      : pass(b, message, env, number, (struct text){NULL, 0}, out);
 }
 
-/* A modern client's retry, which a legacy upstream cannot know. */
+/* A modern client's retry, which a legacy upstream cannot know: its state is the gateway's. */
 static enum bridge_verdict
 retry_for_legacy(const struct bridge *b, const struct jsonrpc_envelope *env, struct text state,
                  struct bridge_out *out)
 {
     if (json_kind_of(state) == JSON_IS_STRING)
         return act(out, BRIDGE_ACT_RETRY, state);
-    return refuse(b, env, -32602, "Invalid params: inputResponses without the requestState they answer", out);
+    return refuse(b, env, -32602, "Invalid params: requestState is no string", out);
 }
 
 static bool
@@ -203,8 +203,9 @@ request(const struct bridge *b, struct text message, const struct jsonrpc_envelo
     case RULE_PASS:
         break;
     }
+    /* Answers without a state are to nothing that was asked: the server asks (again). */
     if (bridge_may_ask(method) && bridge_modern_client(b) && !bridge_modern_upstream(b) && !is_resent &&
-        (state.at || json_find(env->params, TEXT("inputResponses")).at))
+        state.at)
         return retry_for_legacy(b, env, state, out);
     return pass(b, message, env, number, (struct text){NULL, 0}, out);
 }

@@ -405,6 +405,9 @@ error(const struct bridge *b, const struct bridge_call *call, struct text messag
         return visit(b, call, message, env, &parts, out);
     if (code == BRIDGE_ERROR_CAPABILITY && bridge_modern_upstream(b) && !bridge_modern_client(b))
         return put_failure(b, call, &parts, out);
+    if (call->lacking && bridge_modern_client(b) && !bridge_modern_upstream(b))
+        return fail(b, call, BRIDGE_ERROR_CAPABILITY, bridge_room_required(out, call->lacking),
+                    "The server cannot do without what the client did not declare", out);
     code = bridge_modern_client(b) ? code_for_modern(b, code) : code_for_legacy(b, call, code, parts.data);
     return edit_error(b, call, message, env, &parts, code, out);
 }

@@ -120,6 +120,20 @@ for (const [kind, connect] of Object.entries(kinds)) {
   });
 }
 
+promise('a question of a process reaches the client whose call it is about, whoever calls beside it', async (world) => {
+  const { gateway } = await start(world, { workers: 1 });
+  let asked = 0;
+  const clients = await Promise.all([0, 1, 2].map(() => modernClient(world, gateway)));
+  for (const client of clients)
+    client.setRequestHandler('elicitation/create', async ({ params }) => {
+      asked++;
+      await until('all are asked', () => asked === clients.length);
+      return { action: 'accept', content: { username: params.message, email: 'x@example.com' } };
+    });
+  const said = await Promise.all(clients.map((client, i) => client.callTool({ name: 'ref__test_elicitation', arguments: { message: `who are you, ${i}?` } })));
+  for (const [i, result] of said.entries()) assert.match(text(result), new RegExp(`"username":"who are you, ${i}\\?"`));
+});
+
 promise('changes of any server reach clients of either line', async (world) => {
   const { gateway, modern } = await start(world);
   const old = await legacy(world, gateway);

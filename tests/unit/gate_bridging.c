@@ -723,6 +723,30 @@ Test(bridging, parks_a_call_whose_older_server_asks_and_goes_on_with_the_retry)
     world_close();
 }
 
+Test(bridging, asks_again_for_answers_that_are_missing)
+{
+    char state[1024];
+    struct message *m;
+    const char *begin;
+
+    world_open(1, UPSTREAM, NULL);
+    call_and_be_asked(state, sizeof state);
+    for (unsigned i = 0; i < 2; i++) {
+        struct sim_peer *caller = server;
+
+        retry(state, "{\"of-nobody\":{\"action\":\"accept\",\"content\":{}}}");
+        cr_assert_null(server_next(), "the server hears of none of it");
+        server = caller;
+        m = reply_of(client);
+        cr_assert_eq(m->status, 200);
+        cr_assert(strstr(m->body, "\"resultType\":\"input_required\""), "%s", m->body);
+        begin = strstr(m->body, "\"requestState\":\"");
+        cr_assert(begin && sscanf(begin, "\"requestState\":\"%1023[^\"]", state) == 1);
+        cr_assert_eq(counter(STAT_calls_parked), 1);
+    }
+    world_close_after(0);
+}
+
 Test(bridging, takes_a_request_state_once_and_for_its_own_request_only)
 {
     char state[1024], other[4096];

@@ -113,8 +113,10 @@ static const struct row rows[] = {
     /* retries of a modern client, of which a legacy server knows nothing */
     {"a retry", R26, R06, MODERN_CALL("1", ",`requestState`:`s`,`inputResponses`:{}"), BRIDGE_NOTHING,
      BRIDGE_ACT_RETRY, NULL, "`s`"},
-    {"answers without a state", R26, R06, MODERN_CALL("1", ",`inputResponses`:{}"), BRIDGE_REPLY, 0,
-     ERROR("1", "-32602", "Invalid params: inputResponses without the requestState they answer"), NULL},
+    {"answers without a state", R26, R06, MODERN_CALL("1", ",`inputResponses`:{}"), BRIDGE_PASS, 0,
+     CALL_HEAD "7,`method`:`tools/call`,`params`:{`name`:`t`,`arguments`:{`a`:1},`_meta`:{}}}", NULL},
+    {"a state of another kind", R26, R06, MODERN_CALL("1", ",`requestState`:1"), BRIDGE_REPLY, 0,
+     ERROR("1", "-32602", "Invalid params: requestState is no string"), NULL},
     /* what cannot be bridged: (e) tasks of two kinds */
     {"(e) a task is forgotten", R11, R06,
      CALL_HEAD "1,`method`:`tools/call`,`params`:{`name`:`t`,`task`:{`ttl`:1}}}", BRIDGE_PASS, 0,

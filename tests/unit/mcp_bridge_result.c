@@ -204,6 +204,26 @@ Test(bridge_result, has_the_clients_id_and_the_form_of_its_revision)
     }
 }
 
+Test(bridge_result, of_a_server_that_could_not_do_without_says_what_the_client_lacks)
+{
+    struct bridge b = {.client = MCP_2026_07_28, .upstream = MCP_2025_11_25};
+    struct bridge_call call = {.method = MCP_TOOLS_CALL, .id = TEXT("\"c\""), .lacking = MCP_CLIENT_SAMPLING};
+    struct text failed = quoted(ERROR("-32601", "no", "")), served = quoted(RESULT("`content`:[]"));
+    struct jsonrpc_envelope env = scanned(failed);
+    struct bridge_out out = fresh_out();
+    struct text got;
+
+    cr_assert_eq(bridge_result(&b, &call, failed, &env, &out), BRIDGE_PASS);
+    cr_assert_eq(out.code, -32021);
+    cr_assert_eq(out.status, 400);
+    got = sent(&out);
+    cr_assert_not_null(memmem(got.at, got.len, "\"requiredCapabilities\":{\"sampling\":{}}", 38));
+    env = scanned(served);
+    out = fresh_out();
+    bridge_result(&b, &call, served, &env, &out);
+    cr_assert_eq(out.code, 0, "it made do");
+}
+
 Test(bridge_result, gives_an_error_without_id_the_clients)
 {
     static const struct row none = {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The conformance suite's reference server for the revisions up to 2025-11-25, on @modelcontextprotocol/sdk 1.x: over
-// stdio, or with --http over streamable HTTP with sessions and streams that can be resumed.
+// stdio, or with --http over streamable HTTP with sessions and streams that can be resumed. It also has what the
+// scenarios of 2026-07-28 ask for, as far as an older server can.
 
 import { randomUUID } from 'node:crypto';
 import http from 'node:http';
@@ -68,6 +69,66 @@ const tools = {
     call: (_, extra, server) => elicit(extra, server, 'Please choose', content.forms.enums, 'Elicitation completed: '),
   },
 
+  test_logging_tool: {
+    description: 'Logs three lines at once',
+    async call(_, extra) {
+      for (const data of content.logLines) await extra.sendNotification({ method: 'notifications/message', params: { level: 'info', data } });
+      return says('Logged three lines');
+    },
+  },
+  test_missing_capability: { description: 'Samples whether the client can or not', call: async (_, extra) => says((await ask.sample(extra, 'Anything', 10)).content.text) },
+  test_streaming_elicitation: { description: 'Asks for a name', call: async (_, extra) => says(`Hello, ${(await ask.name(extra, 'What is your name?')).content.name}!`) },
+  test_trigger_tool_change: {
+    description: 'Says that the tools have changed',
+    call: () => tellAll('sendToolListChanged'),
+  },
+  test_trigger_prompt_change: {
+    description: 'Says that the prompts have changed',
+    call: () => tellAll('sendPromptListChanged'),
+  },
+  test_header_params: {
+    description: 'Has arguments that are mirrored in header fields',
+    inputSchema: object({ region: { type: 'string', 'x-mcp-header': 'Region' }, priority: { type: 'integer', 'x-mcp-header': 'Priority' } }, ['region']),
+    call: (args) => says(JSON.stringify(args)),
+  },
+  test_input_required_result_elicitation: { description: 'Asks for a name', call: async (_, extra) => says(`Hello, ${(await ask.name(extra, 'What is your name?')).content.name}!`) },
+  test_input_required_result_sampling: { description: 'Samples', call: async (_, extra) => says((await ask.sample(extra, 'What is the capital of France?', 100)).content.text) },
+  test_input_required_result_list_roots: {
+    description: 'Asks for the roots',
+    call: async (_, extra) => says(`Roots: ${(await ask.roots(extra)).roots.map(({ uri }) => uri).join(', ')}`),
+  },
+  test_input_required_result_request_state: {
+    description: 'Asks for consent',
+    call: async (_, extra) => says((await ask.form(extra, 'Please confirm', { ok: { type: 'boolean' } })).content.ok ? 'state-ok' : 'no'),
+  },
+  test_input_required_result_tampered_state: {
+    description: 'Asks for consent',
+    call: async (_, extra) => says((await ask.form(extra, 'Please confirm', { ok: { type: 'boolean' } })).content.ok ? 'state-ok' : 'no'),
+  },
+  test_input_required_result_multiple_inputs: {
+    description: 'Asks for three things at once',
+    async call(_, extra) {
+      const [name, greeting, { roots }] = await Promise.all([ask.name(extra, 'What is your name?'), ask.sample(extra, 'Generate a greeting', 50), ask.roots(extra)]);
+      return says(`${greeting.content.text}, ${name.content.name}: ${roots.length} roots`);
+    },
+  },
+  test_input_required_result_multi_round: {
+    description: 'Asks twice',
+    async call(_, extra) {
+      const { content: first } = await ask.name(extra, 'Step 1: What is your name?');
+      const { content: second } = await ask.form(extra, 'Step 2: What is your favorite color?', { color: { type: 'string' } });
+      return says(`${first.name} likes ${second.color}`);
+    },
+  },
+  test_input_required_result_capabilities: {
+    description: 'Asks for what the client can do',
+    async call(_, extra, server) {
+      const { elicitation, sampling } = server.getClientCapabilities() ?? {};
+      await Promise.all([elicitation && ask.name(extra, 'What is your name?'), sampling && ask.sample(extra, 'Generate a greeting', 50)]);
+      return says('asked for what the client can do');
+    },
+  },
+
   test_reconnection: {
     description: 'Ends its stream before it answers; the client has to come back for the answer',
     async call(_, extra) {
@@ -92,10 +153,26 @@ const tools = {
 
 for (const [name, [description, body]] of Object.entries(content.fixed)) tools[name] = { description, call: () => ({ content: body }) };
 
+const ask = {
+  form: (extra, message, properties) => extra.sendRequest({ method: 'elicitation/create', params: { message, requestedSchema: object(properties) } }, t.ElicitResultSchema),
+  name: (extra, message) => ask.form(extra, message, { name: { type: 'string' } }),
+  roots: (extra) => extra.sendRequest({ method: 'roots/list' }, t.ListRootsResultSchema),
+  sample: (extra, prompt, maxTokens) =>
+    extra.sendRequest({ method: 'sampling/createMessage', params: { messages: [{ role: 'user', content: content.text(prompt) }], maxTokens } }, t.CreateMessageResultSchema),
+};
+
 async function elicit(extra, server, message, requestedSchema, intro) {
   if (!server.getClientCapabilities()?.elicitation) return { ...says('the client cannot elicit'), isError: true };
   const { action, content: answer } = await extra.sendRequest({ method: 'elicitation/create', params: { message, requestedSchema } }, t.ElicitResultSchema);
   return says(`${intro}action=${action}, content=${JSON.stringify(answer ?? {})}`);
+}
+
+/** Every session's instance of the server. */
+const instances = new Set();
+
+async function tellAll(what) {
+  for (const server of instances) await server[what]().catch(() => {}); // its client may have gone
+  return says('told');
 }
 
 const missing = (what) => new t.McpError(t.ErrorCode.InvalidParams, what);
@@ -107,6 +184,8 @@ function build() {
   );
   const on = (schema, handle) => server.setRequestHandler(schema, handle);
   const subscribed = (server.subscribed = new Set());
+  instances.add(server);
+  server.onclose = () => instances.delete(server);
 
   on(t.ListToolsRequestSchema, () => ({
     tools: Object.entries(tools).map(([name, { description, inputSchema = object() }]) => ({ name, description, inputSchema })),
@@ -134,9 +213,16 @@ function build() {
   });
 
   on(t.ListPromptsRequestSchema, () => ({
-    prompts: Object.entries(content.prompts).map(([name, p]) => ({ name, description: p.description, arguments: p.arguments.map((arg) => ({ name: arg, required: true })) })),
+    prompts: [
+      ...Object.entries(content.prompts).map(([name, p]) => ({ name, description: p.description, arguments: p.arguments.map((arg) => ({ name: arg, required: true })) })),
+      { name: 'test_input_required_result_prompt', description: 'Asks for its context' },
+    ],
   }));
-  on(t.GetPromptRequestSchema, ({ params }) => {
+  on(t.GetPromptRequestSchema, async ({ params }, extra) => {
+    if (params.name === 'test_input_required_result_prompt') {
+      const given = await ask.form(extra, 'What context should the prompt use?', { context: { type: 'string' } });
+      return { messages: [{ role: 'user', content: content.text(`Use this context: ${given.content.context}`) }] };
+    }
     const prompt = content.prompts[params.name];
     if (!prompt) throw missing(`Unknown prompt: ${params.name}`);
     return { description: prompt.description, messages: prompt.messages(params.arguments ?? {}) };

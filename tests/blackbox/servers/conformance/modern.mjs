@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The conformance suite's reference server for 2026-07-28, on @modelcontextprotocol/server 2.x: over stdio, or with
-// --http over HTTP.
+// --http over HTTP. It also has what the scenarios of older revisions ask for; with --strict it speaks none of those
+// itself, so that they reach it by a bridge only.
 
 import http from 'node:http';
 import { Readable } from 'node:stream';
@@ -23,6 +24,7 @@ import { TASKS, attachTasks } from './tasks.mjs';
 
 const { says, sleep, object } = content;
 const overHttp = process.argv.includes('--http');
+const legacy = process.argv.includes('--strict') ? 'reject' : undefined;
 const codec = createRequestStateCodec({ key: 'a key that only this test server and nobody else uses' });
 
 /** Tells those who listen that a list has changed: 'tools' or 'prompts'. */
@@ -103,6 +105,26 @@ const asking = {
   },
 };
 
+/** Of the older revisions, where the server asked in the middle of the call: name -> [inputSchema, call]. */
+const ofOld = {
+  test_sampling: [
+    object({ prompt: { type: 'string' } }),
+    ({ prompt }, ctx) => {
+      const given = answer(ctx, 'completion');
+      return given ? says(`LLM response: ${given.content.text}`) : inputRequired({ inputRequests: { completion: sample(prompt, 100) } });
+    },
+  ],
+  test_elicitation: [object({ message: { type: 'string' } }), ({ message }, ctx) => elicit(ctx, message, content.forms.user, 'User response: ')],
+  test_elicitation_sep1034_defaults: [object(), (_, ctx) => elicit(ctx, 'Please look over the defaults', content.forms.defaults, 'Elicitation completed: ')],
+  test_elicitation_sep1330_enums: [object(), (_, ctx) => elicit(ctx, 'Please choose', content.forms.enums, 'Elicitation completed: ')],
+};
+
+function elicit(ctx, message, requestedSchema, intro) {
+  const given = answer(ctx, 'user');
+  if (!given) return inputRequired({ inputRequests: { user: inputRequired.elicit({ message, requestedSchema }) } });
+  return says(`${intro}action=${given.action}, content=${JSON.stringify(given.content ?? {})}`);
+}
+
 const plain = {
   test_error_handling() {
     throw new Error(content.failure);
@@ -115,6 +137,14 @@ const plain = {
       if (progressToken !== undefined) await ctx.mcpReq.notify({ method: 'notifications/progress', params: { progressToken, progress, total: 100 } });
     }
     return says('Made progress');
+  },
+
+  async test_tool_with_logging(ctx) {
+    for (const [i, line] of content.logLines.entries()) {
+      if (i) await sleep(50);
+      await ctx.mcpReq.log('info', line);
+    }
+    return says('Logged three lines');
   },
 
   async test_logging_tool(ctx) {
@@ -160,6 +190,8 @@ function build() {
     server.registerTool(tool, { description, inputSchema: empty }, () => ({ content: body }));
   for (const [tool, call] of Object.entries({ ...plain, ...asking }))
     server.registerTool(tool, { description: tool.replaceAll('_', ' '), inputSchema: empty }, (_, ctx) => call(ctx));
+  for (const [tool, [schema, call]] of Object.entries(ofOld))
+    server.registerTool(tool, { description: tool.replaceAll('_', ' '), inputSchema: fromJsonSchema(schema) }, call);
   server.registerTool(
     content.schemaTool.name,
     { description: content.schemaTool.description, inputSchema: fromJsonSchema(content.schemaTool.inputSchema) },
@@ -209,7 +241,7 @@ function build() {
 const HOSTS = ['127.0.0.1', 'localhost'];
 
 function serveHttp() {
-  const handler = createMcpHandler(build, { keepAliveMs: 0 });
+  const handler = createMcpHandler(build, { keepAliveMs: 0, legacy });
   changed = (what) => (what === 'tools' ? handler.notify.toolsChanged() : handler.notify.promptsChanged());
 
   const server = http.createServer(async (req, res) => {
@@ -235,4 +267,4 @@ function serveHttp() {
 }
 
 if (overHttp) serveHttp();
-else serveStdio(build);
+else serveStdio(build, { legacy });
