@@ -62,13 +62,15 @@ async function start(world, { targets, servers }, upstreams) {
   const urls = new Map();
   const gateways = [];
   const gateway = async (transport, options) => {
-    // The older suite leaves its sessions behind, each with a process.
-    gateways.push(await world.gateway({ workers: workersFor(transport), ...options, args: ['--stdio-max', '160', ...(options.args ?? [])] }));
+    // The older suite leaves its sessions behind, each with a process; the newer one waits 600 ms for some replies,
+    // which is no time to start one in.
+    const args = transport === 'stdio' ? ['--stdio-max', '160', '--stdio-reserve', '2'] : [];
+    gateways.push(await world.gateway({ workers: workersFor(transport), ...options, args: [...args, ...(options.args ?? [])] }));
     return gateways.at(-1).url;
   };
   for (const target of targets) {
     const [mode, transport] = target.split(' ');
-    const path = mode === 'path' && (await gateway(transport, { upstreams }));
+    const path = mode === 'path' && (await gateway(transport, { upstreams: Object.fromEntries(Object.entries(upstreams).filter(([name]) => name.endsWith(transport))) }));
     for (const server of servers) {
       const name = `${server}-${transport}`;
       if (mode === 'direct') urls.set(`${target} ${server}`, upstreams[`${server}-http`]);
