@@ -122,19 +122,19 @@ open_listeners(struct worker *w)
 static void
 stop_exchanges(struct worker *w, bool at_once)
 {
-    struct list_node here = {0};
+    struct list_node *here = &w->stop_marker;
 
     /* The end of one may be the end of others: those it had begun. */
-    list_insert_between(&here, &w->exchanges, w->exchanges.next);
-    while (here.next != &w->exchanges) {
-        struct list_node *node = here.next;
+    list_insert_between(here, &w->exchanges, w->exchanges.next);
+    while (here->next != &w->exchanges) {
+        struct list_node *node = here->next;
         struct exchange *ex = container_of(node, struct exchange, node);
 
-        list_del(&here);
-        list_insert_between(&here, node, node->next);
+        list_del(here);
+        list_insert_between(here, node, node->next);
         ex->plan->stop(ex, at_once);
     }
-    list_del(&here);
+    list_del(here);
 }
 
 static void
