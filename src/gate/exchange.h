@@ -7,6 +7,7 @@
  *
  * A plan says what is done with the request:
  *      splice   one upstream, bytes pass as they are       (splice.c, splice_reply.c)
+ *      bridge   messages are translated, or made one of many (bridging*.c, merging*.c)
  *      local    the gateway answers itself                 (local.c, demo.c, admin.c)
  *      owner    another worker holds the session's state   (home.c; a splice to that worker's unix listener)
  *

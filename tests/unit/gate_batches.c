@@ -9,13 +9,13 @@
 #define NOTICE   "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}"
 #define PING(id) "{\"jsonrpc\":\"2.0\",\"id\":" #id ",\"method\":\"ping\"}"
 
-static struct sim_peer *client, *servers[4];
-static unsigned server_count;
+static struct sim_peer *client;
 static char session[1024];
 
 static void
 open_session(const char *revision)
 {
+    struct sim_peer *server;
     char body[512];
     struct message *m;
 
@@ -26,39 +26,13 @@ open_session(const char *revision)
              "\"capabilities\":{\"sampling\":{}},\"clientInfo\":{\"name\":\"c\",\"version\":\"1\"}}}",
              revision);
     post(client, MCP_ACCEPT, body);
-    servers[0] = server_next();
-    server_count = 1;
-    cr_assert(strstr(request_of(servers[0])->body, "server/discover"));
-    answer(servers[0], "", DISCOVERED);
-    cr_assert(
-        strstr(request_of(servers[0])->body, "\"initialize\"")); /* whether it speaks the older form, too */
-    say(servers[0], "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+    server = server_asked_for("server/discover", NULL);
+    answer(server, "", DISCOVERED);
+    cr_assert(strstr(request_of(server)->body, "\"initialize\"")); /* whether it speaks the older form, too */
+    say(server, "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
     m = reply_of(client);
     cr_assert_eq(m->status, 200);
     snprintf(session, sizeof session, MCP_ACCEPT "Mcp-Session-Id: %s\r\n", field(m, "Mcp-Session-Id"));
-}
-
-/* Where the request with this text arrived, and its number. */
-static struct sim_peer *
-asked_for(const char *text, unsigned long long *ret_number)
-{
-    struct sim_peer *fresh;
-
-    while ((fresh = server_next())) {
-        cr_assert_lt(server_count, 4);
-        servers[server_count++] = fresh;
-    }
-    for (unsigned i = 0; i < server_count; i++) {
-        struct message *m;
-
-        if (!has(servers[i], text))
-            continue;
-        m = request_of(servers[i]);
-        cr_assert(sscanf(strstr(m->body, "\"id\":") + 5, "%llu", ret_number) == 1, "%s", m->body);
-        return servers[i];
-    }
-    cr_assert_fail("nobody was asked for %s", text);
-    return NULL;
 }
 
 static void
@@ -85,8 +59,8 @@ Test(batches, go_upstream_one_by_one_and_come_back_in_one_array)
 
     open_session("2025-03-26");
     post(client, session, "[" NAMED_CALL(1, "one") "," NOTICE "," RAW_CALL("\"2\"", "two") "," PING(3) "]");
-    a = asked_for("\"name\":\"one\"", &one);
-    b = asked_for("\"name\":\"two\"", &two);
+    a = server_asked_for("\"name\":\"one\"", &one);
+    b = server_asked_for("\"name\":\"two\"", &two);
     answer_number(b, two);
     cr_assert_null(try_reply(client));
     answer_number(a, one);
@@ -155,7 +129,7 @@ Test(batches, become_a_stream_when_there_is_progress)
 
     open_session("2025-03-26");
     post(client, session, "[" PING(1) "," NAMED_CALL(2, "slow") "]");
-    server = asked_for("\"name\":\"slow\"", &number);
+    server = server_asked_for("\"name\":\"slow\"", &number);
     answer_stream(server, "");
     snprintf(
         text, sizeof text,
@@ -186,8 +160,8 @@ Test(batches, say_which_of_their_calls_failed)
 
     open_session("2025-03-26");
     post(client, session, "[" NAMED_CALL(1, "one") "," NAMED_CALL(2, "two") "]");
-    a = asked_for("\"name\":\"one\"", &one);
-    b = asked_for("\"name\":\"two\"", &two);
+    a = server_asked_for("\"name\":\"one\"", &one);
+    b = server_asked_for("\"name\":\"two\"", &two);
     sim_peer_close(a);
     settle();
     answer_number(b, two);
@@ -205,8 +179,8 @@ Test(batches, leave_out_the_call_that_was_cancelled)
 
     open_session("2025-03-26");
     post(client, session, "[" NAMED_CALL(1, "one") "," NAMED_CALL(2, "two") "]");
-    asked_for("\"name\":\"one\"", &one);
-    b = asked_for("\"name\":\"two\"", &two);
+    server_asked_for("\"name\":\"one\"", &one);
+    b = server_asked_for("\"name\":\"two\"", &two);
     other = client_new();
     post(other, session,
          "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":1}}");
@@ -225,7 +199,7 @@ Test(batches, go_on_when_their_client_has_left)
 
     open_session("2025-03-26");
     post(client, session, "[" NAMED_CALL(1, "one") "," PING(2) "]");
-    a = asked_for("\"name\":\"one\"", &one);
+    a = server_asked_for("\"name\":\"one\"", &one);
     sim_peer_close(client);
     settle();
     answer_number(a, one);
@@ -240,7 +214,7 @@ Test(batches, end_with_their_calls_when_the_drain_is_over)
 
     open_session("2025-03-26");
     post(client, session, "[" NAMED_CALL(1, "one") "," NAMED_CALL(2, "two") "]");
-    asked_for("\"name\":\"one\"", &one);
+    server_asked_for("\"name\":\"one\"", &one);
     world_close_after(0);
 }
 

@@ -16,6 +16,11 @@ enum { ARGS_MAX = 48, UPSTREAM_ROWS = 8 };
 
 struct world world;
 
+/* server_asked_for(): those that it has seen. */
+enum { SERVERS_MAX = 16 };
+static struct sim_peer *servers[SERVERS_MAX];
+static unsigned server_count;
+
 static struct life {
     struct worker worker;
     struct life *before; /* one that was killed; what it had stays reachable, as its process would keep it */
@@ -129,6 +134,7 @@ world_open(uint64_t seed, ...)
 {
     va_list args;
 
+    server_count = 0;
     snprintf(dir, sizeof dir, "/tmp/mcpgate-test-XXXXXX");
     cr_assert(mkdtemp(dir));
     va_start(args, seed);
@@ -505,6 +511,30 @@ struct sim_peer *
 server_next(void)
 {
     return sim_next_peer(world.sim);
+}
+
+struct sim_peer *
+server_asked_for(const char *text, unsigned long long *ret_id)
+{
+    struct sim_peer *fresh;
+
+    while ((fresh = server_next())) {
+        cr_assert_lt(server_count, SERVERS_MAX);
+        servers[server_count++] = fresh;
+    }
+    for (unsigned i = 0; i < server_count; i++) {
+        struct message *m;
+
+        if (!has(servers[i], text))
+            continue;
+        m = request_of(servers[i]);
+        if (ret_id)
+            cr_assert(sscanf(strstr(m->body, "\"id\":") + 5, "%llu", ret_id) == 1, "%s", m->body);
+        cr_assert_null(field(m, "Sec-WebSocket-Key"), "is the client's connection's");
+        return servers[i];
+    }
+    cr_assert_fail("nobody was asked for %s", text);
+    return NULL;
 }
 
 void

@@ -109,6 +109,9 @@ void get(struct sim_peer *client, const char *path, const char *fields);
 
 /* The next connection that the worker opened; NULL: none. */
 struct sim_peer *server_next(void);
+/* For tests with several: the one where a request with this text has arrived, which is taken off; its id
+ * there, or NULL. None: the test has failed. Connections that server_next() has given are not among them. */
+struct sim_peer *server_asked_for(const char *text, unsigned long long *ret_id);
 /* 200 with a length. */
 void answer(struct sim_peer *server, const char *fields, const char *body);
 /* The head of an SSE stream, chunked. */

@@ -16,8 +16,7 @@
     "Upgrade: websocket\r\nConnection: keep-alive, Upgrade\r\nSec-WebSocket-Version: 13\r\n"                 \
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" /* RFC 6455 section 1.3 */
 
-static struct sim_peer *client, *servers[8];
-static unsigned server_count;
+static struct sim_peer *client;
 static struct ws_parser replies;
 static char arrived[1 << 16], said[1 << 16];
 static size_t arrived_len;
@@ -102,37 +101,13 @@ expect_close(unsigned code)
 
 /* --- the upstream, of 2026-07-28 --- */
 
-static struct sim_peer *
-asked_for(const char *text, unsigned *ret_number)
-{
-    struct sim_peer *fresh;
-
-    while ((fresh = server_next())) {
-        cr_assert_lt(server_count, 8);
-        servers[server_count++] = fresh;
-    }
-    for (unsigned i = 0; i < server_count; i++) {
-        struct message *m;
-
-        if (!has(servers[i], text))
-            continue;
-        m = request_of(servers[i]);
-        if (ret_number)
-            cr_assert(sscanf(strstr(m->body, "\"id\":") + 5, "%u", ret_number) == 1, "%s", m->body);
-        cr_assert_null(field(m, "Sec-WebSocket-Key"));
-        return servers[i];
-    }
-    cr_assert_fail("nobody was asked for %s", text);
-    return NULL;
-}
-
 static void
-answer_number(struct sim_peer *server, unsigned number)
+answer_number(struct sim_peer *server, unsigned long long number)
 {
     char body[256];
 
     snprintf(body, sizeof body,
-             "{\"jsonrpc\":\"2.0\",\"id\":%u,\"result\":{\"resultType\":\"complete\",\"content\":[]}}",
+             "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{\"resultType\":\"complete\",\"content\":[]}}",
              number);
     answer(server, "", body);
 }
@@ -140,7 +115,6 @@ answer_number(struct sim_peer *server, unsigned number)
 static void
 open_world(void)
 {
-    server_count = 0;
     world_open(1, UPSTREAM, "--ws-max-message", "4k", "--ws-ping", "10s", NULL);
 }
 
@@ -148,7 +122,7 @@ open_world(void)
 static void
 discover(bool asks_initialize)
 {
-    struct sim_peer *server = asked_for("server/discover", NULL);
+    struct sim_peer *server = server_asked_for("server/discover", NULL);
 
     answer(server, "", DISCOVERED);
     if (!asks_initialize)
@@ -166,7 +140,7 @@ discover(bool asks_initialize)
 Test(ws, upgrades_and_serves_a_client_of_an_older_revision)
 {
     struct sim_peer *server;
-    unsigned n;
+    unsigned long long n;
 
     open_world();
     upgrade("/ws/up", "Sec-WebSocket-Protocol: x, mcp\r\n");
@@ -176,7 +150,7 @@ Test(ws, upgrades_and_serves_a_client_of_an_older_revision)
     send_text("{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}");
     cr_assert_null(next_text());
     send_text(TOOL(7, "echo"));
-    server = asked_for("\"name\":\"echo\"", &n);
+    server = server_asked_for("\"name\":\"echo\"", &n);
     answer_number(server, n);
     cr_assert_str_eq(next_text(), "{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{\"content\":[]}}");
     send_text("{\"jsonrpc\":\"2.0\",\"id\":8,\"method\":\"ping\"}");
@@ -188,15 +162,15 @@ Test(ws, upgrades_and_serves_a_client_of_an_older_revision)
 Test(ws, answers_requests_of_2026_07_28_in_any_order_without_header_fields)
 {
     struct sim_peer *a, *b;
-    unsigned one, two;
+    unsigned long long one, two;
 
     open_world();
     upgrade("/ws/up", "");
     send_text(TOOL_2026(1, "one"));
     discover(true);
-    a = asked_for("\"name\":\"one\"", &one);
+    a = server_asked_for("\"name\":\"one\"", &one);
     send_text(TOOL_2026("x", "two"));
-    b = asked_for("\"name\":\"two\"", &two);
+    b = server_asked_for("\"name\":\"two\"", &two);
     answer_number(b, two);
     cr_assert(strstr(next_text(), "\"id\":\"x\",\"result\":{\"resultType\":\"complete\""));
     answer_number(a, one);
@@ -227,13 +201,13 @@ Test(ws, reads_a_message_in_fragments_and_single_bytes_with_a_ping_between)
 Test(ws, cancels_by_notification_and_closes_the_upstreams_stream)
 {
     struct sim_peer *server;
-    unsigned n;
+    unsigned long long n;
 
     open_world();
     upgrade("/ws/up", "");
     send_text(TOOL_2026(5, "slow"));
     discover(true);
-    server = asked_for("\"name\":\"slow\"", &n);
+    server = server_asked_for("\"name\":\"slow\"", &n);
     send_text("{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":5}}");
     cr_assert(sim_peer_ended(server));
     cr_assert_null(next_text());
@@ -244,7 +218,7 @@ Test(ws, cancels_by_notification_and_closes_the_upstreams_stream)
 Test(ws, brings_a_subscription_its_acknowledgement_changes_and_end)
 {
     struct sim_peer *server;
-    unsigned n;
+    unsigned long long n;
     char event[512];
 
     open_world();
@@ -253,13 +227,13 @@ Test(ws, brings_a_subscription_its_acknowledgement_changes_and_end)
         "{\"jsonrpc\":\"2.0\",\"id\":\"s\",\"method\":\"subscriptions/listen\",\"params\":{\"notifications\":"
         "{\"toolsListChanged\":true}," MODERN_META "}}");
     discover(true);
-    server = asked_for("subscriptions/listen", &n);
+    server = server_asked_for("subscriptions/listen", &n);
     answer_stream(server, "");
     snprintf(event, sizeof event,
              "data: "
              "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/subscriptions/"
              "acknowledged\",\"params\":{\"notifications\":"
-             "{\"toolsListChanged\":true},\"_meta\":{\"io.modelcontextprotocol/subscriptionId\":%u}}}\n\n",
+             "{\"toolsListChanged\":true},\"_meta\":{\"io.modelcontextprotocol/subscriptionId\":%llu}}}\n\n",
              n);
     say_chunk(server, event);
     cr_assert(strstr(next_text(), "notifications/subscriptions/acknowledged"));
@@ -267,7 +241,7 @@ Test(ws, brings_a_subscription_its_acknowledgement_changes_and_end)
     snprintf(
         event, sizeof event,
         "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\",\"params\":{\"_meta\":"
-        "{\"io.modelcontextprotocol/subscriptionId\":%u}}}\n\n",
+        "{\"io.modelcontextprotocol/subscriptionId\":%llu}}}\n\n",
         n);
     say_chunk(server, event);
     cr_assert(strstr(next_text(), "notifications/tools/list_changed"));
@@ -278,13 +252,13 @@ Test(ws, brings_a_subscription_its_acknowledgement_changes_and_end)
 Test(ws, ends_what_is_open_when_its_client_closes)
 {
     struct sim_peer *server;
-    unsigned n;
+    unsigned long long n;
 
     open_world();
     upgrade("/ws/up", "");
     send_text(TOOL_2026(5, "slow"));
     discover(true);
-    server = asked_for("\"name\":\"slow\"", &n);
+    server = server_asked_for("\"name\":\"slow\"", &n);
     send_frame(WS_CLOSE, true, "\x03\xe8", 2);
     expect_close(1000);
     cr_assert(sim_peer_ended(server));
@@ -297,13 +271,13 @@ Test(ws, ends_when_its_client_goes_without_a_word)
 {
     for (int reset = 0; reset < 2; reset++) {
         struct sim_peer *server;
-        unsigned n;
+        unsigned long long n;
 
         open_world();
         upgrade("/ws/up", "");
         send_text(TOOL_2026(5, "slow"));
         discover(true);
-        server = asked_for("\"name\":\"slow\"", &n);
+        server = server_asked_for("\"name\":\"slow\"", &n);
         if (reset)
             sim_peer_reset(client);
         else
