@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "each_step.h"
 #include "journal/journal_layout.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/ptrace.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 enum { LANES = 2, LANE = 64 << 10, AGE_S = 100 };
@@ -315,29 +313,6 @@ is_there_or_not(unsigned step)
     seen = has_next;
     if (has_next)
         expect(&next, "the second");
-}
-
-static unsigned
-at_each_step(void (*act)(void), void (*check)(unsigned step))
-{
-    unsigned steps = 0;
-    int status;
-    pid_t pid = fork();
-
-    if (pid == 0) {
-        ptrace(PTRACE_TRACEME, 0, NULL, NULL);
-        raise(SIGSTOP);
-        act();
-        _exit(0);
-    }
-    cr_assert_eq(waitpid(pid, &status, 0), pid);
-    while (WIFSTOPPED(status)) {
-        check(steps++);
-        cr_assert_eq(ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL), 0);
-        cr_assert_eq(waitpid(pid, &status, 0), pid);
-    }
-    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-    return steps;
 }
 
 Test(journal, a_writer_that_dies_at_any_instruction_leaves_a_whole_event_or_none)

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "each_step.h"
 #include "journal/session_layout.h"
 
 #include <criterion/criterion.h>
@@ -8,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -387,30 +387,6 @@ Test(session_table, a_file_of_another_format_is_made_anew)
 
 /* --- death at any instruction --- */
 
-/* Runs `act` in a process of its own, one instruction at a time; after each, what lies in the shared file is
- * what would be there had it been killed, and `check` looks at it through a copy of the mapping. */
-static unsigned
-at_each_step(void (*act)(void), void (*check)(unsigned step))
-{
-    unsigned steps = 0;
-    int status;
-    pid_t pid = fork();
-
-    if (pid == 0) {
-        ptrace(PTRACE_TRACEME, 0, NULL, NULL);
-        raise(SIGSTOP);
-        act();
-        _exit(0);
-    }
-    cr_assert_eq(waitpid(pid, &status, 0), pid);
-    while (WIFSTOPPED(status)) {
-        check(steps++);
-        cr_assert_eq(ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL), 0);
-        cr_assert_eq(waitpid(pid, &status, 0), pid);
-    }
-    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-    return steps;
-}
 
 static struct session_cell stepped;
 static int last_level;
