@@ -37,13 +37,6 @@ static bool b_is_silent, a_has_pages;
 static const char *a_asks = ""; /* "call" or "stream": where it puts a question */
 static unsigned answers, changes_said;
 
-static void
-reply_json(struct sim_peer *peer, const char *fields, const char *json)
-{
-    say(peer, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n%sContent-Length: %zu\r\n\r\n%s", fields,
-        strlen(json), json);
-}
-
 #define QUESTION                                                                                             \
     "data: {\"jsonrpc\":\"2.0\",\"id\":\"q\",\"method\":\"elicitation/create\",\"params\":"                  \
     "{\"message\":\"who?\",\"requestedSchema\":{\"type\":\"object\",\"properties\":{}}}}\n\n"
@@ -52,7 +45,7 @@ static bool a_waits; /* for the answer */
 
 /* Asks for a sign of life in the middle of what it was asked, whose answer comes behind it. */
 static struct sim_peer *pinging;
-static char held_back[1024];
+static char held_back[1088];
 static unsigned pongs;
 
 static void
@@ -112,7 +105,7 @@ serve_request(struct upstream_peer *up, const struct message *m)
         if (!strcmp(a_asks, "ping") && !up->is_b)
             ping_first(up, "Mcp-Session-Id: s\r\n", json);
         else
-            reply_json(up->peer, "Mcp-Session-Id: s\r\n", json);
+            answer(up->peer, "Mcp-Session-Id: s\r\n", json);
     } else if (strstr(m->body, "notifications/")) {
         say(up->peer, "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n");
     } else if (strstr(m->body, "tools/list") && !strcmp(a_asks, "endless") && !up->is_b) {
@@ -123,7 +116,7 @@ serve_request(struct upstream_peer *up, const struct message *m)
                  "{\"jsonrpc\":\"2.0\",\"id\":%lu,\"result\":{\"tools\":[{\"name\":\"first\",\"inputSchema\":"
                  "{\"type\":\"object\"}}],\"nextCursor\":\"more\"}}",
                  n);
-        reply_json(up->peer, "", json);
+        answer(up->peer, "", json);
     } else if (strstr(m->body, "tools/list")) {
         lists_asked[up->is_b]++;
         snprintf(json, sizeof json,
@@ -133,12 +126,12 @@ serve_request(struct upstream_peer *up, const struct message *m)
         if (!strcmp(a_asks, "ping") && !up->is_b)
             ping_first(up, "", json);
         else
-            reply_json(up->peer, "", json);
+            answer(up->peer, "", json);
     } else {
         calls[up->is_b]++;
         cr_assert(strstr(m->body, up->is_b ? "\"name\":\"write\"" : "\"name\":\"read\""), "%s", m->body);
         snprintf(json, sizeof json, "{\"jsonrpc\":\"2.0\",\"id\":%lu,\"result\":{\"content\":[]}}", n);
-        reply_json(up->peer, "", json);
+        answer(up->peer, "", json);
     }
 }
 

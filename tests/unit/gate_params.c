@@ -21,8 +21,8 @@
 #define TOOL(name, properties)                                                                               \
     "{\"name\":\"" name "\",\"inputSchema\":{\"type\":\"object\",\"properties\":{" properties "}}}"
 
-static struct sim_peer *client, *peers[32];
-static unsigned peer_count, lists, calls, discovers;
+static struct sim_peer *client;
+static unsigned lists, calls, discovers;
 static const char *tools;
 static bool has_no_lists, forgot_revision, keeps_lists_back;
 static char sent_region[128], sent_count[64], session[1024];
@@ -94,35 +94,11 @@ serve_request(struct sim_peer *peer, const struct message *m)
     }
 }
 
-static void
-serve_all(void)
-{
-    bool more = true;
-
-    while (more) {
-        struct sim_peer *fresh;
-
-        more = false;
-        while ((fresh = server_next())) {
-            cr_assert_lt(peer_count, 32);
-            peers[peer_count++] = fresh;
-        }
-        for (unsigned i = 0; i < peer_count; i++) {
-            struct message *m = try_request(peers[i]);
-
-            if (!m)
-                continue;
-            serve_request(peers[i], m);
-            more = true;
-        }
-    }
-}
-
 static struct message *
 ask(const char *fields, const char *body)
 {
     post(client, fields, body);
-    serve_all();
+    servers_serve(serve_request);
     return reply_of(client);
 }
 
@@ -205,7 +181,6 @@ Test(params, with_invalid_annotations_cost_their_tool_its_place_in_the_list)
         struct message *m;
 
         snprintf(with, sizeof with, "%s,%s,%s", cases[i].first, cases[i].second, cases[i].third);
-        peer_count = 0;
         open_legacy(with);
         m = ask(session, LIST);
         cr_assert(strstr(m->body, cases[i].want), "%u: %s", i, m->body);
@@ -234,7 +209,7 @@ Test(params, that_cannot_be_looked_up_in_time_leave_the_upstreams_refusal)
     open_legacy(REGION);
     keeps_lists_back = true;
     post(client, session, CALL_REGION);
-    serve_all();
+    servers_serve(serve_request);
     cr_assert_eq(lists, 1);
     cr_assert_null(try_reply(client));
     advance(200000); /* --first-byte-timeout, and what a connection may take */
@@ -254,7 +229,7 @@ call_merged(const char *fields)
         "POST /mcp HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" MCP_ACCEPT MODERN_FIELDS "%s"
         "Content-Length: %zu\r\n\r\n%s",
         fields, strlen(CALL_PARAMS("," MODERN_META)), CALL_PARAMS("," MODERN_META));
-    serve_all();
+    servers_serve(serve_request);
     return reply_of(client);
 }
 
@@ -301,7 +276,7 @@ Test(params, that_are_being_looked_up_are_forgotten_with_their_client)
         "POST /mcp HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" MCP_ACCEPT MODERN_FIELDS
         "Content-Length: %zu\r\n\r\n%s",
         strlen(CALL_PARAMS("," MODERN_META)), CALL_PARAMS("," MODERN_META));
-    serve_all();
+    servers_serve(serve_request);
     cr_assert_eq(lists, 1);
     sim_peer_reset(client);
     settle();

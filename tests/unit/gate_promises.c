@@ -9,19 +9,12 @@
 #define EVIL   "Origin: https://evil.example\r\n"
 #define PREFIX "io.modelcontextprotocol/"
 
-static struct sim_peer *client, *peers[32], *stream, *talking;
-static unsigned peer_count, requests;
+static struct sim_peer *client, *stream, *talking;
+static unsigned requests;
 static unsigned long talk_id;
 static const char *path;
 
 /* --- the server --- */
-
-static void
-reply_json(struct sim_peer *peer, const char *fields, const char *json)
-{
-    say(peer, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n%sContent-Length: %zu\r\n\r\n%s", fields,
-        strlen(json), json);
-}
 
 static const char *
 result_of(const char *body)
@@ -91,31 +84,7 @@ serve_request(struct sim_peer *peer, const struct message *m)
         answer_stream(peer, "");
     } else {
         snprintf(json, sizeof json, "{\"jsonrpc\":\"2.0\",\"id\":%lu,\"result\":%s}", n, result_of(m->body));
-        reply_json(peer, strstr(m->body, "\"initialize\"") ? "Mcp-Session-Id: s\r\n" : "", json);
-    }
-}
-
-static void
-serve_all(void)
-{
-    bool more = true;
-
-    while (more) {
-        struct sim_peer *fresh;
-
-        more = false;
-        while ((fresh = server_next())) {
-            cr_assert_lt(peer_count, 32);
-            peers[peer_count++] = fresh;
-        }
-        for (unsigned i = 0; i < peer_count; i++) {
-            struct message *m = try_request(peers[i]);
-
-            if (!m)
-                continue;
-            serve_request(peers[i], m);
-            more = true;
-        }
+        answer(peer, strstr(m->body, "\"initialize\"") ? "Mcp-Session-Id: s\r\n" : "", json);
     }
 }
 
@@ -127,7 +96,7 @@ static void
 open_at(const char *at)
 {
     path = at;
-    peer_count = requests = 0;
+    requests = 0;
     stream = talking = NULL;
     world_open(1, "--upstream", "up=http://10.0.0.2:80/mcp", "--era-ttl", "5m", "--mode",
                strcmp(at, "/mcp") ? "path" : "merged", NULL);
@@ -146,7 +115,7 @@ send_to(const char *fields, const char *body)
         "%sContent-Length: %zu\r\n"
         "\r\n%s",
         path, fields, strlen(body), body);
-    serve_all();
+    servers_serve(serve_request);
 }
 
 /* A request of 2026-07-28. `name`: of Mcp-Name, or NULL; `params`: raw members, each with a comma behind it;
@@ -312,7 +281,7 @@ Test(promises, progress_and_log_go_where_they_were_asked_for_until_the_answer)
         cr_assert_not(has(caller, "late"));
         sim_peer_reset(other);
         settle();
-        serve_all();
+        servers_serve(serve_request);
     }
 }
 
@@ -362,7 +331,7 @@ Test(promises, who_cannot_answer_is_not_asked)
         say_chunk(talking,
                   "data: {\"jsonrpc\":\"2.0\",\"id\":\"q\",\"method\":\"elicitation/create\",\"params\":"
                   "{\"message\":\"who?\",\"requestedSchema\":{\"type\":\"object\",\"properties\":{}}}}\n\n");
-        serve_all();
+        servers_serve(serve_request);
         cr_assert_not(has(client, "input_required"));
         cr_assert_not(has(client, "elicitation/create"));
         end_talk();

@@ -513,8 +513,8 @@ server_next(void)
     return sim_next_peer(world.sim);
 }
 
-struct sim_peer *
-server_asked_for(const char *text, unsigned long long *ret_id)
+static void
+list_fresh_servers(void)
 {
     struct sim_peer *fresh;
 
@@ -522,6 +522,12 @@ server_asked_for(const char *text, unsigned long long *ret_id)
         cr_assert_lt(server_count, SERVERS_MAX);
         servers[server_count++] = fresh;
     }
+}
+
+struct sim_peer *
+server_asked_for(const char *text, unsigned long long *ret_id)
+{
+    list_fresh_servers();
     for (unsigned i = 0; i < server_count; i++) {
         struct message *m;
 
@@ -535,6 +541,25 @@ server_asked_for(const char *text, unsigned long long *ret_id)
     }
     cr_assert_fail("nobody was asked for %s", text);
     return NULL;
+}
+
+void
+servers_serve(void (*serve)(struct sim_peer *server, const struct message *m))
+{
+    bool more = true;
+
+    while (more) {
+        more = false;
+        list_fresh_servers();
+        for (unsigned i = 0; i < server_count; i++) {
+            struct message *m = try_request(servers[i]);
+
+            if (!m)
+                continue;
+            serve(servers[i], m);
+            more = true;
+        }
+    }
 }
 
 void

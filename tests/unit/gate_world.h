@@ -112,6 +112,9 @@ struct sim_peer *server_next(void);
 /* For tests with several: the one where a request with this text has arrived, which is taken off; its id
  * there, or NULL. None: the test has failed. Connections that server_next() has given are not among them. */
 struct sim_peer *server_asked_for(const char *text, unsigned long long *ret_id);
+/* Serves what has arrived and what comes of it, until nothing more does: for upstreams that answer by
+ * themselves, on all of the same connections. */
+void servers_serve(void (*serve)(struct sim_peer *server, const struct message *m));
 /* 200 with a length. */
 void answer(struct sim_peer *server, const char *fields, const char *body);
 /* The head of an SSE stream, chunked. */
