@@ -222,9 +222,7 @@ end_in_order(struct exchange *ex)
         bridge_put_listen_end(&w, b->call.id);
         events_send(ex, json_written(&w));
     }
-    ex->client->keep_alive = false;
-    h1_send_end(ex->client, NULL);
-    exchange_finish(ex, CLOSE_DRAIN);
+    exchange_end_reply(ex, CLOSE_DRAIN);
 }
 
 /* A subscription on a WebSocket. */

@@ -84,8 +84,7 @@ bridged_reply(struct bridged *b, unsigned status, struct text json, struct text 
         exchange_set_phase(ex, PHASE_LOCAL);
         return;
     }
-    h1_send_end(ex->client, NULL);
-    exchange_finish(ex, CLOSE_DONE);
+    exchange_end_reply(ex, CLOSE_DONE);
 }
 
 void

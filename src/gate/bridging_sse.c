@@ -93,9 +93,7 @@ bridged_sse_stop(struct bridged *b, bool at_once)
         bridged_ws_stop(b);
         return;
     }
-    ex->client->keep_alive = false;
-    h1_send_end(ex->client, NULL);
-    exchange_finish(ex, CLOSE_DRAIN);
+    exchange_end_reply(ex, CLOSE_DRAIN);
 }
 
 /* --- what is posted --- */

@@ -211,8 +211,7 @@ after_step(struct exchange *ex, struct demo *d, const struct demo_effects *effec
     if (d->is_accepted) {
         exchange_finish(ex, hearer(d) ? CLOSE_DONE : CLOSE_STREAM_GONE);
     } else if (ex->reply_begun) {
-        h1_send_end(ex->client, NULL);
-        exchange_finish(ex, CLOSE_DONE);
+        exchange_end_reply(ex, CLOSE_DONE);
     } else { /* notifications and responses: accepted, nothing to say */
         int status = effects->status;
 
@@ -278,8 +277,7 @@ cancel_call(struct session_call *call)
         demo_cancel(&d->call);
         exchange_finish(ex, hearer(d) ? CLOSE_CANCELLED : CLOSE_STREAM_GONE);
     } else if (ex->reply_begun) {
-        h1_send_end(client, NULL);
-        exchange_finish(ex, CLOSE_DONE);
+        exchange_end_reply(ex, CLOSE_DONE);
     } else {
         exchange_finish(ex, CLOSE_DONE);
         h1_close(client, CLOSE_DONE);
@@ -431,9 +429,7 @@ stop_stream(struct exchange *ex, struct session *s, bool at_once)
     }
     while ((node = list_first(&s->calls)))
         demo_stop(container_of(container_of(node, struct session_call, node), struct demo, listed)->ex, true);
-    ex->client->keep_alive = false;
-    h1_send_end(ex->client, NULL);
-    exchange_finish(ex, CLOSE_DRAIN);
+    exchange_end_reply(ex, CLOSE_DRAIN);
 }
 
 /* The machine's last word, and the end. Calls that come to their end by themselves may do so until the time
@@ -454,8 +450,6 @@ demo_stop(struct exchange *ex, bool at_once)
     reply.effects = &effects;
     effects.wants_stream = true;
     effects.status = 200;
-    if (ex->client)
-        ex->client->keep_alive = false;
     if (d->open)
         demo_finish(&d->call, &effects);
     d->open = false;

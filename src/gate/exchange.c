@@ -201,6 +201,13 @@ exchange_finish(struct exchange *ex, enum close_reason reason)
     pool_put(&w->exchange_pool, ex);
 }
 
+void
+exchange_end_reply(struct exchange *ex, enum close_reason reason)
+{
+    h1_send_end(ex->client, NULL);
+    exchange_finish(ex, reason);
+}
+
 uint32_t
 exchange_scan_events(struct exchange *ex, struct span bytes)
 {
@@ -272,12 +279,12 @@ exchange_fail(struct exchange *ex, enum close_reason reason)
         local_error(ex, reason, (struct text){0});
         return;
     }
-    client->keep_alive = false;
     log_broken_stream(ex, reason);
-    if ((ex->plan->fail_stream && ex->plan->fail_stream(ex, reason)) || fail_stream(ex, reason))
-        h1_send_end(client, NULL);
-    else
-        h1_abort(client, reason);
+    if ((ex->plan->fail_stream && ex->plan->fail_stream(ex, reason)) || fail_stream(ex, reason)) {
+        exchange_end_reply(ex, reason);
+        return;
+    }
+    h1_abort(client, reason);
     exchange_finish(ex, reason);
 }
 

@@ -138,6 +138,10 @@ struct span exchange_keep(struct exchange *ex, struct text bytes);
  * touched: the caller has ended its reply (h1_send_end) or closes it. */
 void exchange_finish(struct exchange *ex, enum close_reason reason);
 
+/* The end of a reply that is whole. The connection goes on, unless the reply's head said "close": the client
+ * may send its next request at once, and closing would lose that. Finishes. */
+void exchange_end_reply(struct exchange *ex, enum close_reason reason);
+
 /* The end of an exchange that cannot go on: the client gets an error in the form that is still possible, or
  * its connection is aborted. Finishes. */
 void exchange_fail(struct exchange *ex, enum close_reason reason);

@@ -253,8 +253,7 @@ is_own_event(const struct bridged *b, const struct journal_event *event)
 static void
 end_stream(struct bridged *b)
 {
-    h1_send_end(b->ex->client, NULL);
-    exchange_finish(b->ex, CLOSE_DONE);
+    exchange_end_reply(b->ex, CLOSE_DONE);
 }
 
 /* The end of a stream whose request nobody will answer. */

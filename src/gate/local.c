@@ -101,8 +101,7 @@ local_reply(struct exchange *ex, int status, struct text content_type, struct te
         exchange_finish(ex, CLOSE_NO_MEMORY);
         return;
     }
-    h1_send_end(client, NULL);
-    exchange_finish(ex, reason);
+    exchange_end_reply(ex, reason);
 }
 
 uint32_t

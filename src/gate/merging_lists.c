@@ -111,8 +111,7 @@ reply_list(struct bridged *b, struct list_value *value)
         join(&head, slice.tail);
         h1_send_head(ex->client, head, framing, 0, METHOD_GET);
         span_unref(head);
-        h1_send_end(ex->client, NULL);
-        exchange_finish(ex, CLOSE_DONE);
+        exchange_end_reply(ex, CLOSE_DONE);
         return;
     }
     h1_send_head(ex->client, head, framing, length, METHOD_GET);
@@ -127,8 +126,7 @@ reply_list(struct bridged *b, struct list_value *value)
         h1_send_piece(ex->client, list);
     if (slice.tail.len && !local_send_copy(ex->client, &w->slab, slice.tail.at, slice.tail.len))
         h1_abort(ex->client, CLOSE_NO_MEMORY);
-    h1_send_end(ex->client, NULL);
-    exchange_finish(ex, CLOSE_DONE);
+    exchange_end_reply(ex, CLOSE_DONE);
 }
 
 static void

@@ -173,9 +173,7 @@ end_standing_stream(struct exchange *ex)
     if (!ex->client || !ex->is_stream || ex->method != METHOD_GET || !sse_scan_at_boundary(&ex->scan) ||
         ex->client->tx != FRAMING_CHUNKED)
         return false;
-    ex->client->keep_alive = false;
-    h1_send_end(ex->client, NULL);
-    exchange_finish(ex, CLOSE_DRAIN);
+    exchange_end_reply(ex, CLOSE_DRAIN);
     return true;
 }
 

@@ -259,6 +259,26 @@ Test(bridging, turns_input_required_into_a_request_of_the_server_and_repeats_the
     world_close();
 }
 
+/* A client that has a whole reply may use the connection again before it can know of a close. */
+Test(bridging, leaves_the_connection_open_when_the_stream_on_it_ends_with_the_session)
+{
+    struct sim_peer *other, *stream;
+
+    world_open(1, UPSTREAM, NULL);
+    open_session();
+    stream = client_new();
+    say(stream, "GET /mcp/up HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n%s\r\n", session);
+    other = client_new();
+    say(other, "DELETE /mcp/up HTTP/1.1\r\nHost: x\r\n%s\r\n", session);
+    cr_assert_eq(reply_of(other)->status, 200);
+    cr_assert_eq(reply_of(stream)->status, 200, "whole");
+    cr_assert_not(sim_peer_ended(stream));
+    post(stream, session, CALL(1));
+    cr_assert_eq(reply_of(stream)->status, 404);
+    cr_assert_not(sim_peer_ended(stream));
+    world_close();
+}
+
 Test(bridging, ends_the_session_with_delete)
 {
     struct sim_peer *other;

@@ -444,6 +444,29 @@ Test(limits, ends_streams_properly_when_the_drain_is_over)
     world_close();
 }
 
+Test(limits, answers_what_a_client_sends_behind_a_stream_that_a_drain_ended)
+{
+    world_open(1, UPSTREAM, NULL);
+    client = client_new();
+    say(client, "GET /mcp HTTP/1.1\r\nHost: g\r\nAccept: text/event-stream\r\n\r\n");
+    server = server_next();
+    request_of(server);
+    answer_stream(server, "");
+    say_chunk(server, "data: 1\n\n");
+    settle();
+    worker_drain(world.worker, 3000);
+    advance(10);
+    cr_assert_eq(reply_of(client)->status, 200);
+    cr_assert_not(sim_peer_ended(client));
+    post(client, "", CALL(1));
+    server = server_next();
+    request_of(server);
+    answer(server, "", "ok");
+    cr_assert_str_eq(field(reply_of(client), "Connection"), "close");
+    cr_assert(sim_peer_ended(client));
+    world_close();
+}
+
 Test(limits, answers_503_to_calls_that_the_drain_cuts_off)
 {
     world_open(1, UPSTREAM, NULL);

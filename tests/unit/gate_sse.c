@@ -332,10 +332,12 @@ Test(sse_client, gets_the_answer_that_it_waits_for_before_a_drain_ends_its_strea
     n = number_of(next_request());
     worker_drain(world.worker, 5000);
     settle();
-    cr_assert_not(sim_peer_ended(stream));
+    cr_assert_not(has(stream, "\r\n0\r\n\r\n"));
     answer_call(n, "{}");
     cr_assert(has(stream, "\"id\":5,\"result\":{}"), "%s", sim_peer_peek(stream, NULL));
     advance(10);
+    cr_assert(has(stream, "\r\n0\r\n\r\n"), "%s", sim_peer_peek(stream, NULL));
+    advance(1100);
     cr_assert(sim_peer_ended(stream));
     world_close();
 }
