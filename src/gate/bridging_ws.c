@@ -486,10 +486,8 @@ bridged_ws_input(struct bridged *b, const struct h1_body *body)
         if (used == UINT32_MAX || !keep_rest(b, at + used, len - used))
             return;
     }
-    if (b->ws->rest.len && !b->ex->client_paused) {
-        b->ex->client_paused = true;
-        h1_pause(b->ex->client);
-    }
+    if (b->ws->rest.len)
+        exchange_pause_client(b->ex);
 }
 
 void
@@ -505,10 +503,7 @@ bridged_ws_writable(struct bridged *b)
         return;
     }
     held_free(b->worker, rest);
-    if (b->ex->client_paused) {
-        b->ex->client_paused = false;
-        h1_resume(b->ex->client);
-    }
+    exchange_resume_client(b->ex);
 }
 
 /* Half a WebSocket is none. */

@@ -288,6 +288,48 @@ exchange_fail(struct exchange *ex, enum close_reason reason)
     exchange_finish(ex, reason);
 }
 
+/* --- backpressure: while one side takes nothing, the other is not read, and its limits of time rest --- */
+
+void
+exchange_pause_client(struct exchange *ex)
+{
+    if (ex->client && !ex->client_paused) {
+        ex->client_paused = true;
+        h1_pause(ex->client);
+    }
+}
+
+void
+exchange_resume_client(struct exchange *ex)
+{
+    if (ex->client && ex->client_paused) {
+        ex->client_paused = false;
+        ex->asked_ns = ring_now(ex->worker->ring);
+        h1_resume(ex->client);
+        exchange_watch_limits(ex);
+    }
+}
+
+void
+exchange_pause_server(struct exchange *ex)
+{
+    if (ex->server && !ex->server_paused) {
+        ex->server_paused = true;
+        h1_pause(ex->server);
+    }
+}
+
+void
+exchange_resume_server(struct exchange *ex)
+{
+    if (ex->server && ex->server_paused) {
+        ex->server_paused = false;
+        ex->active_ns = ring_now(ex->worker->ring);
+        h1_resume(ex->server);
+        exchange_watch_limits(ex);
+    }
+}
+
 /* --- limits --- */
 
 struct limit {

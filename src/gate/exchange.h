@@ -28,7 +28,8 @@ struct plan {
     void (*body)(struct exchange *ex, const struct h1_body *body);
     void (*trailers)(struct exchange *ex, struct text section);
     void (*end)(struct exchange *ex);
-    void (*writable)(struct exchange *ex);                              /* the client takes bytes again */
+    void (*congested)(struct exchange *ex); /* the client takes no more bytes; NULL: the plan looks itself */
+    void (*writable)(struct exchange *ex);  /* it takes them again */
     void (*client_gone)(struct exchange *ex, enum close_reason reason); /* ex->client is NULL already */
     /* The client has half-closed, or is gone without a word. NULL: splice_probe_client(). */
     void (*peer_end)(struct exchange *ex);
@@ -145,6 +146,13 @@ void exchange_end_reply(struct exchange *ex, enum close_reason reason);
 /* The end of an exchange that cannot go on: the client gets an error in the form that is still possible, or
  * its connection is aborted. Finishes. */
 void exchange_fail(struct exchange *ex, enum close_reason reason);
+
+/* A side is not read while the other one takes nothing. Any number of times, also when the side is not there.
+ */
+void exchange_pause_client(struct exchange *ex);
+void exchange_resume_client(struct exchange *ex);
+void exchange_pause_server(struct exchange *ex);
+void exchange_resume_server(struct exchange *ex);
 
 /* The timer runs when the phase has lasted as long as it may. */
 void exchange_set_phase(struct exchange *ex, enum phase phase);

@@ -156,12 +156,20 @@ on_end(struct h1 *h1)
 }
 
 static void
+on_congested(struct h1 *h1)
+{
+    struct exchange *ex = h1->user;
+
+    if (ex->plan->congested)
+        ex->plan->congested(ex);
+}
+
+static void
 on_writable(struct h1 *h1)
 {
     struct exchange *ex = h1->user;
 
-    if (ex)
-        ex->plan->writable(ex);
+    ex->plan->writable(ex);
 }
 
 /* Takes the exchange off its connection. */
@@ -261,6 +269,7 @@ const struct h1_up client_up = {
     .on_trailers = on_trailers,
     .on_end = on_end,
     .on_bad = on_bad,
+    .on_congested = on_congested,
     .on_writable = on_writable,
     .on_peer_end = on_peer_end,
     .on_broken = on_broken,

@@ -280,25 +280,15 @@ leg_open(struct worker *w, const struct leg_request *r, const struct leg_up *up,
 void
 leg_pause(struct leg *leg)
 {
-    struct exchange *ex = leg->ex;
-
-    if (ex && ex->server && !ex->server_paused) {
-        ex->server_paused = true;
-        h1_pause(ex->server);
-    }
+    if (leg->ex)
+        exchange_pause_server(leg->ex);
 }
 
 void
 leg_resume(struct leg *leg)
 {
-    struct exchange *ex = leg->ex;
-
-    if (ex && ex->server && ex->server_paused) {
-        ex->server_paused = false;
-        ex->active_ns = ring_now(ex->worker->ring);
-        h1_resume(ex->server);
-        exchange_watch_limits(ex);
-    }
+    if (leg->ex)
+        exchange_resume_server(leg->ex);
 }
 
 struct endpoint *

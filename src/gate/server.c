@@ -133,16 +133,18 @@ on_broken(struct h1 *server, enum close_reason reason)
 }
 
 static void
-on_writable(struct h1 *server)
+on_congested(struct h1 *server)
 {
     struct exchange *ex = server->user;
 
-    if (ex && ex->client_paused && ex->client) {
-        ex->client_paused = false;
-        ex->asked_ns = ring_now(ex->worker->ring);
-        h1_resume(ex->client);
-        exchange_watch_limits(ex);
-    }
+    if (!ex->request_whole || ex->is_tunnel)
+        exchange_pause_client(ex);
+}
+
+static void
+on_writable(struct h1 *server)
+{
+    exchange_resume_client(server->user);
 }
 
 /* --- tunnels, whose ends are none of the plan's --- */
@@ -185,6 +187,7 @@ const struct h1_up server_up = {
     .on_trailers = on_trailers,
     .on_end = on_end,
     .on_bad = on_bad,
+    .on_congested = on_congested,
     .on_writable = on_writable,
     .on_connected = on_connected,
     .on_peer_end = on_peer_end,

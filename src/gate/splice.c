@@ -40,10 +40,8 @@ splice_body(struct exchange *ex, const struct h1_body *body)
     if (!ex->server)
         return;
     h1_send_body(ex->server, body);
-    if (link_congested(&ex->server->link) && !ex->client_paused) {
-        ex->client_paused = true;
-        h1_pause(ex->client);
-    }
+    if (link_congested(&ex->server->link))
+        exchange_pause_client(ex);
 }
 
 void
@@ -91,15 +89,12 @@ splice_end(struct exchange *ex)
         h1_send_end(ex->server, NULL);
 }
 
+/* Before its reply begins an upstream is not stopped: what is stuck is the reply before. */
 static void
-splice_writable(struct exchange *ex)
+splice_congested(struct exchange *ex)
 {
-    if (ex->server_paused && ex->server) {
-        ex->server_paused = false;
-        ex->active_ns = ring_now(ex->worker->ring);
-        h1_resume(ex->server);
-        exchange_watch_limits(ex);
-    }
+    if (ex->phase == PHASE_BODY)
+        exchange_pause_server(ex);
 }
 
 /* A call of an older revision goes on without its client (mcp-wire 5, behaviour 16); everything else ends
@@ -122,7 +117,7 @@ splice_client_gone(struct exchange *ex, enum close_reason reason)
     ex->orphan = true;
     ex->asked_ns = ring_now(ex->worker->ring);
     if (ex->server_paused)
-        splice_writable(ex);
+        exchange_resume_server(ex);
     exchange_wake_in(ex, ex->worker->config->orphan_timeout);
 }
 
@@ -229,7 +224,8 @@ static const struct plan splice_plan = {
     .body = splice_body,
     .trailers = splice_trailers,
     .end = splice_end,
-    .writable = splice_writable,
+    .congested = splice_congested,
+    .writable = exchange_resume_server,
     .client_gone = splice_client_gone,
     .tick = splice_tick,
     .stop = splice_stop,

@@ -166,10 +166,8 @@ splice_reply_body(struct exchange *ex, const struct h1_body *body)
         pass_early_body(ex, body);
     else
         h1_send_body(client, body);
-    if (link_congested(&client->link) && !ex->server_paused) {
-        ex->server_paused = true;
-        h1_pause(ex->server);
-    }
+    if (link_congested(&client->link))
+        exchange_pause_server(ex);
 }
 
 void

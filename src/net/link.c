@@ -392,13 +392,18 @@ link_blocked(const struct link *link)
     return link->out && link->out->blocked;
 }
 
+static void
+set_congested(struct link *link)
+{
+    link->congested = true;
+    link->net->stats.pauses++;
+}
+
 bool
 link_congested(struct link *link)
 {
-    if (!link->congested && (link_blocked(link) || link_queued(link) >= link->net->stop_mark)) {
-        link->congested = true;
-        link->net->stats.pauses++;
-    }
+    if (!link->congested && (link_blocked(link) || link_queued(link) >= link->net->stop_mark))
+        set_congested(link);
     return link->congested;
 }
 
@@ -437,6 +442,10 @@ block(struct link *link)
     iov = outbound_flight(net, link->out, &n);
     send_flight(link, iov, n);
     watch_stall(link);
+    if (link->congested || link->state != LINK_OPEN || !link->up->on_congested)
+        return;
+    set_congested(link);
+    link->up->on_congested(link);
 }
 
 static void
@@ -639,6 +648,8 @@ void
 link_pause(struct link *link)
 {
     link->paused = true;
+    link->bulk = true;
+    link->run = 0;
     if (!link->ended && link->state != LINK_STARTING) /* else it only watches for a reset */
         ring_cancel(link->net->ring, &link->rx);
 }

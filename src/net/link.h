@@ -26,7 +26,8 @@
  * alert) leave before FIN, also at the abort of a link that is idle.
  *
  * Receiving. A link that fills the ring's small buffers several times in a row is received in bulk from then
- * on, and goes back to the small ones when it no longer does.
+ * on, and goes back to the small ones when it no longer does. So is one that was paused: it is ahead of its
+ * reader, and bulk comes one buffer at a time, where the kernel may fill dozens of small ones in one turn.
  *
  * Calls go down, events come up: the callbacks of struct link_up are called from ring_reap() and net_flush()
  * only, never from within a call that the owner makes. So whoever pushes, pauses or ends need not fear for
@@ -93,6 +94,9 @@ struct link_up {
      * owner calls link_connect() again or link_abort(). A handshake that fails comes as on_broken(), with all
      * that is queued still there. */
     void (*on_connected)(struct link *link, int error);
+    /* link_congested() became true because the kernel takes no more: the owner pauses the source now, before
+     * more comes. It may have done so. May be NULL. */
+    void (*on_congested)(struct link *link);
     /* The queue was congested and has fallen to the low mark. */
     void (*on_writable)(struct link *link);
     /* link_wake() was called. NULL for who never does. */

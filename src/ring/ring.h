@@ -61,6 +61,10 @@ enum ring_group {
 
 enum { RING_SMALL_BYTES = 2048, RING_BULK_BYTES = 24 << 10 };
 
+/* So many full small buffers of one connection in a turn, then its owner may stop it. Before Linux 6.17 there is
+ * no such limit: a turn brings what the socket holds. */
+enum { RING_RUN = 8 };
+
 struct ring_config {
     unsigned sq_entries;                /* 0: 4096 */
     unsigned cq_entries;                /* 0: 16384 */
@@ -74,7 +78,7 @@ struct ring_stats {
     uint64_t bufs_taken[RING_GROUPS], bufs_returned[RING_GROUPS]; /* equal when nothing is out */
     uint64_t parked;       /* receives that found their group empty */
     uint64_t cq_overflows; /* completions the kernel had to keep aside */
-    uint64_t rearms;       /* multishots that ended by themselves and were started again */
+    uint64_t rearms;       /* multishots that ended before their time and were started again */
     uint64_t waits, completions;
 };
 

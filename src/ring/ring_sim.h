@@ -78,6 +78,7 @@ enum sim_fault {
     SIM_SHORT_RECV,      /* a receive brings one byte */
     SIM_NO_BUFFERS,      /* a receive finds its group empty: it is parked */
     SIM_LOST_MULTISHOT,  /* a multishot ends by itself: the ring arms it again with the next submit */
+    SIM_LONG_RUN,        /* small buffers go on behind RING_RUN, as before Linux 6.17 */
     SIM_LATE_COMPLETION, /* up to 20 ms late; the order within one operation stays, between operations it does
                             not */
     SIM_LATE_CANCEL,     /* the cancel reaches its operation up to 20 ms late */

@@ -109,6 +109,7 @@ struct sim_op {
     uint64_t last_ns; /* when its latest completion is seen */
     bool cancel_late; /* what is due at at_ns is a cancel */
     uint8_t group;
+    uint32_t run_bytes; /* received since it was armed */
     unsigned iov_count, send_flags, poll_events, poll_ready;
     const struct iovec *iov; /* the caller's until the submit, then a copy, as the kernel makes one */
     struct iovec *iov_copy;

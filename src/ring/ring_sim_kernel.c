@@ -115,11 +115,22 @@ static void
 rearm(struct ring *ring, struct sim_op *sop)
 {
     sop->state = SIM_QUEUED;
+    sop->run_bytes = 0;
     ring_sim_queue(ring, &sop->start);
 }
 
-/* A completion of a multishot, after which it may have ended by itself; then the ring arms it again. Bulk is
- * received one buffer at a time, so that its owner can stop it before the next. */
+/* Bulk is received one buffer at a time, small ones RING_RUN at a time, so that the owner can stop it. */
+static bool
+is_run_over(struct sim *sim, struct sim_op *sop, int result, const struct buf *buf)
+{
+    if (sop->kind != SIM_OP_RECV || !buf)
+        return false;
+    sop->run_bytes += (uint32_t)result;
+    return sop->group == RING_BULK ||
+           (sop->run_bytes >= RING_RUN * buf->size && !sim_hits(sim, SIM_LONG_RUN));
+}
+
+/* A completion of a multishot, after which it may have ended by itself; then the ring arms it again. */
 static void
 post_more(struct ring *ring, struct sim_op *sop, int result, struct buf *buf)
 {
@@ -128,7 +139,7 @@ post_more(struct ring *ring, struct sim_op *sop, int result, struct buf *buf)
     if (!goes_on || sim_hits(ring->sim, SIM_LOST_MULTISHOT)) {
         ring->stats.rearms++;
         rearm(ring, sop);
-    } else if (sop->kind == SIM_OP_RECV && sop->group == RING_BULK) {
+    } else if (is_run_over(ring->sim, sop, result, buf)) {
         rearm(ring, sop);
     }
 }

@@ -46,12 +46,18 @@ enum feature {
     FEATURE_REGISTERED_RING,
     FEATURE_MULTISHOT_ACCEPT,
     FEATURE_MULTISHOT_RECV,
+    FEATURE_RECV_LIMIT,
     FEATURE_SKIP_SUCCESS,
     FEATURES
 };
 
-const char *const ring_feature_names[] = {"defer_taskrun",  "registered_ring", "multishot_accept",
-                                          "multishot_recv", "skip_success",    NULL};
+const char *const ring_feature_names[] = {"defer_taskrun",
+                                          "registered_ring",
+                                          "multishot_accept",
+                                          "multishot_recv",
+                                          "recv_limit",
+                                          "skip_success",
+                                          NULL};
 
 struct group {
     struct buf_home home; /* first: what a buf's home pointer leads to */
@@ -238,6 +244,33 @@ group_close(struct group *g)
 
 /* --- set-up --- */
 
+/* Ends a multishot receive when it has brought so many bytes. Since Linux 6.17, whose headers call the field
+ * optlen. */
+static void
+set_recv_limit(struct io_uring_sqe *sqe, uint32_t bytes)
+{
+    sqe->file_index = bytes;
+}
+
+/* An older kernel says that it knows no such field before it looks at the descriptor. */
+static bool
+knows_recv_limit(struct ring *ring)
+{
+    struct io_uring_sqe *sqe = get_sqe(ring);
+    struct io_uring_cqe *cqe;
+    int result;
+
+    io_uring_prep_recv_multishot(sqe, -1, NULL, 0, 0);
+    set_recv_limit(sqe, 1);
+    sqe->flags |= IOSQE_BUFFER_SELECT;
+    io_uring_sqe_set_data64(sqe, TAG_NONE);
+    if (io_uring_submit_and_wait(&ring->io, 1) < 0 || io_uring_peek_cqe(&ring->io, &cqe) < 0)
+        return false;
+    result = cqe->res;
+    io_uring_cqe_seen(&ring->io, cqe);
+    return result == -EBADF;
+}
+
 /* Where the rings of many processes come to more than the user may lock, smaller ones do: submissions are
  * only sent off more often, and what does not fit the completion queue the kernel keeps aside. */
 static int
@@ -319,7 +352,8 @@ describe(int err, char *why, size_t why_size)
 int
 ring_new(const struct ring_config *config, struct ring **ret_ring, char *why, size_t why_size)
 {
-    static const unsigned counts[RING_GROUPS] = {1024, 64}, sizes[RING_GROUPS] = {RING_SMALL_BYTES, RING_BULK_BYTES};
+    static const unsigned counts[RING_GROUPS] = {1024, 64},
+                          sizes[RING_GROUPS] = {RING_SMALL_BYTES, RING_BULK_BYTES};
     struct ring *ring = calloc(1, sizeof *ring);
     int err;
 
@@ -347,6 +381,8 @@ ring_new(const struct ring_config *config, struct ring **ret_ring, char *why, si
     ring->arena->size = ARENA_BYTES;
     if (has(ring, FEATURE_REGISTERED_RING))
         io_uring_register_ring_fd(&ring->io);
+    if (has(ring, FEATURE_RECV_LIMIT) && !knows_recv_limit(ring))
+        ring->disabled |= 1u << FEATURE_RECV_LIMIT;
     ring->now_ns = ring->submitted_ns = clock_ns();
     wheel_init(&ring->wheel, ring->now_ns / 1000000);
     *ret_ring = ring;
@@ -445,11 +481,15 @@ arm_recv(struct ring *ring, struct op *op)
 {
     struct io_uring_sqe *sqe = get_sqe(ring);
 
-    /* Bulk is received one buffer at a time: a multishot would take up to 32 before its owner can stop it. */
-    if (has(ring, FEATURE_MULTISHOT_RECV) && op->group != RING_BULK)
+    /* A multishot without a limit takes all that the socket holds before its owner can stop it; bulk is
+     * received one buffer at a time. */
+    if (has(ring, FEATURE_MULTISHOT_RECV) && op->group != RING_BULK) {
         io_uring_prep_recv_multishot(sqe, op->fd, NULL, 0, 0);
-    else
+        if (has(ring, FEATURE_RECV_LIMIT))
+            set_recv_limit(sqe, RING_RUN * ring->groups[op->group].size);
+    } else {
         io_uring_prep_recv(sqe, op->fd, NULL, 0, 0);
+    }
     sqe->flags |= IOSQE_BUFFER_SELECT;
     sqe->buf_group = op->group;
     arm(op, sqe);
@@ -799,11 +839,9 @@ poll_is_idle(const struct op *op, int result)
 static void
 rearm(struct ring *ring, struct op *op)
 {
-    ring->stats.rearms += op->kind != OP_RECV || op->group != RING_BULK;
-    if (op->kind == OP_RECV && op->group == RING_BULK)
+    ring->stats.rearms += op->kind != OP_RECV || (op->group != RING_BULK && !has(ring, FEATURE_RECV_LIMIT));
+    if (op->kind == OP_RECV)
         park(ring, op); /* behind this turn's sends: its owner hears of a short one first, and may pause it */
-    else if (op->kind == OP_RECV)
-        arm_recv(ring, op);
     else if (op->kind == OP_POLL)
         arm_poll(ring, op);
     else

@@ -486,13 +486,22 @@ on_connected(struct link *link, int error)
 }
 
 static void
+on_congested(struct link *link)
+{
+    struct h1 *h1 = h1_of(link);
+
+    if (h1->user && h1->up->on_congested)
+        h1->up->on_congested(h1);
+}
+
+static void
 on_writable(struct link *link)
 {
     struct h1 *h1 = h1_of(link);
 
     if (h1->reading_on)
         read_on(h1);
-    else
+    else if (h1->user)
         h1->up->on_writable(h1);
 }
 
@@ -527,6 +536,7 @@ static const struct link_up link_up = {
     .on_bytes = on_bytes,
     .on_end = on_end,
     .on_connected = on_connected,
+    .on_congested = on_congested,
     .on_writable = on_writable,
     .on_woken = on_woken,
     .on_broken = on_broken,

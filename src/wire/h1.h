@@ -55,7 +55,9 @@ struct h1_up {
     /* Bytes that are no well-formed message, a limit, or end of file in the wrong place. The owner ends the
      * connection: a server connection with h1_send_head() of an error and h1_close(). */
     void (*on_bad)(struct h1 *h1, enum close_reason reason);
-    /* The queue has fallen to the low mark after h1_congested() was true. */
+    /* As the link's, while there is a user: its source is to be paused. May be NULL. */
+    void (*on_congested)(struct h1 *h1);
+    /* The queue has fallen to the low mark after link_congested() was true, and there is a user. */
     void (*on_writable)(struct h1 *h1);
     /* Client role: connected (0) or not (a negated errno; everything queued is kept for another try). */
     void (*on_connected)(struct h1 *h1, int error);

@@ -335,9 +335,9 @@ Test(splice, pauses_the_upstream_of_a_client_that_stops_reading)
             break; /* the window is full: TCP pushes back */
     } while (sent < 10000000);
     cr_assert_lt(sent, 1000000);
-    cr_assert_eq(counter(STAT_pauses), 1);
+    cr_assert_geq(counter(STAT_pauses), 1);
     cr_assert_gt(counter(STAT_queued_bytes), 0);
-    cr_assert_leq(world.queued_max, (64 << 10) + (64 << 10), "the high mark and one turn");
+    cr_assert_leq(world.queued_max, 64 << 10, "the high mark");
     cr_assert_eq(counter(STAT_buffers_taken), counter(STAT_buffers_returned),
                  "a slow reader pins no receive buffer");
     sim_peer_set_window(client, 1 << 22);

@@ -68,6 +68,7 @@ Test(link, copies_the_rest_of_a_short_send_once_and_gives_the_receive_buffers_ba
 
     put_number_text(text, sizeof text);
     relay_open(1);
+    far.deaf = true;
     sim_peer_set_window(far_peer, 100);
     sim_peer_send(near_peer, text, 1500);
     sim_settle(sim);
@@ -102,6 +103,43 @@ Test(link, gives_the_receive_buffers_back_when_the_first_send_finds_no_room_at_a
     sim_peer_set_window(far_peer, 100);
     sim_settle(sim);
     assert_reads(far_peer, "held", 4);
+    world_close();
+}
+
+Test(link, tells_at_once_that_the_kernel_takes_no_more)
+{
+    enum { FIRST = 4000 }; /* above the low mark */
+    static char text[60000];
+
+    put_number_text(text, sizeof text);
+    relay_open(1);
+    sim_peer_set_window(far_peer, 100);
+    sim_peer_send(near_peer, text, FIRST);
+    sim_settle(sim);
+    cr_assert_eq(far.congested, 1);
+    cr_assert_eq(net.stats.pauses, 1);
+    cr_assert(near.link.paused);
+    sim_peer_send(near_peer, text + FIRST, sizeof text - FIRST);
+    sim_settle(sim);
+    cr_assert_eq(link_queued(&far.link), FIRST - 100, "nothing more is read");
+    cr_assert_eq(far.congested, 1);
+    sim_peer_set_window(far_peer, 1 << 20);
+    sim_settle(sim);
+    assert_reads(far_peer, text, sizeof text);
+    cr_assert_eq(net.stats.resumes, net.stats.pauses);
+    world_close();
+}
+
+Test(link, receives_one_buffer_at_a_time_from_a_source_that_was_paused)
+{
+    relay_open(1);
+    link_pause(&near.link);
+    sim_settle(sim);
+    link_resume(&near.link);
+    sim_peer_puts(near_peer, "behind a pause");
+    sim_settle(sim);
+    assert_reads(far_peer, "behind a pause", 14);
+    cr_assert_eq(ring_stats(net.ring)->bufs_taken[RING_BULK], 1);
     world_close();
 }
 

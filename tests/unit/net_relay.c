@@ -71,6 +71,17 @@ on_connected(struct link *link, int error)
 }
 
 static void
+on_congested(struct link *link)
+{
+    struct side *s = side_of(link);
+
+    s->congested++;
+    if (!s->deaf)
+        link_pause(&s->other->link);
+    moment();
+}
+
+static void
 on_writable(struct link *link)
 {
     struct side *s = side_of(link);
@@ -103,6 +114,7 @@ const struct link_up relay_up = {
     .on_bytes = on_bytes,
     .on_end = on_end,
     .on_connected = on_connected,
+    .on_congested = on_congested,
     .on_writable = on_writable,
     .on_broken = on_broken,
     .on_closed = on_closed,

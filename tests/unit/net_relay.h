@@ -19,7 +19,8 @@ struct side {
     struct link link;
     struct side *other;
     bool opened, echo_end;
-    unsigned ends, closed, broken, writable, connected;
+    bool deaf; /* does not pause the source when it becomes blocked */
+    unsigned ends, closed, broken, congested, writable, connected;
     uint64_t delivered;
     int connect_error;
     enum close_reason reason, broken_reason;

@@ -4,6 +4,9 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/utsname.h>
 
 /* --- receiving --- */
 
@@ -91,6 +94,38 @@ Test(ring, bulk_can_be_stopped_after_each_buffer)
     cr_assert_leq(c.got_count, 4096);
     c.cancel_in_done = false;
     ring_recv(ring, &c.recv, c.fd, RING_BULK, on_recv);
+    RUN_UNTIL(c.got_count == sizeof bytes);
+    close_conn(&c);
+    close_world();
+}
+
+static bool
+runs_are_limited(void)
+{
+    const char *disabled = getenv("MCPGATE_RING_DISABLE");
+    struct utsname kernel;
+    unsigned major, minor;
+
+    cr_assert(uname(&kernel) == 0 && sscanf(kernel.release, "%u.%u", &major, &minor) == 2);
+    return major * 100 + minor >= 617 && !(disabled && strstr(disabled, "recv_limit"));
+}
+
+Test(ring, small_buffers_can_be_stopped_after_a_run_of_them)
+{
+    enum { BUFFER = 128, RUN = RING_RUN * BUFFER };
+    static const char bytes[5 * RUN];
+    struct conn c;
+
+    open_world(64, BUFFER);
+    open_conn(&c);
+    cr_assert_eq(far_send(c.far, bytes, sizeof bytes), sizeof bytes);
+    run_for_ms(20);
+    c.cancel_in_done = true;
+    receive(&c);
+    RUN_UNTIL(c.recv_ends);
+    cr_assert_leq(c.got_count, runs_are_limited() ? RUN : sizeof bytes, "%zu", c.got_count);
+    c.cancel_in_done = false;
+    receive(&c);
     RUN_UNTIL(c.got_count == sizeof bytes);
     close_conn(&c);
     close_world();

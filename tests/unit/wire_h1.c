@@ -525,6 +525,7 @@ Test(h1_server, answers_and_closes_when_too_much_was_pipelined_in_one_burst)
     while (len < sizeof requests - 100)
         len += (size_t)sprintf(requests + len, "GET /%06zu HTTP/1.1\r\nHost: a\r\n\r\n", len);
     server_open();
+    sim_set_fault(sim, SIM_LONG_RUN, 1000);
     cr_assert_eq(sim_peer_send(peer, requests, len), len);
     sim_settle(sim);
     cr_assert_leq(conn.h1.stash_len, SLAB_LARGEST);
