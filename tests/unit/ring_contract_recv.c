@@ -104,7 +104,7 @@ runs_are_limited(void)
 {
     const char *disabled = getenv("MCPGATE_RING_DISABLE");
     struct utsname kernel;
-    unsigned major, minor;
+    unsigned major = 0, minor = 0;
 
     cr_assert(uname(&kernel) == 0 && sscanf(kernel.release, "%u.%u", &major, &minor) == 2);
     return major * 100 + minor >= 617 && !(disabled && strstr(disabled, "recv_limit"));
