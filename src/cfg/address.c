@@ -213,13 +213,23 @@ parse_authority(struct text authority, struct cfg_url *ret, struct cfg_refusal *
     return 0;
 }
 
-/* What follows "http://" or "https://". */
+static const struct scheme {
+    struct text prefix;
+    bool is_tls, is_ws;
+} schemes[] = {{{"http://", 7}, false, false},
+               {{"https://", 8}, true, false},
+               {{"ws://", 5}, false, true},
+               {{"wss://", 6}, true, true}};
+
+/* What follows the scheme. */
 static int
-parse_http_url(struct text rest, bool is_tls, struct cfg_url *ret, struct cfg_refusal *refusal)
+parse_http_url(struct text rest, const struct scheme *scheme, struct cfg_url *ret,
+               struct cfg_refusal *refusal)
 {
     uint32_t end = index_of(rest, '/');
     struct text authority = {rest.at, end};
-    struct cfg_url parsed = {.path = TEXT("/"), .unix_path = TEXT(""), .is_tls = is_tls};
+    struct cfg_url parsed = {
+        .path = TEXT("/"), .unix_path = TEXT(""), .is_tls = scheme->is_tls, .is_ws = scheme->is_ws};
 
     if (end < rest.len)
         parsed.path = after(rest, end);
@@ -247,12 +257,11 @@ cfg_parse_url(struct text url, struct cfg_url *ret, struct cfg_refusal *refusal)
         return refuse(refusal, "names a program: it stands alone, as --upstream NAME='stdio:COMMAND ARGS'");
     if (text_starts_nocase(url, TEXT("http+unix:")))
         return parse_unix_url(after(url, 10), ret, refusal);
-    if (text_starts_nocase(url, TEXT("http://")))
-        return parse_http_url(after(url, 7), false, ret, refusal);
-    if (text_starts_nocase(url, TEXT("https://")))
-        return parse_http_url(after(url, 8), true, ret, refusal);
-    return refuse(refusal,
-                  "is not a URL: use http[s]://HOST[:PORT][/PATH], http+unix:/SOCKET:/PATH or stdio:COMMAND");
+    for (unsigned i = 0; i < sizeof schemes / sizeof *schemes; i++)
+        if (text_starts_nocase(url, schemes[i].prefix))
+            return parse_http_url(after(url, schemes[i].prefix.len), &schemes[i], ret, refusal);
+    return refuse(refusal, "is not a URL: use http[s]://HOST[:PORT][/PATH], ws[s]://HOST[:PORT][/PATH], "
+                           "http+unix:/SOCKET:/PATH or stdio:COMMAND");
 }
 
 int

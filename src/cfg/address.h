@@ -24,11 +24,12 @@ struct cfg_url {
     struct text path;      /* never empty: "/" when the URL has none */
     struct text unix_path; /* empty: TCP */
     uint16_t port;         /* 80 or 443 when the URL has none; 0 for a unix socket */
-    bool is_literal, is_v6, is_tls;
+    bool is_literal, is_v6, is_tls, is_ws;
     uint8_t ip[16]; /* when is_literal; IPv4 as v4-mapped */
 };
 
-/* http[s]://HOST[:PORT][/PATH], http[s]://[V6][:PORT][/PATH], http+unix:/SOCKET[:/PATH] (RFC 3986 without user
+/* http[s]://HOST[:PORT][/PATH], http[s]://[V6][:PORT][/PATH], the same of ws[s]:// (RFC 6455 section 3),
+ * http+unix:/SOCKET[:/PATH] (RFC 3986 without user
  * information, query and fragment). 0, or -1 with *ret_refusal. */
 int cfg_parse_url(struct text url, struct cfg_url *ret, struct cfg_refusal *ret_refusal);
 

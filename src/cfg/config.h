@@ -91,6 +91,7 @@ struct cfg_upstream {
     bool is_route;
     bool is_demo;               /* the built-in server: no endpoints */
     bool is_sse;                /* "type": "sse": HTTP+SSE of 2024-11-05, nobody need ask */
+    bool is_ws;                 /* its endpoints are ws:// or wss:// */
     struct cfg_array endpoints; /* struct cfg_endpoint; none for the demo and for stdio servers */
     struct cfg_array headers;   /* struct cfg_field; values are secrets */
     struct cfg_stdio stdio;

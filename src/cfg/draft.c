@@ -298,6 +298,16 @@ add_url(struct draft *d, struct server *server, struct text url, const struct or
         return draft_fail(d, origin, "the URL of %.128s %s", server->name, refusal.reason);
     if (cfg_parse_url(url, &parsed, &refusal) < 0)
         return draft_fail(d, origin, "'%.128s' %s", text, refusal.reason);
+    if (parsed.is_ws && server->is_route)
+        return draft_fail(
+            d, origin, "'%.128s' is a WebSocket: a route passes those of an http[s]:// URL on, so use that",
+            text);
+    if (server->urls.count && parsed.is_ws != server->is_ws)
+        return draft_fail(
+            d, origin,
+            "'%.128s' stands beside a URL of %.128s that is %s WebSocket: use a name for each kind", text,
+            server->name, server->is_ws ? "a" : "no");
+    server->is_ws = parsed.is_ws;
     for (uint32_t i = 0; i < server->urls.count; i++) {
         if (strcmp(server->urls.at[i].text, text) == 0)
             return draft_fail(d, origin, "'%.128s' is given twice: leave one out", text);

@@ -81,6 +81,7 @@ struct server {
     const char *name;
     bool is_route;
     bool is_sse; /* "type": "sse" */
+    bool is_ws;  /* its URLs are ws:// or wss:// */
     struct items urls;
     struct origin origin;
     struct items args; /* a stdio server: the program and its arguments */

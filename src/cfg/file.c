@@ -227,14 +227,15 @@ read_urls(struct draft *d, struct server *server, json_t *urls, const struct ori
 static int
 read_transport(struct draft *d, struct server *server, json_t *value, const struct origin *origin)
 {
-    static const char *const http[] = {"http", "streamable-http", "streamableHttp", "streamable_http",
-                                       "stdio"};
+    static const char *const named[] = {
+        "http", "streamable-http", "streamableHttp", "streamable_http", "stdio",
+        "ws",   "websocket"}; /* the URL tells */
     const char *text;
 
     if (expand_string(d, value, origin, &text) < 0)
         return -EINVAL;
-    for (unsigned i = 0; i < sizeof http / sizeof *http; i++) {
-        if (strcmp(text, http[i]) == 0)
+    for (unsigned i = 0; i < sizeof named / sizeof *named; i++) {
+        if (strcmp(text, named[i]) == 0)
             return 0;
     }
     if (strcmp(text, "sse") == 0 && !server->args.count) {
@@ -243,7 +244,7 @@ read_transport(struct draft *d, struct server *server, json_t *value, const stru
     }
     return draft_fail(d, origin,
                       "'%.64s' is not a transport that mcpgate speaks to upstreams in this release: use "
-                      "\"http\", \"sse\" or \"stdio\"",
+                      "\"http\", \"sse\", \"websocket\" or \"stdio\"",
                       text);
 }
 

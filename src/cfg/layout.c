@@ -166,6 +166,7 @@ lay_servers(struct blob *b, struct draft *d)
             all[count].name = blob_text(b, text_of(server->name));
             all[count].is_route = server->is_route;
             all[count].is_sse = server->is_sse;
+            all[count].is_ws = server->is_ws;
             all[count].endpoints = lay_endpoints(b, server);
             all[count].headers = lay_headers(b, d, server->is_route ? "" : server->name);
             all[count].tls = server->tls_index;

@@ -25,7 +25,8 @@ static bool
 needs_tls(const struct server *server)
 {
     for (uint32_t i = 0; i < server->urls.count; i++) {
-        if (strncasecmp(server->urls.at[i].text, "https:", 6) == 0)
+        if (strncasecmp(server->urls.at[i].text, "https:", 6) == 0 ||
+            strncasecmp(server->urls.at[i].text, "wss:", 4) == 0)
             return true;
     }
     return false;

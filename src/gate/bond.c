@@ -366,11 +366,12 @@ adopt_modern(struct bond *bond)
     say_hello(bond, &w);
 }
 
-/* Of the two over HTTP the era decides. */
+/* Of the two over plain HTTP the era decides. */
 static void
 choose_port(struct bond *bond)
 {
     const struct bond_port *port = bond->up->stdio        ? &bond_stdio
+                                   : bond->up->cfg->is_ws ? &bond_ws
                                    : bond->up->era.is_sse ? &bond_sse
                                                           : &bond_http;
 

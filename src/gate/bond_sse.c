@@ -9,11 +9,10 @@
  * A stream that is quiet for half of --stream-idle is asked for a ping: the session must not end for want of
  * something to say.
  */
-#include "gate/bond_port.h"
-#include "gate/bridging.h"
+#include "gate/bond_stream.h"
 #include "gate/upstream.h"
 
-enum { ENDPOINT_MAX = 2048, STREAM_WAIT_MIN_MS = 500, STREAM_WAIT_MAX_MS = 30000 };
+enum { ENDPOINT_MAX = 2048 };
 
 /* --- the endpoint --- */
 
@@ -114,30 +113,6 @@ keep_endpoint(struct bond *bond, struct text data)
 
 /* --- calls --- */
 
-/* One that is on its way, or whose answer is awaited. */
-static struct bond_call *
-first_sent(const struct bond *bond)
-{
-    list_for_each(node, &bond->calls) {
-        struct bond_call *call = container_of(node, struct bond_call, node);
-
-        if (call->is_sent)
-            return call;
-    }
-    return NULL;
-}
-
-/* A drain ends the stream when nothing is awaited on it. */
-static void
-note_open_calls(struct bond *bond)
-{
-    if (!bond->stream)
-        return;
-    bond->stream->is_standing = !first_sent(bond);
-    if (bond->stream->is_standing && bond->worker->draining)
-        exchange_wake_in(bond->stream->ex, 1);
-}
-
 /* --- what is posted --- */
 
 static struct leg *
@@ -169,8 +144,7 @@ on_call_posted(struct leg *leg, enum close_reason reason)
     call->leg = NULL;
     if (reason == CLOSE_DONE && leg->status / 100 == 2)
         return;
-    call->is_sent = false;
-    note_open_calls(call->bond);
+    bond_stream_forget(call);
     bond_came_to_end(call, reason == CLOSE_DONE ? CLOSE_UPSTREAM_GONE : reason, leg->status,
                      leg->status == 404 && call->bond->state == BOND_READY);
 }
@@ -203,8 +177,7 @@ sse_send(struct bond_call *call, struct text message, const struct jsonrpc_envel
     (void)env;
     if (!bond->stream)
         return CLOSE_UPSTREAM_GONE;
-    call->is_sent = true;
-    note_open_calls(bond);
+    bond_stream_sent(call);
     if (!bond->post_path.len) /* initialize: on_event() posts it */
         return held_append(bond->worker, &bond->unposted, message.at, message.len) ? CLOSE_NONE
                                                                                    : CLOSE_NO_MEMORY;
@@ -212,48 +185,19 @@ sse_send(struct bond_call *call, struct text message, const struct jsonrpc_envel
     return call->leg ? CLOSE_NONE : reason;
 }
 
-static void
-sse_resume(struct bond_call *call)
-{
-    struct bond *bond = call->bond;
-
-    if (!call->is_paused)
-        return;
-    call->is_paused = false;
-    list_for_each(node, &bond->calls)
-        if (container_of(node, struct bond_call, node)->is_paused)
-            return;
-    if (bond->stream)
-        leg_resume(bond->stream);
-}
-
-/* One client that does not read stops the stream for all calls of the bond, but only while it is there. */
-static void
-sse_pause(struct bond_call *call)
-{
-    if (!call->is_sent || !call->bond->stream)
-        return;
-    call->is_paused = true;
-    leg_pause(call->bond->stream);
-}
-
 /* The POST may not have been answered yet, though its message was: its connection is worth keeping. */
 static bool
 sse_let_go(struct bond_call *call)
 {
     struct bond *bond = call->bond;
-    bool was_sent = call->is_sent;
 
-    sse_resume(call);
     if (call->leg) {
         call->leg->up = &post_up;
         call->leg->owner = bond;
         bond->posts++;
     }
     call->leg = NULL;
-    call->is_sent = false;
-    note_open_calls(bond);
-    return was_sent;
+    return bond_stream_forget(call);
 }
 
 static void
@@ -274,86 +218,10 @@ sse_post(struct bond *bond, struct text message, const struct jsonrpc_envelope *
 
 /* --- what the stream brings --- */
 
-static struct bond_call *
-find_call(struct bond *bond, uint64_t number)
-{
-    list_for_each(node, &bond->calls) {
-        struct bond_call *call = container_of(node, struct bond_call, node);
-
-        if (call->is_sent && call->number == number)
-            return call;
-    }
-    return NULL;
-}
-
-/* The only call that is awaited: a question that comes meanwhile is about it. */
-static struct bond_call *
-only_call(struct bond *bond)
-{
-    struct bond_call *only = NULL;
-
-    list_for_each(node, &bond->calls) {
-        struct bond_call *call = container_of(node, struct bond_call, node);
-
-        if (!call->is_sent)
-            continue;
-        if (only)
-            return NULL;
-        only = call;
-    }
-    return only;
-}
-
-static void
-on_message(struct leg *leg, struct text message)
-{
-    struct bond *bond = leg->owner;
-    struct bond_call *call = NULL;
-    struct jsonrpc_envelope env;
-
-    bond->stream_wait_ms = 0;
-    if (jsonrpc_scan(message, JSON_SCAN_STRICT, &env) != JSONRPC_FAULT_FINE)
-        return; /* what is no message says nothing */
-    if (env.kind == JSONRPC_RESPONSE || env.kind == JSONRPC_ERROR) {
-        call = find_call(bond, bridge_number(env.id));
-        if (call) { /* else it comes too late */
-            sse_let_go(call);
-            bond_came(call, message, &env);
-        }
-        return;
-    }
-    if (mcp_method_of(env.method) == MCP_PROGRESS) {
-        call = find_call(bond, bridge_number(env.progress_token));
-        if (call)
-            bond_came(call, message, &env);
-        return;
-    }
-    call = env.kind == JSONRPC_REQUEST ? only_call(bond) : NULL;
-    if (call)
-        bond_came(call, message, &env);
-    else
-        bridging_heard(bond, message, &env);
-}
-
-/* A stream holds its connection for as long as the session lasts. Some are kept for what is posted, or nobody
- * would get on any more. */
-static bool
-has_room(const struct bond *bond)
-{
-    uint64_t max = bond->worker->config->upstream_max, kept = max / 8 ? max / 8 : 1;
-
-    return bond->up->standing + kept < max;
-}
-
 static void
 end_stream(struct bond *bond)
 {
-    timer_stop(&bond->stream_timer);
-    if (bond->stream) {
-        bond->up->standing--;
-        leg_close(bond->stream);
-    }
-    bond->stream = NULL;
+    bond_stream_close(bond);
     if (bond->greeting) /* of a session that is over: what becomes of it says nothing of the next one */
         bond->greeting->up = &post_up;
     bond->greeting = NULL;
@@ -400,103 +268,38 @@ on_event(struct leg *leg, struct text name, struct text data)
 }
 
 static void
-on_head(struct leg *leg, const struct http1_head *head)
-{
-    struct bond *bond = leg->owner;
-
-    bond->endpoint = leg_endpoint(leg);
-    if (head->status == 401 && bond->hello.bond && !bond->hello.challenge.buf)
-        bond->hello.challenge = exchange_keep(leg->ex, http1_value(head, HTTP_WWW_AUTHENTICATE));
-}
-
-static void
-on_due(struct ring *ring, struct timer *timer)
-{
-    struct bond *bond = container_of(timer, struct bond, stream_timer);
-
-    (void)ring;
-    if (!bond->over && !bond->worker->draining)
-        bond_greet(bond);
-}
-
-/* Who wants to hear what is said unasked needs the stream, also when nobody calls. */
-static void
-come_again(struct bond *bond)
-{
-    if (!bond->wants_stream || bond->over || bond->worker->draining)
-        return;
-    bond->stream_wait_ms = bond->stream_wait_ms ? 2 * bond->stream_wait_ms : STREAM_WAIT_MIN_MS;
-    if (bond->stream_wait_ms > STREAM_WAIT_MAX_MS)
-        bond->stream_wait_ms = STREAM_WAIT_MAX_MS;
-    timer_set(bond->worker->ring, &bond->stream_timer, bond->stream_wait_ms, on_due);
-}
-
-static void
 on_end(struct leg *leg, enum close_reason reason)
 {
     struct bond *bond = leg->owner;
-    bool is_refused = leg->status && leg->status != 200;
+    unsigned status = leg->status;
+    bool is_refused = status && status != 200;
 
     bond->stream = NULL;
     bond->up->standing--;
     end_stream(bond);
-    if (reason == CLOSE_DONE)
-        reason = is_refused ? CLOSE_NOT_INITIALIZED : CLOSE_UPSTREAM_GONE;
-    if (!is_refused)
-        come_again(bond);
-    if (is_refused && bond->hello.bond)
-        bond_came_to_end(&bond->hello, reason, leg->status, false);
-    else
-        bond_lost(bond, reason);
+    bond_stream_ended(bond, reason, is_refused, status);
 }
 
-static const struct leg_up stream_up = {
-    .on_head = on_head, .on_message = on_message, .on_event = on_event, .on_end = on_end};
+static const struct leg_up stream_up = {.on_head = bond_stream_on_head,
+                                        .on_message = bond_stream_on_message,
+                                        .on_event = on_event,
+                                        .on_end = on_end};
 
 /* --- the port --- */
 
-/* Nothing that was sent will be answered. */
 static void
 end_session(struct bond *bond)
 {
     end_stream(bond);
-    for (struct bond_call *call; (call = first_sent(bond));) {
-        call->is_sent = false;
-        bond_came_to_end(call, CLOSE_UPSTREAM_GONE, 0, false);
-    }
+    bond_stream_fail_sent(bond);
 }
 
 static enum close_reason
 sse_begin(struct bond *bond, bool *ret_ready)
 {
-    enum close_reason reason = CLOSE_NONE;
-
     *ret_ready = false;
     end_session(bond);
-    bond->endpoint = NULL;
-    if (!has_room(bond))
-        return CLOSE_POOL_FULL;
-    bond->stream = leg_open(
-        bond->worker,
-        &(struct leg_request){.upstream = bond->up, .method = METHOD_GET, .fields = held_text(&bond->fields)},
-        &stream_up, bond, &reason);
-    if (!bond->stream)
-        return reason;
-    bond->up->standing++;
-    bond->endpoint = leg_endpoint(bond->stream);
-    return CLOSE_NONE;
-}
-
-static uint64_t
-sse_mint(struct bond *bond)
-{
-    return ++bond->last_number;
-}
-
-static void
-sse_listen(struct bond *bond)
-{
-    (void)bond; /* it says what it says */
+    return bond_stream_open(bond, &stream_up);
 }
 
 static void
@@ -508,12 +311,12 @@ sse_end(struct bond *bond, bool ended)
 
 const struct bond_port bond_sse = {
     .begin = sse_begin,
-    .mint = sse_mint,
+    .mint = bond_stream_mint,
     .send = sse_send,
     .let_go = sse_let_go,
     .post = sse_post,
-    .listen = sse_listen,
+    .listen = bond_stream_listen,
     .end = sse_end,
-    .pause = sse_pause,
-    .resume = sse_resume,
+    .pause = bond_stream_pause,
+    .resume = bond_stream_resume,
 };

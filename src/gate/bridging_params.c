@@ -144,7 +144,7 @@ is_fresh(const struct bridged *b)
 bool
 bridged_params(struct bridged *b, struct text made, struct text *ret_fields)
 {
-    bool by_fields = !b->upstream->stdio && mcp_revision_is_modern(b->bridge.upstream);
+    bool by_fields = upstream_takes_posts(b->upstream) && mcp_revision_is_modern(b->bridge.upstream);
     bool from_http = mcp_revision_is_modern(b->bridge.client);
     struct held *fields = &b->worker->bridge_room->fields;
     const struct mcp_param *bad = NULL;
@@ -313,7 +313,7 @@ relist(struct bridged *b, struct text error)
 bool
 bridged_try_again(struct bridged *b, struct text message, const struct jsonrpc_envelope *env)
 {
-    if (!b->ex || b->upstream->stdio || !mcp_revision_is_modern(b->bridge.upstream))
+    if (!b->ex || !upstream_takes_posts(b->upstream) || !mcp_revision_is_modern(b->bridge.upstream))
         return false;
     if (env->error_code == MCP_ERROR_HEADER && b->call.method == MCP_TOOLS_CALL && !b->was_relisted) {
         relist(b, message);

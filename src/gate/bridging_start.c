@@ -33,7 +33,7 @@ bridging_wanted(struct exchange *ex, const struct http1_head *head, struct upstr
     enum mcp_revision revision = (enum mcp_revision)ex->revision;
     enum bridge_era era = (enum bridge_era)up->era.era;
 
-    if (up->stdio || up->era.is_sse || tool_filter_is_set(up))
+    if (!upstream_takes_posts(up) || tool_filter_is_set(up))
         return true;
     if (!w->config->era_ttl)
         return false;

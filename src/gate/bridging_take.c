@@ -181,8 +181,8 @@ on_era_known(struct era_wait *wait)
     struct bridged *b = container_of(wait, struct bridged, era);
     struct upstream *up = b->ex->upstream;
     enum mcp_revision client = b->bridge.client;
-    bool as_it_is = !b->session && !bridged_is_detached(b) && !tool_filter_is_set(up) && !up->stdio &&
-                    !up->era.is_sse && same_era(b);
+    bool as_it_is = !b->session && !bridged_is_detached(b) && !tool_filter_is_set(up) &&
+                    upstream_takes_posts(up) && same_era(b);
 
     if (bridged_session_is_over(b))
         return;

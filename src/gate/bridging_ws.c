@@ -14,15 +14,14 @@
 #include "gate/events.h"
 #include "gate/heads.h"
 #include "gate/local.h"
-#include "proto/base64.h"
+#include "gate/ws_key.h"
 #include "proto/ws.h"
 #include "proto/ws_deflate.h"
 
-#include <openssl/sha.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { NONCE_BYTES = 16, ACCEPT_SIZE = 28, HEAD_BYTES = 512, PARTS_MAX = 256 /* open on one connection */ };
+enum { HEAD_BYTES = 512, PARTS_MAX = 256 /* open on one connection */ };
 
 /* A message shorter than that is not worth a context, one kept for so long without use is given back, and
  * there are no more than so many in a worker. */
@@ -34,7 +33,7 @@ struct bridged_ws {
     struct held rest;       /* frames that were here already when the client was found not to read */
     struct list_node parts; /* struct bridged: the messages that are open */
     uint64_t heard_ns;      /* the client's last byte */
-    char accept[ACCEPT_SIZE];
+    char accept[WS_ACCEPT_CHARS];
     bool wants_mcp; /* the client offers the subprotocol */
     bool deflates;  /* permessage-deflate was agreed upon */
     struct ws_deflate_params deflate;
@@ -45,31 +44,15 @@ struct bridged_ws {
 
 /* --- the handshake --- */
 
-/* Sec-WebSocket-Accept for this key. False: it is none (section 4.2.1, 5). */
-static bool
-accept_key(struct text key, char out[ACCEPT_SIZE])
-{
-    static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"; /* section 1.3 */
-    uint8_t bytes[NONCE_BYTES + 2], hash[SHA_DIGEST_LENGTH];
-    char text[BASE64_SIZE(BASE64_STANDARD, NONCE_BYTES) + sizeof guid];
-
-    if (base64_decode(BASE64_STANDARD, key, bytes, sizeof bytes) != NONCE_BYTES)
-        return false;
-    memcpy(text, key.at, key.len);
-    memcpy(text + key.len, guid, sizeof guid - 1);
-    SHA1((const uint8_t *)text, key.len + sizeof guid - 1, hash);
-    return base64_encode(BASE64_STANDARD, hash, sizeof hash, out) == ACCEPT_SIZE;
-}
-
 /* Why the handshake is refused; NULL: it is not. */
 static const char *
-fault_of(const struct http1_head *head, char accept[ACCEPT_SIZE])
+fault_of(const struct http1_head *head, char accept[WS_ACCEPT_CHARS])
 {
     if (!head->upgrade || !http_list_has(http1_value(head, HTTP_UPGRADE), TEXT("websocket")))
         return "this path wants an upgrade to WebSocket (RFC 6455)";
     if (!text_eq(http1_value(head, HTTP_SEC_WEBSOCKET_VERSION), TEXT("13")))
         return "Sec-WebSocket-Version must be 13";
-    if (!accept_key(http1_value(head, HTTP_SEC_WEBSOCKET_KEY), accept))
+    if (!ws_key_accept(http1_value(head, HTTP_SEC_WEBSOCKET_KEY), accept))
         return "Sec-WebSocket-Key must be 16 bytes in base64";
     return NULL;
 }
@@ -86,7 +69,7 @@ void
 bridging_open_ws(struct exchange *ex, const struct http1_head *head)
 {
     uint8_t principal[MCP_TOKEN_PRINCIPAL_BYTES];
-    char accept[ACCEPT_SIZE];
+    char accept[WS_ACCEPT_CHARS];
     const char *why = fault_of(head, accept);
     enum close_reason reason;
     struct session *s;
@@ -114,7 +97,7 @@ bridging_open_ws(struct exchange *ex, const struct http1_head *head)
                       ws_deflate_negotiate(http1_value(head, HTTP_SEC_WEBSOCKET_EXTENSIONS), &b->ws->deflate);
     ws_parser_init(&b->ws->parser, true, b->ws->deflates, ex->worker->config->ws_max_message);
     list_init(&b->ws->parts);
-    memcpy(b->ws->accept, accept, ACCEPT_SIZE);
+    memcpy(b->ws->accept, accept, WS_ACCEPT_CHARS);
     b->ws->wants_mcp = http_list_has(http1_value(head, HTTP_SEC_WEBSOCKET_PROTOCOL), TEXT("mcp"));
     b->is_standing = true;
     b->bridge.client = MCP_2025_03_26;
@@ -138,7 +121,7 @@ bridged_ws_open(struct bridged *b)
     n = snprintf((char *)head->data, head->size,
                  "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                  "Sec-WebSocket-Accept: %.*s\r\n%s%s%.*s%s\r\n",
-                 ACCEPT_SIZE, b->ws->accept, b->ws->wants_mcp ? "Sec-WebSocket-Protocol: mcp\r\n" : "",
+                 WS_ACCEPT_CHARS, b->ws->accept, b->ws->wants_mcp ? "Sec-WebSocket-Protocol: mcp\r\n" : "",
                  named ? "Sec-WebSocket-Extensions: " : "", (int)named, extension, named ? "\r\n" : "");
     ex->status = 101;
     ex->first_ns = ex->client_ns = b->ws->heard_ns = ring_now(ex->worker->ring);

@@ -125,7 +125,7 @@ seek_sse(struct upstream *up, unsigned status)
 {
     struct jsonrpc_envelope env;
 
-    if (up->stdio || !bridge_may_be_sse(status) ||
+    if (!upstream_takes_posts(up) || !bridge_may_be_sse(status) ||
         jsonrpc_scan(held_text(&up->era.answer), JSON_SCAN_STRICT, &env) == JSONRPC_FAULT_FINE)
         return false;
     held_free(up->worker, &up->era.answer);
@@ -149,7 +149,7 @@ decide(struct upstream *up, unsigned status)
     bridge_era_of(status, held_text(&era->answer), &verdict);
     adopt(up, &verdict, false);
     held_free(up->worker, &era->answer);
-    if (verdict.era == BRIDGE_ERA_MODERN && !up->stdio)
+    if (verdict.era == BRIDGE_ERA_MODERN && upstream_takes_posts(up))
         greet(up, MCP_LATEST_LEGACY, (struct text){0});
     if (!era->probe)
         tell_waiting(era);
@@ -215,14 +215,23 @@ on_message(struct leg *leg, struct text message)
             answer_ping(up, env.id);
     } else if (!up->era.answer.len) {
         held_append(up->worker, &up->era.answer, message.at, message.len);
+        if (leg->ws) /* its reply has no end of its own */
+            exchange_finish(leg->ex, CLOSE_DONE);
     }
 }
 
 static void
 on_end(struct leg *leg, enum close_reason reason)
 {
+    struct upstream *up = leg->owner;
+    unsigned status = leg->status ? leg->status : BRIDGE_PROBE_HTTP_TIMEOUT;
+
     (void)reason;
-    decide(leg->owner, leg->status ? leg->status : BRIDGE_PROBE_HTTP_TIMEOUT);
+    if (status == 101) /* the rules of stdio */
+        status = up->era.answer.len ? BRIDGE_PROBE_STDIO : BRIDGE_PROBE_EXIT;
+    else if (up->cfg->is_ws) /* the question was not even asked */
+        status = BRIDGE_PROBE_HTTP_TIMEOUT;
+    decide(up, status);
 }
 
 static const struct leg_up probe_up = {.on_message = on_message, .on_end = on_end};
@@ -414,9 +423,11 @@ on_limit(struct ring *ring, struct timer *timer)
 {
     struct upstream *up = container_of(timer, struct upstream, era.timer);
 
+    bool is_open_ws = up->era.probe->status == 101;
+
     (void)ring;
     leg_close(up->era.probe);
-    decide(up, BRIDGE_PROBE_HTTP_TIMEOUT);
+    decide(up, is_open_ws ? BRIDGE_PROBE_TIMEOUT : BRIDGE_PROBE_HTTP_TIMEOUT);
 }
 
 static void

@@ -395,7 +395,8 @@ heads_keep(struct exchange *ex, const struct http1_head *head, struct held *held
 }
 
 struct span
-heads_leg(struct exchange *ex, const struct leg_request *request, const struct endpoint *ep)
+heads_leg(struct exchange *ex, const struct leg_request *request, const struct endpoint *ep,
+          struct text ws_key)
 {
     static const char *const names[METHODS] = {
         [METHOD_GET] = "GET ", [METHOD_POST] = "POST ", [METHOD_DELETE] = "DELETE "};
@@ -405,15 +406,20 @@ heads_leg(struct exchange *ex, const struct leg_request *request, const struct e
 
     if (!writer_open(&w, &ex->worker->slab,
                      ep->path.len + request->path.len + ep->authority.len + request->fields.len +
-                         static_fields_size(c, up) + 320 +
+                         static_fields_size(c, up) + 448 +
                          (request->body.len <= SMALL_BODY ? request->body.len : 0)))
         return (struct span){0};
-    put_text(&w, text_of(names[request->method]));
+    put_text(&w, text_of(names[ws_key.at ? METHOD_GET : request->method]));
     put_text(&w, request->path.at ? request->path : ep->path);
     put_literal(&w, " HTTP/1.1\r\nHost: ");
     put_text(&w, ep->authority);
     put_literal(&w, "\r\nUser-Agent: mcpgate\r\n");
-    if (request->method == METHOD_POST) {
+    if (ws_key.at) {
+        put_literal(&w, "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                        "Sec-WebSocket-Protocol: mcp\r\nSec-WebSocket-Key: ");
+        put_text(&w, ws_key);
+        put_literal(&w, "\r\n");
+    } else if (request->method == METHOD_POST) {
         put_literal(&w, "Content-Type: application/json\r\nContent-Length: ");
         put_number(&w, request->body.len);
         put_literal(&w, "\r\nAccept: application/json, text/event-stream\r\n");

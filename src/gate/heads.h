@@ -16,9 +16,11 @@ uint32_t heads_format_ip(const struct ring_peer *peer, char out[HEADS_IP_MAX]);
  * set. The span holds one reference, which is the caller's. buf NULL: no memory. */
 struct span heads_request(struct exchange *ex, const struct http1_head *head, const struct endpoint *ep);
 
-/* The same for a request of the gateway's own. */
+/* The same for a request of the gateway's own. `ws_key`: it is an upgrade, with this key; at NULL: it is
+ * none. */
 struct leg_request;
-struct span heads_leg(struct exchange *ex, const struct leg_request *request, const struct endpoint *ep);
+struct span heads_leg(struct exchange *ex, const struct leg_request *request, const struct endpoint *ep,
+                      struct text ws_key);
 
 /* What passes of a client's fields on its way to a leg: appends whole lines to `held`, those that say
  * something about the message (Mcp-*) last; *ret_plain is the length without them, *ret_credentials the

@@ -2,6 +2,7 @@
 #include "gate/leg.h"
 
 #include "gate/heads.h"
+#include "gate/leg_ws.h"
 #include "gate/local.h"
 
 /* --- the end --- */
@@ -9,6 +10,7 @@
 static void
 free_leg(struct leg *leg, struct worker *w)
 {
+    leg_ws_free(leg, w);
     held_free(w, &leg->held);
     pool_put(&w->leg_pool, leg);
 }
@@ -21,6 +23,7 @@ leg_release(struct exchange *ex, enum close_reason reason)
     const struct leg_up *up = leg->up;
     bool was_busy = leg->busy;
 
+    leg_ws_goodbye(leg);
     leg->ex = NULL;
     ex->state = NULL;
     leg->busy = true;
@@ -41,9 +44,8 @@ leg_close(struct leg *leg)
 
 /* --- messages --- */
 
-/* Gives a message up; false: the leg has ended meanwhile. */
-static bool
-give(struct leg *leg, struct text message)
+bool
+leg_give(struct leg *leg, struct text message)
 {
     leg->up->on_message(leg, message);
     return leg->ex != NULL;
@@ -53,7 +55,7 @@ static bool
 give_event(struct leg *leg, const struct sse_event *event)
 {
     if (!event->event.len || text_eq(event->event, TEXT("message")))
-        return !event->data.len || give(leg, event->data);
+        return !event->data.len || leg_give(leg, event->data);
     if (leg->up->on_event)
         leg->up->on_event(leg, event->event, event->data);
     return leg->ex != NULL;
@@ -139,9 +141,20 @@ leg_reply_head(struct exchange *ex, const struct http1_head *head)
     bool was_busy;
     struct text type = http1_value(head, HTTP_CONTENT_TYPE), sse = TEXT("text/event-stream");
 
-    if (head->status < 200)
+    if (head->status < 200 && head->status != 101)
         return;
+    if (head->status == 101 && !leg->ws) {
+        exchange_fail(ex, CLOSE_UPGRADE_REFUSED);
+        return;
+    }
     leg->status = ex->status = head->status;
+    if (leg->ws) {
+        was_busy = enter(leg);
+        leg_ws_head(leg, head);
+        leave(leg, w, was_busy);
+        if (ex->state != leg)
+            return;
+    }
     if (type.len >= sse.len && text_eq_nocase((struct text){type.at, sse.len}, sse)) {
         leg->is_stream = ex->leg_stream = true;
         leg->buffer = (struct sse_buffer){.grow = grow};
@@ -163,7 +176,9 @@ leg_reply_body(struct exchange *ex, const struct h1_body *body)
     bool was_busy = enter(leg);
 
     for (uint32_t i = 0; i < body->count && leg->ex; i++)
-        if (leg->is_stream)
+        if (leg->ws)
+            leg_ws_input(leg, body->data[i]);
+        else if (leg->is_stream)
             read_events(leg, body->data[i]);
         else
             read_json(leg, body->data[i]);
@@ -179,7 +194,7 @@ leg_reply_trailers(struct exchange *ex, struct text section)
 static void
 give_json(struct leg *leg)
 {
-    if (!leg->is_stream && leg->held.len && !give(leg, held_text(&leg->held)))
+    if (!leg->is_stream && leg->held.len && !leg_give(leg, held_text(&leg->held)))
         return;
     exchange_finish(leg->ex, CLOSE_DONE);
 }
@@ -205,9 +220,11 @@ leg_stop(struct exchange *ex, bool at_once)
 static void
 leg_tick(struct exchange *ex)
 {
-    if (ex->worker->draining && ((const struct leg *)ex->state)->is_standing) /* it became so only now */
+    struct leg *leg = ex->state;
+
+    if (ex->worker->draining && leg->is_standing) /* it became so only now */
         leg_stop(ex, false);
-    else
+    else if (!leg->ws || leg_ws_tick(leg))
         exchange_check_limits(ex);
 }
 
@@ -229,20 +246,24 @@ static enum close_reason
 send_request(struct exchange *ex, const struct leg_request *r, struct endpoint *ep)
 {
     enum close_reason reason = ep ? upstream_take(ex, ep) : CLOSE_NO_ENDPOINT;
-    bool has_body = r->method == METHOD_POST;
+    struct leg *leg = ex->state;
+    enum http_method method = leg->ws ? METHOD_GET : r->method;
+    bool has_body = method == METHOD_POST;
     struct span head;
 
     if (reason != CLOSE_NONE)
         return reason;
-    head = heads_leg(ex, r, ep);
+    head = heads_leg(ex, r, ep, leg_ws_key(leg));
     if (!head.buf)
         return CLOSE_NO_MEMORY;
     h1_send_head(ex->server, head, has_body ? FRAMING_LENGTH : FRAMING_NONE, has_body ? r->body.len : 0,
-                 r->method);
+                 method);
     span_unref(head);
     if (has_body && !local_send_copy(ex->server, &ex->worker->slab, r->body.at, r->body.len))
         return CLOSE_NO_MEMORY;
     h1_send_end(ex->server, NULL);
+    if (leg->ws && r->body.len && !leg_send(leg, r->body))
+        return CLOSE_NO_MEMORY;
     return CLOSE_NONE;
 }
 
@@ -250,6 +271,7 @@ struct leg *
 leg_open(struct worker *w, const struct leg_request *r, const struct leg_up *up, void *owner,
          enum close_reason *ret_reason)
 {
+    bool is_ws = r->upstream->cfg->is_ws;
     struct exchange *ex;
     struct leg *leg;
 
@@ -262,12 +284,14 @@ leg_open(struct worker *w, const struct leg_request *r, const struct leg_up *up,
         return NULL;
     }
     leg = pool_get(&w->leg_pool);
-    ex = exchange_new_leg(w, r->upstream, r->method);
+    ex = exchange_new_leg(w, r->upstream, is_ws ? METHOD_GET : r->method);
     *leg = (struct leg){.ex = ex, .owner = owner};
     ex->plan = &leg_plan;
     ex->state = leg;
-    ex->body_bytes = r->body.len;
-    *ret_reason = send_request(ex, r, r->endpoint ? r->endpoint : upstream_choose(r->upstream));
+    ex->body_bytes = is_ws ? 0 : r->body.len;
+    *ret_reason = is_ws && !leg_ws_begin(leg)
+                      ? CLOSE_NO_MEMORY
+                      : send_request(ex, r, r->endpoint ? r->endpoint : upstream_choose(r->upstream));
     if (*ret_reason != CLOSE_NONE) {
         leg_close(leg);
         return NULL;

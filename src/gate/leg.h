@@ -49,14 +49,19 @@ struct leg {
     struct held held; /* the message that is not whole yet */
     struct sse_buffer buffer;
     struct sse_parser parser;
+    struct leg_ws *ws; /* NULL: plain HTTP */
 };
 
-/* Sends the request. NULL and *ret_reason: it cannot be. No callback comes before this returns. */
+/* Sends the request; to a ws:// upstream, whatever its method, that is the upgrade, and the body the first
+ * message on the WebSocket. NULL and *ret_reason: it cannot be. No callback comes before this returns. */
 struct leg *leg_open(struct worker *w, const struct leg_request *request, const struct leg_up *up,
                      void *owner, enum close_reason *ret_reason);
 
 /* Ends it without a callback: the upstream sees its connection close. */
 void leg_close(struct leg *leg);
+
+/* Another message, of a WebSocket; copied. False: there is no memory, or it is closing. */
+bool leg_send(struct leg *leg, struct text message);
 
 /* Stops and resumes reading the reply: the client that it is for takes no more. */
 void leg_pause(struct leg *leg);

@@ -109,6 +109,24 @@ upstreams_close_idle(struct worker *w)
     close_idle(&w->home);
 }
 
+bool
+upstreams_are_closed(const struct worker *w)
+{
+    uint32_t n = w->home.connections;
+
+    for (unsigned i = 0; i < w->upstreams.count; i++)
+        n += w->upstreams.items[i].connections;
+    return n == 0;
+}
+
+void
+upstreams_abort(struct worker *w)
+{
+    for (unsigned i = 0; i < w->upstreams.count; i++)
+        for (unsigned k = 0; k < w->upstreams.items[i].endpoint_count; k++)
+            close_all(&w->upstreams.items[i].endpoints[k].open);
+}
+
 void
 upstreams_done(struct worker *w)
 {

@@ -65,7 +65,7 @@ struct upstream {
     unsigned endpoint_count, next_endpoint;
     uint32_t connections;     /* open and opening, idle ones too */
     uint32_t idle_count;      /* of all endpoints */
-    uint32_t standing;        /* connections that streams of HTTP+SSE hold for good (bond_sse.c) */
+    uint32_t standing;        /* connections that streams and WebSockets hold for good (bond_stream.c) */
     struct list_node waiting; /* struct exchange, by waiting */
     uint32_t waiting_count;
     struct merge_filter tools; /* which of its tools are offered (tool_filter.h) */
@@ -90,8 +90,19 @@ void upstreams_done(struct worker *w);
 void upstreams_set_resolver(struct worker *w, int fd);
 /* Closes every idle connection (drain). */
 void upstreams_close_idle(struct worker *w);
-/* The same of one endpoint: nobody is there any more. */
+/* No connection is left, not even one that ends in order (a WebSocket waits for its peer's end). */
+bool upstreams_are_closed(const struct worker *w);
+/* The ends that are waited for are waited for no longer. */
+void upstreams_abort(struct worker *w);
+/* Closes the idle ones of one endpoint: nobody is there any more. */
 void upstream_close_idle_of(struct endpoint *ep);
+
+/* Messages are posted to its URL, so that a request can be passed on as it is. */
+static inline bool
+upstream_takes_posts(const struct upstream *up)
+{
+    return !up->stdio && !up->cfg->is_ws && !up->era.is_sse;
+}
 
 /* Chooses the endpoint for a request: the least loaded healthy one. NULL: none has an address, and the last
  * answer was that there is none. */

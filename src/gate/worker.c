@@ -145,6 +145,7 @@ on_last_words_over(struct ring *ring, struct timer *timer)
     (void)ring;
     list_for_each_safe(node, &w->clients)
         h1_abort(container_of(node, struct h1, node), CLOSE_DRAIN);
+    upstreams_abort(w);
 }
 
 /* What is still open ends now, with an error that gets a moment to leave. */
@@ -200,7 +201,7 @@ is_drained(const struct worker *w)
     for (uint32_t i = 0; i < w->listener_count; i++)
         if (w->listeners[i].via != VIA_HOME && op_busy(&w->listeners[i].op))
             return false;
-    return w->draining && w->exchange_count == 0 && w->client_count == 0;
+    return w->draining && w->exchange_count == 0 && w->client_count == 0 && upstreams_are_closed(w);
 }
 
 /* --- the supervisor --- */

@@ -43,6 +43,8 @@ Test(url, of_every_good_form_is_taken_apart)
         {"http://search.example", "search.example", "/", "", 80, NULL, NULL},
         {"http://search.example/", "search.example", "/", "", 80, NULL, NULL},
         {"http://search.example/mcp", "search.example", "/mcp", "", 80, NULL, NULL},
+        {"ws://search.example/mcp", "search.example", "/mcp", "", 80, NULL, NULL},
+        {"wss://search.example", "search.example", "/", "", 443, NULL, NULL},
         {"HTTP://Search:3000/mcp/", "Search", "/mcp/", "", 3000, NULL, NULL},
         {"http://my_service-1:1/a/b%20c;d=e,f", "my_service-1", "/a/b%20c;d=e,f", "", 1, NULL, NULL},
         {"http://a.b.c.:65535/x", "a.b.c.", "/x", "", 65535, NULL, NULL},

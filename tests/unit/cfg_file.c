@@ -96,10 +96,10 @@ Test(file, errors_name_the_place)
          "mcp.json:1:61: a.tls.verify: a string stands where true or false is expected"},
         {"{\"mcpServers\": {\"a\": {\"url\": [\"http://x\",\n\"ftp://y\"]}}}",
          "mcp.json:2:1: a.url: 'ftp://y' is not a URL: use http[s]://HOST[:PORT][/PATH], "
-         "http+unix:/SOCKET:/PATH or stdio:COMMAND"},
-        {"{\"mcpServers\": {\"a\": {\"type\": \"ws\"}}}",
-         "mcp.json:1:31: a.type: 'ws' is not a transport that mcpgate speaks to upstreams in this release: "
-         "use \"http\", \"sse\" or \"stdio\""},
+         "ws[s]://HOST[:PORT][/PATH], http+unix:/SOCKET:/PATH or stdio:COMMAND"},
+        {"{\"mcpServers\": {\"a\": {\"type\": \"udp\"}}}",
+         "mcp.json:1:31: a.type: 'udp' is not a transport that mcpgate speaks to upstreams in this release: "
+         "use \"http\", \"sse\", \"websocket\" or \"stdio\""},
         {"{\"mcpServers\": {\"a\": {}}}",
          "mcp.json:1:22: a has no URL and no command: add \"url\": \"http://...\" or \"command\": \"...\""},
         {"{\"mcpServers\": {\"a\": {\"url\": []}}}",

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "gate/leg_ws.h"
+
+#include "gate/local.h"
+#include "gate/ws_key.h"
+#include "proto/ws.h"
+
+#include <stdlib.h>
+#include <sys/random.h>
+
+enum { MASK_BYTES = 4, RANDOM_BYTES = 256, PIECE_BYTES = 4096 };
+
+struct leg_ws {
+    struct ws_parser parser;
+    struct held early; /* frames that wait for the 101 */
+    char key[WS_KEY_CHARS];
+    uint8_t random[RANDOM_BYTES]; /* for masks, which nobody may foresee (section 5.3) */
+    uint32_t random_at;
+    bool is_open, is_pinged, is_closing;
+};
+
+bool
+leg_ws_begin(struct leg *leg)
+{
+    leg->ws = calloc(1, sizeof *leg->ws);
+    if (!leg->ws)
+        return false;
+    leg->ws->random_at = RANDOM_BYTES;
+    ws_parser_init(&leg->ws->parser, false, false, leg->ex->worker->config->max_message);
+    return ws_key_make(leg->ws->key);
+}
+
+void
+leg_ws_free(struct leg *leg, struct worker *w)
+{
+    if (!leg->ws)
+        return;
+    held_free(w, &leg->ws->early);
+    free(leg->ws);
+    leg->ws = NULL;
+}
+
+struct text
+leg_ws_key(const struct leg *leg)
+{
+    return leg->ws ? (struct text){leg->ws->key, WS_KEY_CHARS} : (struct text){0};
+}
+
+/* --- what is sent --- */
+
+static bool
+new_mask(struct leg_ws *ws, uint8_t mask[MASK_BYTES])
+{
+    if (ws->random_at == RANDOM_BYTES) {
+        if (getrandom(ws->random, RANDOM_BYTES, 0) != RANDOM_BYTES)
+            return false;
+        ws->random_at = 0;
+    }
+    memcpy(mask, ws->random + ws->random_at, MASK_BYTES);
+    ws->random_at += MASK_BYTES;
+    return true;
+}
+
+static bool
+put(struct leg *leg, const void *bytes, uint32_t len)
+{
+    struct worker *w = leg->ex->worker;
+
+    return leg->ws->is_open ? local_send_copy(leg->ex->server, &w->slab, bytes, len)
+                            : held_append(w, &leg->ws->early, bytes, len);
+}
+
+/* False: no memory, or no random bytes; what was sent of it is void. */
+static bool
+send_frame(struct leg *leg, enum ws_opcode opcode, struct text payload)
+{
+    uint8_t head[WS_HEAD_MAX], mask[MASK_BYTES];
+    char piece[PIECE_BYTES];
+
+    if (!new_mask(leg->ws, mask) ||
+        !put(leg, head, ws_write_head(head, opcode, true, false, payload.len, mask)))
+        return false;
+    for (uint32_t at = 0; at < payload.len; at += PIECE_BYTES) {
+        uint32_t n = payload.len - at < PIECE_BYTES ? payload.len - at : PIECE_BYTES;
+
+        memcpy(piece, payload.at + at, n);
+        ws_mask(piece, n, mask, at);
+        if (!put(leg, piece, n))
+            return false;
+    }
+    return true;
+}
+
+bool
+leg_send(struct leg *leg, struct text message)
+{
+    if (!leg->ex || !leg->ws || leg->ws->is_closing)
+        return false;
+    leg->ex->body_bytes += message.len;
+    return send_frame(leg, WS_TEXT, message);
+}
+
+/* An answer comes when the connection ends, or none (section 7.1.2). */
+static void
+send_close(struct leg *leg, unsigned code)
+{
+    const char bytes[2] = {(char)(code >> 8), (char)code};
+
+    if (leg->ws->is_closing)
+        return;
+    leg->ws->is_closing = true;
+    send_frame(leg, WS_CLOSE, (struct text){bytes, code == WS_CLOSE_NO_STATUS ? 0 : sizeof bytes});
+}
+
+void
+leg_ws_goodbye(struct leg *leg)
+{
+    struct exchange *ex = leg->ex;
+
+    if (!leg->ws || !leg->ws->is_open || !ex->server)
+        return;
+    send_close(leg, ex->worker->draining ? WS_CLOSE_GOING_AWAY : WS_CLOSE_NORMAL);
+    h1_close(ex->server, CLOSE_DONE);
+}
+
+/* --- what comes --- */
+
+/* Section 4.1, what the client checks. Neither an extension was offered nor a protocol but this. */
+static bool
+is_agreed(const struct leg *leg, const struct http1_head *head)
+{
+    char accept[WS_ACCEPT_CHARS];
+    struct text protocol = http1_value(head, HTTP_SEC_WEBSOCKET_PROTOCOL);
+
+    return head->upgrade && http_list_has(http1_value(head, HTTP_UPGRADE), TEXT("websocket")) &&
+           ws_key_accept(leg_ws_key(leg), accept) &&
+           text_eq(http1_value(head, HTTP_SEC_WEBSOCKET_ACCEPT), (struct text){accept, WS_ACCEPT_CHARS}) &&
+           !http1_value(head, HTTP_SEC_WEBSOCKET_EXTENSIONS).len &&
+           (!protocol.len || text_eq(protocol, TEXT("mcp")));
+}
+
+void
+leg_ws_head(struct leg *leg, const struct http1_head *head)
+{
+    struct exchange *ex = leg->ex;
+    struct leg_ws *ws = leg->ws;
+    struct held early = ws->early;
+
+    if (head->status != 101) /* it has another body than messages */
+        return;
+    if (!is_agreed(leg, head)) {
+        leg->status = 0; /* says nothing */
+        exchange_fail(ex, CLOSE_WS_HANDSHAKE);
+        return;
+    }
+    ex->server->tx = FRAMING_TUNNEL;
+    leg->is_stream = ex->leg_stream = ws->is_open = true;
+    ws->early = (struct held){0};
+    exchange_watch_limits(ex);
+    if (ex->worker->config->ws_ping)
+        exchange_wake_in(ex, ex->worker->config->ws_ping);
+    if (!local_send_copy(ex->server, &ex->worker->slab, early.at, early.len))
+        exchange_fail(ex, CLOSE_NO_MEMORY);
+    held_free(ex->worker, &early);
+}
+
+static void
+take_piece(struct leg *leg, const struct ws_event *e)
+{
+    struct exchange *ex = leg->ex;
+
+    if (e->begins && e->ends) {
+        leg_give(leg, e->payload);
+        return;
+    }
+    if (e->begins)
+        leg->held.len = 0;
+    if (e->payload.len && !held_append(ex->worker, &leg->held, e->payload.at, e->payload.len))
+        exchange_fail(ex, CLOSE_NO_MEMORY);
+    else if (e->ends)
+        leg_give(leg, held_text(&leg->held));
+}
+
+static void
+take_event(struct leg *leg, const struct ws_event *e)
+{
+    struct exchange *ex = leg->ex;
+
+    switch ((enum ws_opcode)e->opcode) {
+    case WS_PING:
+        if (!send_frame(leg, WS_PONG, e->payload))
+            exchange_fail(ex, CLOSE_NO_MEMORY);
+        break;
+    case WS_PONG:
+        break;
+    case WS_CLOSE: /* section 5.5.1: the same code back */
+        send_close(leg, e->code);
+        exchange_finish(ex, CLOSE_UPSTREAM_GONE);
+        break;
+    default:
+        if (e->begins)
+            stats_up_add(ex->worker->stats, ex->upstream->index, UPSTAT_up_events, 1);
+        ex->events += e->begins;
+        take_piece(leg, e);
+    }
+}
+
+void
+leg_ws_input(struct leg *leg, struct span bytes)
+{
+    char *at = (char *)span_data(bytes);
+    uint32_t len = bytes.len, used;
+    struct ws_event e;
+
+    if (!leg->ws->is_open) /* the body of a refusal */
+        return;
+    leg->ws->is_pinged = false;
+    while (leg->ex && len) {
+        enum parse_result result = ws_parser_next(&leg->ws->parser, at, len, &used, &e);
+
+        if (result == PARSE_MORE)
+            return;
+        if (result == PARSE_BAD) {
+            enum ws_fault fault = (enum ws_fault)leg->ws->parser.fault;
+
+            send_close(leg, ws_fault_code(fault));
+            exchange_fail(leg->ex, fault == WS_FAULT_TOO_BIG ? CLOSE_MESSAGE_TOO_LARGE : CLOSE_BAD_REPLY);
+            return;
+        }
+        at += used;
+        len -= used;
+        take_event(leg, &e);
+    }
+}
+
+/* --- is anybody there? --- */
+
+bool
+leg_ws_tick(struct leg *leg)
+{
+    struct exchange *ex = leg->ex;
+    uint64_t every_ms = ex->worker->config->ws_ping, quiet_ms = exchange_age_ms(ex, ex->active_ns);
+
+    if (!every_ms || !leg->ws->is_open || ex->server_paused)
+        return true;
+    if (leg->ws->is_pinged && quiet_ms >= 2 * every_ms) {
+        exchange_fail(ex, CLOSE_WS_SILENT);
+        return false;
+    }
+    if (quiet_ms >= every_ms && !leg->ws->is_pinged) {
+        leg->ws->is_pinged = send_frame(leg, WS_PING, (struct text){0});
+        stats_add(ex->worker->stats, STAT_heartbeats, 1);
+    }
+    exchange_wake_in(ex, leg->ws->is_pinged ? 2 * every_ms - quiet_ms : every_ms - quiet_ms);
+    return true;
+}
