@@ -14,9 +14,9 @@
 #include "gate/events.h"
 #include "gate/heads.h"
 #include "gate/local.h"
-#include "gate/ws_key.h"
 #include "proto/ws.h"
 #include "proto/ws_deflate.h"
+#include "proto/ws_key.h"
 
 #include <stdio.h>
 #include <stdlib.h>

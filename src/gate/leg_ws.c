@@ -2,8 +2,8 @@
 #include "gate/leg_ws.h"
 
 #include "gate/local.h"
-#include "gate/ws_key.h"
 #include "proto/ws.h"
+#include "proto/ws_key.h"
 
 #include <stdlib.h>
 #include <sys/random.h>
@@ -22,12 +22,15 @@ struct leg_ws {
 bool
 leg_ws_begin(struct leg *leg)
 {
+    uint8_t nonce[WS_NONCE_BYTES];
+
     leg->ws = calloc(1, sizeof *leg->ws);
-    if (!leg->ws)
+    if (!leg->ws || getrandom(nonce, sizeof nonce, 0) != sizeof nonce)
         return false;
     leg->ws->random_at = RANDOM_BYTES;
     ws_parser_init(&leg->ws->parser, false, false, leg->ex->worker->config->max_message);
-    return ws_key_make(leg->ws->key);
+    ws_key_make(nonce, leg->ws->key);
+    return true;
 }
 
 void

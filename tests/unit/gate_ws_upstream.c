@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Upstreams over WebSocket, with clients over HTTP, on a whole worker in the simulator. */
-#include "gate/ws_key.h"
 #include "gate_world.h"
 #include "proto/ws.h"
+#include "proto/ws_key.h"
 
 #include <stdlib.h>
 

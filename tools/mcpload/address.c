@@ -75,16 +75,17 @@ unix_url(const char *text, struct url *ret, char *why, size_t why_size)
 int
 url_parse(const char *text, struct url *ret, char *why, size_t why_size)
 {
-    const char *host = text + strlen("http://"), *slash, *bracket;
+    const char *host = strstr(text, "://"), *slash, *bracket;
     char with_port[270];
     size_t len;
 
     if (strncmp(text, "http+unix:", 10) == 0)
         return unix_url(text, ret, why, why_size);
-    if (strncmp(text, "http://", 7) != 0) {
-        snprintf(why, why_size, "%s: write the URL as http://HOST:PORT/PATH", text);
+    if (strncmp(text, "http://", 7) != 0 && strncmp(text, "ws://", 5) != 0) {
+        snprintf(why, why_size, "%s: write the URL as http://HOST:PORT/PATH or ws://HOST:PORT/PATH", text);
         return -EINVAL;
     }
+    host += strlen("://");
     slash = strpbrk(host, "/?");
     len = slash ? (size_t)(slash - host) : strlen(host);
     if (len == 0 || len >= sizeof(ret->authority) || (slash && strlen(slash) + 2 > sizeof(ret->path))) {

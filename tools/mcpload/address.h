@@ -20,7 +20,7 @@ struct url {
 
 /* 0, or -EINVAL with one line in why[]. Names are resolved (it waits for that). */
 int address_parse(const char *text, struct address *ret, char *why, size_t why_size);
-/* http://HOST[:PORT][/PATH], or http+unix:/socket:/PATH */
+/* http://HOST[:PORT][/PATH], ws:// likewise, or http+unix:/socket:/PATH */
 int url_parse(const char *text, struct url *ret, char *why, size_t why_size);
 
 /* A listening descriptor, or a negated errno with one line in why[]; 0 as a buffer size leaves the system's.

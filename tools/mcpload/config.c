@@ -39,6 +39,30 @@ const struct flag load_flags[] = {
     {0},
 };
 
+const struct flag ws_flags[] = {
+#define FIELD(name) offsetof(struct ws_config, name)
+    {"url", FLAG_TEXT, FIELD(url), NULL, "URL", "ws://HOST[:PORT]/PATH, or http+unix:/SOCKET:/PATH"},
+    {"connections", FLAG_COUNT, FIELD(connections), "1", "N", "connections"},
+    {"pipeline", FLAG_COUNT, FIELD(pipeline), "16", "N", "messages under way on each connection, at most"},
+    {"message-bytes", FLAG_BYTES, FIELD(message_bytes), "200", "N", "size of a message, at least 64"},
+    {"binary", FLAG_SWITCH, FIELD(binary), NULL, NULL, "binary messages instead of text"},
+    {"rate", FLAG_RATE, FIELD(rate), "0", "R",
+     "open loop: R messages a second over all connections, whatever comes back; 0: closed loop"},
+    {"duration", FLAG_TIME, FIELD(duration_ns), "10s", "TIME", "of the measurement"},
+    {"warmup", FLAG_TIME, FIELD(warmup_ns), "1s", "TIME", "before it"},
+    {"timeout", FLAG_TIME, FIELD(timeout_ns), "10s", "TIME",
+     "what is not back so long after the end is lost"},
+    {"header", FLAG_LIST, FIELD(headers), NULL, "'NAME: VALUE'",
+     "one more field of the upgrade; may be repeated"},
+    {"cpu-of", FLAG_COUNT, FIELD(cpu_of), "0", "PID",
+     "reports the processor time of this process and those below it"},
+    {"json", FLAG_TEXT, FIELD(json), NULL, "FILE",
+     "writes the result there; -: stdout, and the table to stderr"},
+    {"quiet", FLAG_SWITCH, FIELD(quiet), NULL, NULL, "no progress"},
+#undef FIELD
+    {0},
+};
+
 const struct flag serve_flags[] = {
 #define FIELD(name) offsetof(struct serve_config, name)
     {"listen", FLAG_TEXT, FIELD(listen), "127.0.0.1:9000", "ADDR:PORT",

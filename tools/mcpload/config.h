@@ -28,10 +28,19 @@ struct serve_config {
     bool sse, chunked;
 };
 
+struct ws_config {
+    const char *url, *json;
+    struct flag_list headers;
+    uint64_t connections, pipeline, message_bytes, cpu_of;
+    uint64_t duration_ns, warmup_ns, timeout_ns;
+    double rate;
+    bool binary, quiet;
+};
+
 struct floor_config {
     const char *listen, *upstream;
 };
 
-extern const struct flag load_flags[], serve_flags[], floor_flags[];
+extern const struct flag load_flags[], ws_flags[], serve_flags[], floor_flags[];
 
 #endif

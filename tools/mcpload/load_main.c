@@ -10,6 +10,7 @@ static void
 help(void)
 {
     printf("usage: mcpload --url URL [flags]            load a server, measure its replies\n"
+           "       mcpload ws --url URL [flags]         the same with WebSocket messages (mcpload ws --help)\n"
            "       mcpload serve [flags]                a mock upstream (mcpload serve --help)\n"
            "       mcpload floor [flags]                a minimal proxy to measure against (mcpload floor "
            "--help)\n"

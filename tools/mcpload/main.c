@@ -8,7 +8,7 @@
 static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
-} commands[] = {{"serve", serve_main}, {"floor", floor_main}, {"diff", diff_main}};
+} commands[] = {{"ws", ws_main}, {"serve", serve_main}, {"floor", floor_main}, {"diff", diff_main}};
 
 int
 main(int argc, char **argv)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Build time: copies the manual's template from stdin to stdout and puts the tables of flags in place of the
  * lines
- * "@LOAD@", "@SERVE@", "@FLOOR@" and that of the query's words in place of "@QUERY@", so that none is without
+ * "@LOAD@", "@WS@", "@SERVE@", "@FLOOR@" and that of the query's words in place of "@QUERY@", so that none is without
  * an entry. */
 #include "behaviour.h"
 #include "config.h"
@@ -60,6 +60,8 @@ replaced(const char *line)
 {
     if (strcmp(line, "@LOAD@\n") == 0)
         put_flags(load_flags, stdout);
+    else if (strcmp(line, "@WS@\n") == 0)
+        put_flags(ws_flags, stdout);
     else if (strcmp(line, "@SERVE@\n") == 0)
         put_flags(serve_flags, stdout);
     else if (strcmp(line, "@FLOOR@\n") == 0)
@@ -83,5 +85,5 @@ main(void)
         else
             fputs(line, stdout);
     }
-    return found == 4 && fflush(stdout) == 0 ? 0 : 1;
+    return found == 5 && fflush(stdout) == 0 ? 0 : 1;
 }

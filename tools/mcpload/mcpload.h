@@ -8,6 +8,7 @@
 #include <stdbool.h>
 
 int load_main(int argc, char **argv);
+int ws_main(int argc, char **argv);
 int serve_main(int argc, char **argv);
 int floor_main(int argc, char **argv);
 int diff_main(int argc, char **argv);

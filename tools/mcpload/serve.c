@@ -12,7 +12,8 @@
 #include <signal.h>
 #include <unistd.h>
 
-const char *const serve_kind_names[SERVE_KINDS] = {"plain", "mcp", "stream", "tunnel", "stats"};
+const char *const serve_kind_names[SERVE_KINDS] = {"plain",  "mcp", "stream",
+                                                   "tunnel", "ws",  "stats"};
 
 enum { STOPPED_NS = 1000000000 }; /* a send that made no progress for so long */
 

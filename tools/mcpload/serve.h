@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `mcpload serve`: a fast mock upstream on one ring. Four files:
+ * `mcpload serve`: a fast mock upstream on one ring. Five files:
  *
  *     serve.c         the listener, the counters, start and end
  *     serve_conn.c    one connection: requests in, replies out, piece by piece
  *     serve_reply.c   composes the reply to one request
  *     serve_mcp.c     the same for JSON-RPC
+ *     serve_ws.c      WebSockets: each message comes back
  *
  * One request at a time on a connection; pipelined ones wait in the connection's input.
  */
@@ -30,6 +31,7 @@ enum serve_kind {
     SERVE_MCP,    /* POSTs to /mcp... */
     SERVE_STREAM, /* endless or counted SSE streams */
     SERVE_TUNNEL, /* upgraded connections */
+    SERVE_WS,     /* WebSockets: upgrades, and each message */
     SERVE_STATS,  /* looks at these counters */
     SERVE_KINDS
 };
@@ -103,6 +105,7 @@ struct serve_conn {
     uint32_t stamp_at, number_at; /* where an event's digits stand in text; 0: no event is composed yet */
     bool rpc_events;              /* events are JSON-RPC notifications */
     struct bytes progress_token;  /* events are progress for it; empty: they are not */
+    struct serve_ws *ws;           /* NULL: it is none */
     struct bytes last_event; /* leaves after the other events: a tool's result; empty for plain streams */
     uint64_t sent_bytes, progress_ns; /* for /stats: what the kernel took, and when last */
 };
@@ -134,6 +137,14 @@ bool serve_path_is_mcp(struct text path);
 
 /* serve_mcp.c: the reply to a JSON-RPC message. */
 void serve_mcp_reply(struct serve_conn *conn, const struct http1_head *head, struct text body);
+
+/* serve_ws.c */
+bool serve_ws_wanted(const struct http1_head *head);
+/* The reply to the upgrade. */
+void serve_ws_reply(struct serve_conn *conn, const struct http1_head *head);
+/* Frames in; what answers them is appended to conn->in. Writes to at[]. */
+void serve_ws_input(struct serve_conn *conn, char *at, uint32_t len);
+void serve_ws_done(struct serve_conn *conn);
 
 /* serve.c: a new object. */
 json_t *serve_stats(struct serve *serve);

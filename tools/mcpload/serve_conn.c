@@ -45,6 +45,7 @@ serve_conn_free_dead(struct serve *serve)
         bytes_done(&conn->text);
         bytes_done(&conn->last_event);
         bytes_done(&conn->progress_token);
+        serve_ws_done(conn);
         pool_put(&serve->conns, conn);
     }
 }
@@ -432,12 +433,15 @@ feed_held(struct serve_conn *conn)
 }
 
 static void
-on_bytes(struct serve_conn *conn, const char *at, uint32_t len)
+on_bytes(struct serve_conn *conn, char *at, uint32_t len)
 {
     uint32_t used;
 
     if (conn->input == INPUT_TUNNEL) {
-        bytes_add(&conn->in, at, len);
+        if (conn->ws)
+            serve_ws_input(conn, at, len);
+        else
+            bytes_add(&conn->in, at, len);
         if (!op_busy(&conn->send))
             next_tunnel(conn);
     } else if (conn->in.len) {
@@ -469,7 +473,7 @@ on_recv(struct op *op, int result, struct buf *buf, bool more)
 
     if (buf) {
         if (!conn->closing)
-            on_bytes(conn, (const char *)buf->data, (uint32_t)result);
+            on_bytes(conn, (char *)buf->data, (uint32_t)result);
         buf_unref(buf);
         return; /* the ring goes on by itself */
     }

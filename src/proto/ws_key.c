@@ -1,31 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "gate/ws_key.h"
+#include "proto/ws_key.h"
 
 #include "proto/base64.h"
 
 #include <openssl/sha.h>
 #include <string.h>
-#include <sys/random.h>
 
-enum { NONCE_BYTES = 16 };
-
-bool
-ws_key_make(char out[WS_KEY_CHARS])
+void
+ws_key_make(const uint8_t nonce[WS_NONCE_BYTES], char out[WS_KEY_CHARS])
 {
-    uint8_t nonce[NONCE_BYTES];
-
-    return getrandom(nonce, sizeof nonce, 0) == sizeof nonce &&
-           base64_encode(BASE64_STANDARD, nonce, sizeof nonce, out) == WS_KEY_CHARS;
+    base64_encode(BASE64_STANDARD, nonce, WS_NONCE_BYTES, out);
 }
 
 bool
 ws_key_accept(struct text key, char out[WS_ACCEPT_CHARS])
 {
     static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"; /* section 1.3 */
-    uint8_t bytes[NONCE_BYTES + 2], hash[SHA_DIGEST_LENGTH];
-    char text[BASE64_SIZE(BASE64_STANDARD, NONCE_BYTES) + sizeof guid];
+    uint8_t bytes[WS_NONCE_BYTES + 2], hash[SHA_DIGEST_LENGTH];
+    char text[BASE64_SIZE(BASE64_STANDARD, WS_NONCE_BYTES) + sizeof guid];
 
-    if (base64_decode(BASE64_STANDARD, key, bytes, sizeof bytes) != NONCE_BYTES)
+    if (base64_decode(BASE64_STANDARD, key, bytes, sizeof bytes) != WS_NONCE_BYTES)
         return false;
     memcpy(text, key.at, key.len);
     memcpy(text + key.len, guid, sizeof guid - 1);
