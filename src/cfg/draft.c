@@ -298,10 +298,6 @@ add_url(struct draft *d, struct server *server, struct text url, const struct or
         return draft_fail(d, origin, "the URL of %.128s %s", server->name, refusal.reason);
     if (cfg_parse_url(url, &parsed, &refusal) < 0)
         return draft_fail(d, origin, "'%.128s' %s", text, refusal.reason);
-    if (parsed.is_ws && server->is_route)
-        return draft_fail(
-            d, origin, "'%.128s' is a WebSocket: a route passes those of an http[s]:// URL on, so use that",
-            text);
     if (server->urls.count && parsed.is_ws != server->is_ws)
         return draft_fail(
             d, origin,

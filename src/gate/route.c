@@ -404,6 +404,9 @@ route_request(struct exchange *ex, const struct http1_head *head)
         local_error(ex, CLOSE_NOT_FOUND, (struct text){0});
     } else if (has_dot_segment(path)) {
         local_error(ex, CLOSE_BAD_REQUEST, (struct text){0});
+    } else if (up->cfg->is_ws &&
+               (!head->upgrade || !http_list_has(http1_value(head, HTTP_UPGRADE), TEXT("websocket")))) {
+        local_error(ex, CLOSE_UPGRADE_REQUIRED, TEXT("Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"));
     } else {
         ex->upstream = up;
         splice_start(ex, head);

@@ -5,6 +5,7 @@
  */
 #include "gate/exchange.h"
 #include "gate/secure.h"
+#include "gate/ws_relay.h"
 
 /* --- the reply --- */
 
@@ -96,6 +97,10 @@ server_failed(struct exchange *ex, enum close_reason reason)
     bool failed = ex->phase != PHASE_BODY && reason != CLOSE_NO_MEMORY;
 
     secure_note_failure(ex->server->owner, reason);
+    if (is_ws_relay(ex)) {
+        ws_relay_server_gone(ex);
+        return;
+    }
     if (ex->is_tunnel) {
         if (ex->client)
             h1_close(ex->client, CLOSE_DONE);
@@ -167,7 +172,9 @@ on_peer_end(struct h1 *server)
 {
     struct exchange *ex = server->user;
 
-    if (ex && ex->is_tunnel && ex->client)
+    if (ex && is_ws_relay(ex))
+        ws_relay_server_gone(ex);
+    else if (ex && ex->is_tunnel && ex->client)
         server_end_tunnel(ex, ex->client);
     else if (ex)
         server_failed(ex, CLOSE_UPSTREAM_GONE);

@@ -13,6 +13,7 @@
 #include "gate/envelope.h"
 #include "gate/heads.h"
 #include "gate/local.h"
+#include "gate/ws_relay.h"
 
 BUF_STATIC_TEXT(heartbeat_text, SSE_HEARTBEAT);
 BUF_STATIC_TEXT(processing_text, "HTTP/1.1 102 Processing\r\n\r\n");
@@ -37,7 +38,7 @@ splice_body(struct exchange *ex, const struct h1_body *body)
         exchange_fail(ex, (enum close_reason)ex->failed);
         return;
     }
-    if (!ex->server)
+    if (!ex->server || (is_ws_relay(ex) && !ws_relay_look(ex, true, body)))
         return;
     h1_send_body(ex->server, body);
     if (link_congested(&ex->server->link))
@@ -110,6 +111,10 @@ outlives_client(const struct exchange *ex)
 static void
 splice_client_gone(struct exchange *ex, enum close_reason reason)
 {
+    if (is_ws_relay(ex)) {
+        ws_relay_client_gone(ex, reason);
+        return;
+    }
     if (!outlives_client(ex)) {
         exchange_finish(ex, reason);
         return;
@@ -178,7 +183,8 @@ splice_tick(struct exchange *ex)
     const struct config *c = ex->worker->config;
     uint64_t quiet_ms;
 
-    if (exchange_check_limits(ex) || (ex->worker->draining && end_standing_stream(ex)))
+    if (exchange_check_limits(ex) || (ex->worker->draining && end_standing_stream(ex)) ||
+        (is_ws_relay(ex) && !ws_relay_tick(ex)))
         return;
     if (c->early_stream && !ex->reply_begun && ex->is_mcp && ex->accepts_sse && ex->client &&
         !ex->client_minor_0) {
@@ -203,20 +209,33 @@ splice_tick(struct exchange *ex)
 static void
 splice_stop(struct exchange *ex, bool at_once)
 {
-    if (!end_standing_stream(ex) && at_once)
+    if (end_standing_stream(ex) || !at_once)
+        return;
+    if (is_ws_relay(ex))
+        ws_relay_stop(ex);
+    else
         exchange_fail(ex, CLOSE_DRAIN);
 }
 
 void
 splice_probe_client(struct exchange *ex)
 {
-    if (ex->is_tunnel) {
+    if (is_ws_relay(ex)) { /* half a WebSocket is none */
+        ws_relay_client_gone(ex, CLOSE_CLIENT_GONE);
+    } else if (ex->is_tunnel) {
         server_end_tunnel(ex, ex->server);
     } else if (heartbeat_allowed(ex)) {
         send_heartbeat(ex);
     } else if (!ex->reply_begun && !ex->client_minor_0) {
         h1_send_interim(ex->client, span_all(&processing_text));
     }
+}
+
+static void
+splice_release(struct exchange *ex, enum close_reason reason)
+{
+    (void)reason;
+    ws_relay_free(ex);
 }
 
 static const struct plan splice_plan = {
@@ -229,6 +248,7 @@ static const struct plan splice_plan = {
     .client_gone = splice_client_gone,
     .tick = splice_tick,
     .stop = splice_stop,
+    .release = splice_release,
     .reply_head = splice_reply_head,
     .reply_body = splice_reply_body,
     .reply_trailers = splice_reply_trailers,

@@ -4,6 +4,7 @@
 #include "gate/splice_sides.h"
 
 #include "gate/heads.h"
+#include "gate/ws_relay.h"
 
 BUF_STATIC_TEXT(event_head_text, "event: message\ndata: ");
 BUF_STATIC_TEXT(event_line_text, "\ndata: ");
@@ -125,6 +126,11 @@ splice_reply_head(struct exchange *ex, const struct http1_head *head)
         ex->is_tunnel = true;
         ex->server->tx = FRAMING_TUNNEL; /* whatever framed the request's body */
         stats_add(ex->worker->stats, STAT_tunnels_open, 1);
+        if (!ws_relay_begin(ex, head)) {
+            span_unref(out);
+            exchange_fail(ex, CLOSE_NO_MEMORY);
+            return;
+        }
         exchange_watch_limits(ex);
     }
     h1_send_head(ex->client, out, framing, head->length, METHOD_GET);
@@ -162,6 +168,8 @@ splice_reply_body(struct exchange *ex, const struct h1_body *body)
         return;
     ex->client_ns = ex->active_ns;
     splice_list_stream(ex);
+    if (is_ws_relay(ex) && !ws_relay_look(ex, false, body))
+        return;
     if (ex->early)
         pass_early_body(ex, body);
     else

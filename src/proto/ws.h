@@ -79,6 +79,8 @@ struct ws_event {
 struct ws_parser {
     bool from_client;   /* what comes must be masked; else it must not be */
     bool may_compress;  /* permessage-deflate was agreed upon */
+    bool only_looks;    /* set after ws_parser_init(): payload stays masked and text unchecked, nothing is
+                           written */
     uint64_t max_bytes; /* of a message, as it is on the wire; 0: any */
     uint8_t fault;      /* enum ws_fault, after PARSE_BAD */
     /* private from here */
@@ -96,9 +98,16 @@ void ws_parser_init(struct ws_parser *parser, bool from_client, bool may_compres
 /* Parses up to the end of one event. PARSE_OK: *ret_event is filled in; call again with what follows
  * *ret_used. PARSE_MORE: all bytes are used. PARSE_BAD: parser->fault says why; nothing more is parsed.
  * Behind a close frame nothing is: it is the last event, what follows is used and void (section 5.5.1).
- * Writes to at[]. */
+ * Writes to at[], unless it only looks. */
 enum parse_result ws_parser_next(struct ws_parser *parser, char *at, uint32_t len, uint32_t *ret_used,
                                  struct ws_event *ret_event);
+
+/* Nothing of a frame has come that is not whole. */
+static inline bool
+ws_parser_is_between(const struct ws_parser *parser)
+{
+    return !parser->in_frame && !parser->head_len;
+}
 
 /* Writes the head of a frame with `len` bytes of payload. `mask`: 4 bytes, of a client; NULL: a server's. */
 uint32_t ws_write_head(uint8_t out[WS_HEAD_MAX], enum ws_opcode opcode, bool fin, bool compressed,

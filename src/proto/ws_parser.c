@@ -182,13 +182,13 @@ read_close(struct ws_parser *p, struct ws_event *e)
 
 /* Gathers a control frame; *ret_whole: it is an event. */
 static uint32_t
-read_control(struct ws_parser *p, char *at, uint32_t len, struct ws_event *e, bool *ret_whole)
+read_control(struct ws_parser *p, const char *at, uint32_t len, struct ws_event *e, bool *ret_whole)
 {
     uint32_t n = p->left < len ? (uint32_t)p->left : len;
 
-    unmask(p, at, n);
     if (n)
         memcpy(p->control + p->control_len, at, n);
+    unmask(p, p->control + p->control_len, n);
     p->control_len = (uint8_t)(p->control_len + n);
     p->left -= n;
     *ret_whole = !p->left;
@@ -205,9 +205,10 @@ static uint32_t
 read_data(struct ws_parser *p, char *at, uint32_t len, struct ws_event *e)
 {
     uint32_t n = p->left < len ? (uint32_t)p->left : len;
-    bool is_plain_text = p->message == WS_TEXT && !p->compressed;
+    bool is_plain_text = p->message == WS_TEXT && !p->compressed && !p->only_looks;
 
-    unmask(p, at, n);
+    if (!p->only_looks)
+        unmask(p, at, n);
     p->left -= n;
     *e = (struct ws_event){.opcode = p->message,
                            .begins = p->begins,

@@ -125,6 +125,27 @@ promise('idle connections do one request each and stay', async (world) => {
   assert.equal((await p.stop('SIGTERM')).code, 0, p.output);
 });
 
+promise('ws: each message comes back, in closed and in open loop, and is counted at both ends', async (world) => {
+  const server = await world.load();
+  const url = server.url.replace('http', 'ws');
+  const ws = async (...args) => {
+    const { code, stdout, stderr } = await run(program('mcpload'), ['ws', '--url', url, '--duration', '400ms', '--warmup', '100ms', '--timeout', '3s', '--quiet', '--json', '-', ...args]);
+    assert.notEqual(code, 2, stderr);
+    return { code, ...JSON.parse(stdout).result };
+  };
+  for (const args of [['--connections', '8'], ['--connections', '4', '--rate', '2000'], ['--message-bytes', '300k', '--pipeline', '2', '--binary']]) {
+    const before = (await stats(server)).replies.ws.requests;
+    const result = await ws(...args);
+    assert.equal(result.code, 0, JSON.stringify(result.errors));
+    assert.ok(result.requests >= 50, `${result.requests} messages`);
+    assert.equal(result.latency.count, result.requests);
+    assert.ok((await stats(server)).replies.ws.requests - before >= result.requests);
+  }
+  const { code, errors } = await ws('--url', `${url}/?status=500`);
+  assert.equal(code, 1);
+  assert.ok(errors.http_status >= 1, JSON.stringify(errors));
+});
+
 promise('floor passes requests, replies and streams on', async (world) => {
   const server = await world.load('--rate', '100');
   const floor = world.process(program('mcpload'), ['floor', '--listen', '127.0.0.1:0', '--upstream', new URL(server.url).host], { name: 'mcpload floor' });

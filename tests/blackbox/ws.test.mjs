@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // MCP over WebSocket towards clients: the official client 1.x with the transport that it has for it, on the `ws` package,
-// and frames by hand where no client would send them.
+// and frames by hand where no client would send them; and WebSockets of any kind on plain routes.
 
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
@@ -9,7 +9,7 @@ import { dirname, join } from 'node:path';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { WebSocketClientTransport } from '@modelcontextprotocol/sdk/client/websocket.js';
 import { CreateMessageRequestSchema, ElicitRequestSchema } from '@modelcontextprotocol/sdk/types.js';
-import WebSocket from 'ws';
+import WebSocket, { WebSocketServer } from 'ws';
 import { modernCall } from './lib/mcp.mjs';
 import { until } from './lib/wait.mjs';
 import { promise } from './lib/world.mjs';
@@ -130,4 +130,58 @@ promise('messages are compressed where both want it, and a bomb ends its own con
   assert.equal((await garbled.closed).code, 1007);
   const plain = await open(world, url, { perMessageDeflate: false });
   assert.equal(plain.socket.extensions, '');
+});
+
+/** An echo server of the `ws` package; gives its URL and the sockets of its connections. */
+async function echo(world, options) {
+  const server = new WebSocketServer({ host: '127.0.0.1', port: 0, ...options });
+  const sockets = [];
+  server.on('connection', (socket) => {
+    sockets.push(socket);
+    socket.on('message', (data, binary) => socket.send(data, { binary }));
+  });
+  await new Promise((resolve) => server.once('listening', resolve));
+  world.atEnd(() => {
+    for (const socket of sockets) socket.terminate();
+    server.close();
+  });
+  return { url: `ws://127.0.0.1:${server.address().port}`, sockets };
+}
+
+promise('a plain route relays the WebSockets of its upstream, compressed or not, and their closes', async (world) => {
+  const upstream = await echo(world, { perMessageDeflate: { threshold: 0 } });
+  const gateway = await world.gateway({ upstreams: { e: EVERYTHING }, routes: { '/chat': upstream.url, '/http': upstream.url.replace('ws', 'http') } });
+  for (const [path, perMessageDeflate] of [['/chat', false], ['/chat', { threshold: 0 }], ['/http', { threshold: 0 }]]) {
+    const socket = new WebSocket(wsUrl(gateway, path), { perMessageDeflate });
+    const got = [];
+    socket.on('message', (data, binary) => got.push(binary ? data : data.toString()));
+    await new Promise((resolve, reject) => socket.once('open', resolve).once('error', reject));
+    assert.equal(socket.extensions, perMessageDeflate ? 'permessage-deflate' : '');
+    const sent = [...Array.from({ length: 100 }, (_, i) => `Grüße ${i}`), 'x'.repeat(500_000), randomBytes(100_000)];
+    for (const message of sent) socket.send(message);
+    await until('all are back', () => got.length === sent.length);
+    assert.deepEqual(got, sent);
+    const closed = new Promise((resolve) => socket.once('close', (code, reason) => resolve([code, reason.toString()])));
+    upstream.sockets.at(-1).close(4321, 'why');
+    assert.deepEqual(await closed, [4321, 'why']);
+  }
+  assert.ok((await gateway.metric('ws_messages')) >= 600);
+  assert.equal((await fetch(`${gateway.url}/chat`)).status, 426);
+  await gateway.untilQuiet();
+});
+
+promise('a relayed WebSocket is told when its upstream dies, when it says too much, and when the gateway ends', async (world) => {
+  const upstream = await echo(world, {});
+  const gateway = await world.gateway({ upstreams: { e: EVERYTHING }, routes: { '/chat': upstream.url }, args: ['--ws-max-message', '10k', '--drain-timeout', '500ms'] });
+  const orphan = await open(world, wsUrl(gateway, '/chat'));
+  upstream.sockets.at(-1).terminate();
+  assert.equal((await orphan.closed).code, 1014);
+  const large = await open(world, wsUrl(gateway, '/chat'));
+  const goodbye = new Promise((resolve) => upstream.sockets.at(-1).once('close', resolve));
+  large.socket.send('x'.repeat(20_000));
+  assert.equal((await large.closed).code, 1009);
+  assert.equal(await goodbye, 1001);
+  const last = await open(world, wsUrl(gateway, '/chat'));
+  process.kill(gateway.process.pid, 'SIGTERM');
+  assert.equal((await last.closed).code, 1012);
 });

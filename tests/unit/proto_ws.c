@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "proto/ws_key.h"
 #include "ws_summary.h"
 
 #include <criterion/criterion.h>
@@ -275,4 +276,47 @@ Test(utf8_check, agrees_with_the_reader_of_whole_text)
                 cr_assert_eq(utf8_check_piece(&check, text, len) && utf8_check_is_whole(&check), want,
                              "%02x %02x and %u more", lead, seconds[k], tail);
             }
+}
+
+/* --- the handshake's keys --- */
+
+Test(ws_key, is_accepted_as_in_rfc_6455_1_3)
+{
+    static const uint8_t nonce[WS_NONCE_BYTES] = "the sample nonce";
+    char key[WS_KEY_CHARS], accept[WS_ACCEPT_CHARS];
+
+    ws_key_make(nonce, key);
+    cr_assert_eq(memcmp(key, "dGhlIHNhbXBsZSBub25jZQ==", sizeof key), 0);
+    cr_assert(ws_key_accept((struct text){key, sizeof key}, accept));
+    cr_assert_eq(memcmp(accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", sizeof accept), 0);
+    cr_assert_not(ws_key_accept(TEXT("dGhlIHNhbXBsZSBub25jZQ"), accept));
+    cr_assert_not(ws_key_accept(TEXT("c2hvcnQ="), accept));
+    cr_assert_not(ws_key_accept(TEXT(""), accept));
+}
+
+/* A copy of what passes is looked at: payload stays masked, a close is read all the same. */
+Test(ws_parser, only_looks_at_what_passes)
+{
+    static const uint8_t mask[4] = {1, 2, 3, 4};
+    char bytes[64], kept[64];
+    struct ws_parser parser;
+    struct ws_event e;
+    uint32_t used, n = 0;
+
+    n += ws_write_head((uint8_t *)bytes, WS_TEXT, true, true, 3, mask);
+    memcpy(bytes + n, "\xff\xfe\xfd", 3);
+    n += 3;
+    n += ws_write_head((uint8_t *)bytes + n, WS_CLOSE, true, false, 2, mask);
+    memcpy(bytes + n, "\x02\xea", 2); /* 1000, masked */
+    n += 2;
+    memcpy(kept, bytes, n);
+    ws_parser_init(&parser, true, true, 0);
+    parser.only_looks = true;
+    cr_assert(ws_parser_is_between(&parser));
+    cr_assert_eq(ws_parser_next(&parser, bytes, n, &used, &e), PARSE_OK);
+    cr_assert(e.ends && e.is_compressed && e.payload.len == 3);
+    cr_assert_eq(ws_parser_next(&parser, bytes + used, n - used, &used, &e), PARSE_OK);
+    cr_assert_eq(e.opcode, WS_CLOSE);
+    cr_assert_eq(e.code, 1000, "%u", e.code);
+    cr_assert_eq(memcmp(bytes, kept, n), 0, "nothing is written");
 }

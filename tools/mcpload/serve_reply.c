@@ -430,12 +430,12 @@ serve_reply(struct serve_conn *conn, const struct http1_head *head, struct text 
         reply_garbage(conn);
     } else if (how->upgrade && head->upgrade) {
         reply_tunnel(conn, head);
-    } else if (serve_ws_wanted(head)) {
-        serve_ws_reply(conn, head);
     } else if (text_eq(path, TEXT("/stats"))) {
         reply_stats(conn);
     } else if (how->status != 200) {
         reply_plain(conn);
+    } else if (serve_ws_wanted(head)) {
+        serve_ws_reply(conn, head);
     } else if (mcp && head->method == METHOD_POST && !how->early) {
         serve_mcp_reply(conn, head, body);
     } else if (mcp && head->method == METHOD_DELETE) {

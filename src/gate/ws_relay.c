@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "gate/ws_relay.h"
+
+#include "gate/local.h"
+#include "proto/ws.h"
+
+#include <stdlib.h>
+#include <sys/random.h>
+
+enum { MASK_BYTES = 4 };
+
+/* What comes from one of the two. */
+struct side {
+    struct ws_parser parser;
+    uint64_t heard_ns;
+    bool is_pinged, has_closed;
+};
+
+struct ws_relay {
+    struct side client, server;
+};
+
+bool
+ws_relay_begin(struct exchange *ex, const struct http1_head *head)
+{
+    bool compresses = http1_value(head, HTTP_SEC_WEBSOCKET_EXTENSIONS).len != 0;
+    uint64_t every_ms = ex->worker->config->ws_ping;
+    struct ws_relay *relay;
+
+    if (!http_list_has(http1_value(head, HTTP_UPGRADE), TEXT("websocket")))
+        return true;
+    ex->state = relay = calloc(1, sizeof *relay);
+    if (!relay)
+        return false;
+    ws_parser_init(&relay->client.parser, true, compresses, ex->worker->config->ws_max_message);
+    ws_parser_init(&relay->server.parser, false, compresses, 0);
+    relay->client.parser.only_looks = relay->server.parser.only_looks = true;
+    relay->client.heard_ns = relay->server.heard_ns = ring_now(ex->worker->ring);
+    if (every_ms)
+        exchange_wake_in(ex, every_ms);
+    return true;
+}
+
+void
+ws_relay_free(struct exchange *ex)
+{
+    free(ex->state);
+    ex->state = NULL;
+}
+
+/* --- frames of ours --- */
+
+/* What goes to the client comes from the server, and stands between two frames or not. */
+static struct side *
+source_of(struct ws_relay *relay, bool to_client)
+{
+    return to_client ? &relay->server : &relay->client;
+}
+
+/* False: it cannot be said now. */
+static bool
+say(struct exchange *ex, bool to_client, enum ws_opcode opcode, unsigned code)
+{
+    struct h1 *to = to_client ? ex->client : ex->server;
+    const struct side *source = source_of(ex->state, to_client);
+    uint8_t frame[WS_HEAD_MAX + 2], mask[MASK_BYTES];
+    char payload[2] = {(char)(code >> 8), (char)code};
+    uint32_t len = code ? sizeof payload : 0, n; /* 0: without */
+
+    if (!to || source->has_closed || !ws_parser_is_between(&source->parser))
+        return false;
+    if (!to_client && getrandom(mask, sizeof mask, 0) != sizeof mask)
+        return false;
+    n = ws_write_head(frame, opcode, true, false, len, to_client ? NULL : mask);
+    if (!to_client)
+        ws_mask(payload, len, mask, 0);
+    memcpy(frame + n, payload, len);
+    return local_send_copy(to, &ex->worker->slab, (const char *)frame, n + len);
+}
+
+/* Ends both in order, each with a code where there is room for one. Finishes. */
+static void
+end(struct exchange *ex, unsigned to_client, unsigned to_server, enum close_reason reason)
+{
+    struct ws_relay *relay = ex->state;
+
+    if (ex->client) {
+        if (say(ex, true, WS_CLOSE, to_client) || relay->server.has_closed)
+            h1_close(ex->client, reason);
+        else
+            h1_abort(ex->client, reason); /* in the middle of a frame an end in order would be a lie */
+    }
+    if (ex->server) {
+        say(ex, false, WS_CLOSE, to_server);
+        h1_close(ex->server, CLOSE_DONE);
+    }
+    exchange_finish(ex, reason);
+}
+
+void
+ws_relay_client_gone(struct exchange *ex, enum close_reason reason)
+{
+    end(ex, 0, WS_CLOSE_GOING_AWAY, reason);
+}
+
+void
+ws_relay_server_gone(struct exchange *ex)
+{
+    const struct ws_relay *relay = ex->state;
+
+    end(ex, WS_CLOSE_BAD_GATEWAY, 0, relay->server.has_closed ? CLOSE_DONE : CLOSE_UPSTREAM_GONE);
+}
+
+void
+ws_relay_stop(struct exchange *ex)
+{
+    end(ex, WS_CLOSE_RESTART, WS_CLOSE_GOING_AWAY, CLOSE_DRAIN);
+}
+
+/* --- what passes --- */
+
+static bool
+end_for_fault(struct exchange *ex, bool from_client, enum ws_fault fault)
+{
+    unsigned code = ws_fault_code(fault);
+
+    if (!from_client)
+        end(ex, WS_CLOSE_BAD_GATEWAY, code, CLOSE_BAD_REPLY);
+    else
+        end(ex, code, WS_CLOSE_GOING_AWAY, fault == WS_FAULT_TOO_BIG ? CLOSE_WS_TOO_BIG : CLOSE_WS_PROTOCOL);
+    return false;
+}
+
+/* False: what was found is not to pass. */
+static bool
+look(struct exchange *ex, struct side *side, char *at, uint32_t len)
+{
+    struct ws_event e;
+    uint32_t used;
+
+    while (len) {
+        enum parse_result result = ws_parser_next(&side->parser, at, len, &used, &e);
+
+        if (result == PARSE_MORE)
+            return true;
+        if (result == PARSE_BAD)
+            return false;
+        at += used;
+        len -= used;
+        if (e.opcode == WS_CLOSE)
+            side->has_closed = true;
+        else if (e.opcode < WS_CLOSE && e.ends)
+            stats_add(ex->worker->stats, STAT_ws_messages, 1);
+    }
+    return true;
+}
+
+bool
+ws_relay_look(struct exchange *ex, bool from_client, const struct h1_body *body)
+{
+    struct ws_relay *relay = ex->state;
+    struct side *side = from_client ? &relay->client : &relay->server;
+    struct ws_parser before = side->parser;
+
+    side->heard_ns = ring_now(ex->worker->ring);
+    side->is_pinged = false;
+    for (uint32_t i = 0; i < body->count; i++) {
+        if (look(ex, side, (char *)span_data(body->data[i]), body->data[i].len))
+            continue;
+        before.fault = side->parser.fault;
+        side->parser = before; /* none of this run has passed */
+        return end_for_fault(ex, from_client, (enum ws_fault)before.fault);
+    }
+    return true;
+}
+
+/* --- is anybody there? --- */
+
+/* False: nobody, for too long. */
+static bool
+check_quiet(struct exchange *ex, bool client)
+{
+    struct ws_relay *relay = ex->state;
+    struct side *side = client ? &relay->client : &relay->server;
+    uint64_t every_ms = ex->worker->config->ws_ping, quiet_ms = exchange_age_ms(ex, side->heard_ns);
+
+    if (client ? ex->client_paused : ex->server_paused) /* is not heard */
+        side->heard_ns = ring_now(ex->worker->ring);
+    else if (side->is_pinged && quiet_ms >= 2 * every_ms)
+        return false;
+    else if (quiet_ms >= every_ms && !side->is_pinged && say(ex, client, WS_PING, 0)) {
+        side->is_pinged = true;
+        stats_add(ex->worker->stats, STAT_heartbeats, 1);
+    }
+    exchange_wake_in(ex, quiet_ms < every_ms ? every_ms - quiet_ms : every_ms);
+    return true;
+}
+
+bool
+ws_relay_tick(struct exchange *ex)
+{
+    if (!ex->worker->config->ws_ping)
+        return true;
+    if (!check_quiet(ex, true))
+        end(ex, 0, WS_CLOSE_GOING_AWAY, CLOSE_WS_SILENT);
+    else if (!check_quiet(ex, false))
+        end(ex, WS_CLOSE_BAD_GATEWAY, 0, CLOSE_WS_SILENT);
+    else
+        return true;
+    return false;
+}
