@@ -4,20 +4,17 @@
 
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { WebSocketClientTransport } from '@modelcontextprotocol/sdk/client/websocket.js';
 import { CreateMessageRequestSchema, ElicitRequestSchema } from '@modelcontextprotocol/sdk/types.js';
 import WebSocket, { WebSocketServer } from 'ws';
 import { modernCall } from './lib/mcp.mjs';
+import { referenceUrl, useReference } from './lib/reference.mjs';
 import { until } from './lib/wait.mjs';
 import { promise } from './lib/world.mjs';
 
 globalThis.WebSocket ??= WebSocket;
 
-const everything = join(dirname(createRequire(import.meta.url).resolve('@modelcontextprotocol/server-everything/package.json')), 'dist/index.js');
-const EVERYTHING = `stdio:'${process.execPath}' '${everything}' stdio`;
 
 const wsUrl = (gateway, path) => `${gateway.url.replace('http', 'ws')}${path}`;
 
@@ -41,24 +38,15 @@ async function open(world, url, options) {
 }
 
 promise('the official WebSocket client does what the server can', async (world) => {
-  const gateway = await world.gateway({ upstreams: { e: EVERYTHING } });
+  const gateway = await world.gateway({ upstreams: { e: referenceUrl } });
   const client = await connect(world, wsUrl(gateway, '/ws/e'));
-  assert.ok((await client.listTools()).tools.some(({ name }) => name === 'echo'));
-  const progress = [];
-  await client.callTool({ name: 'trigger-long-running-operation', arguments: { duration: 0.4, steps: 4 } }, undefined, { onprogress: (p) => progress.push(p.progress) });
-  assert.deepEqual(progress.slice(0, 3), [1, 2, 3]);
-  const message = 'Grüße '.repeat(50_000);
-  assert.ok((await client.callTool({ name: 'echo', arguments: { message } })).content[0].text.includes(message));
-  const many = await Promise.all(Array.from({ length: 100 }, (_, i) => client.callTool({ name: 'echo', arguments: { message: `number ${i}` } })));
-  many.forEach((result, i) => assert.match(result.content[0].text, new RegExp(`number ${i}$`)));
-  assert.match(JSON.stringify(await client.callTool({ name: 'trigger-sampling-request', arguments: { prompt: 'say', maxTokens: 9 } })), /said/);
-  await client.ping();
+  await useReference(client);
   await client.close();
   await gateway.untilQuiet();
 });
 
 promise('/ws is the merged server where there are several', async (world) => {
-  const gateway = await world.gateway({ upstreams: { a: EVERYTHING, b: EVERYTHING } });
+  const gateway = await world.gateway({ upstreams: { a: referenceUrl, b: referenceUrl } });
   const client = await connect(world, wsUrl(gateway, '/ws'));
   const names = (await client.listTools()).tools.map(({ name }) => name);
   assert.ok(names.includes('a__echo') && names.includes('b__echo'), names.join());
@@ -66,7 +54,7 @@ promise('/ws is the merged server where there are several', async (world) => {
 });
 
 promise('a client of 2026-07-28 needs nothing but its messages, in text or binary, and may have many open', async (world) => {
-  const gateway = await world.gateway({ upstreams: { e: EVERYTHING } });
+  const gateway = await world.gateway({ upstreams: { e: referenceUrl } });
   const { socket, said } = await open(world, wsUrl(gateway, '/ws/e'), { perMessageDeflate: false });
   for (let i = 0; i < 50; i++) socket.send(modernCall(i, 'echo', { message: `m${i}` }), { binary: i % 2 === 1 });
   await until('all are answered', () => said.length === 50);
@@ -75,7 +63,7 @@ promise('a client of 2026-07-28 needs nothing but its messages, in text or binar
 });
 
 promise('closes are answered with the code, and faults closed with the right one', async (world) => {
-  const gateway = await world.gateway({ upstreams: { e: EVERYTHING }, args: ['--ws-max-message', '10k'] });
+  const gateway = await world.gateway({ upstreams: { e: referenceUrl }, args: ['--ws-max-message', '10k'] });
   const url = wsUrl(gateway, '/ws/e');
   const polite = await open(world, url);
   polite.socket.close(4001, 'enough');
@@ -93,7 +81,7 @@ promise('closes are answered with the code, and faults closed with the right one
 });
 
 promise('a worker that is killed ends its WebSockets, and clients come back', async (world) => {
-  const gateway = await world.gateway({ upstreams: { e: EVERYTHING } });
+  const gateway = await world.gateway({ upstreams: { e: referenceUrl } });
   const before = await open(world, wsUrl(gateway, '/ws/e'));
   for (const { pid } of gateway.children('worker')) process.kill(pid, 'SIGKILL');
   assert.equal((await before.closed).code, 1006);
@@ -103,14 +91,14 @@ promise('a worker that is killed ends its WebSockets, and clients come back', as
 });
 
 promise('at SIGTERM each WebSocket is told to go elsewhere', async (world) => {
-  const gateway = await world.gateway({ upstreams: { e: EVERYTHING } });
+  const gateway = await world.gateway({ upstreams: { e: referenceUrl } });
   const { closed } = await open(world, wsUrl(gateway, '/ws/e'));
   process.kill(gateway.process.pid, 'SIGTERM');
   assert.equal((await closed).code, 1001);
 });
 
 promise('messages are compressed where both want it, and a bomb ends its own connection only', async (world) => {
-  const gateway = await world.gateway({ upstreams: { e: EVERYTHING }, args: ['--ws-deflate', 'on', '--ws-max-message', '100k'] });
+  const gateway = await world.gateway({ upstreams: { e: referenceUrl }, args: ['--ws-deflate', 'on', '--ws-max-message', '100k'] });
   const url = wsUrl(gateway, '/ws/e');
   const message = JSON.stringify({ words: Array.from({ length: 1000 }, (_, i) => `word ${i % 7}`) });
   for (const perMessageDeflate of [{ threshold: 0 }, { threshold: 0, serverNoContextTakeover: true, serverMaxWindowBits: 10 }, { threshold: 0, clientMaxWindowBits: 9 }]) {
@@ -150,7 +138,7 @@ async function echo(world, options) {
 
 promise('a plain route relays the WebSockets of its upstream, compressed or not, and their closes', async (world) => {
   const upstream = await echo(world, { perMessageDeflate: { threshold: 0 } });
-  const gateway = await world.gateway({ upstreams: { e: EVERYTHING }, routes: { '/chat': upstream.url, '/http': upstream.url.replace('ws', 'http') } });
+  const gateway = await world.gateway({ upstreams: { e: referenceUrl }, routes: { '/chat': upstream.url, '/http': upstream.url.replace('ws', 'http') } });
   for (const [path, perMessageDeflate] of [['/chat', false], ['/chat', { threshold: 0 }], ['/http', { threshold: 0 }]]) {
     const socket = new WebSocket(wsUrl(gateway, path), { perMessageDeflate });
     const got = [];
@@ -172,7 +160,7 @@ promise('a plain route relays the WebSockets of its upstream, compressed or not,
 
 promise('a relayed WebSocket is told when its upstream dies, when it says too much, and when the gateway ends', async (world) => {
   const upstream = await echo(world, {});
-  const gateway = await world.gateway({ upstreams: { e: EVERYTHING }, routes: { '/chat': upstream.url }, args: ['--ws-max-message', '10k', '--drain-timeout', '500ms'] });
+  const gateway = await world.gateway({ upstreams: { e: referenceUrl }, routes: { '/chat': upstream.url }, args: ['--ws-max-message', '10k', '--drain-timeout', '500ms'] });
   const orphan = await open(world, wsUrl(gateway, '/chat'));
   upstream.sockets.at(-1).terminate();
   assert.equal((await orphan.closed).code, 1014);

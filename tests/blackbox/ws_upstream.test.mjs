@@ -3,7 +3,6 @@
 // official clients over HTTP and over WebSocket.
 
 import assert from 'node:assert/strict';
-import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
@@ -14,14 +13,13 @@ import WebSocket from 'ws';
 import { Authority } from './lib/certificates.mjs';
 import { program } from './lib/gateway.mjs';
 import { modernCall } from './lib/mcp.mjs';
+import { REFERENCE, referenceUrl, useReference } from './lib/reference.mjs';
 import { until } from './lib/wait.mjs';
 import { promise } from './lib/world.mjs';
 
 globalThis.WebSocket ??= WebSocket;
 
 const here = dirname(fileURLToPath(import.meta.url));
-const everything = join(dirname(createRequire(import.meta.url).resolve('@modelcontextprotocol/server-everything/package.json')), 'dist/index.js');
-const EVERYTHING = [process.execPath, everything, 'stdio'];
 const MODERN = [program('mcpgate'), 'demo', '--stdio', '--revision', '2026-07-28'];
 
 async function serve(world, command, ...options) {
@@ -50,19 +48,10 @@ const modern = (gateway, path, message) =>
 
 for (const [form, transport] of [['HTTP', overHttp], ['WebSocket', overWs]])
   promise(`the official client over ${form} has all of the reference server over WebSocket`, async (world) => {
-    const { url } = await serve(world, EVERYTHING);
+    const { url } = await serve(world, REFERENCE);
     const gateway = await world.gateway({ upstreams: { e: url } });
     const client = await connect(world, transport(gateway, form === 'HTTP' ? '/mcp/e' : '/ws/e'));
-    assert.ok((await client.listTools()).tools.some(({ name }) => name === 'echo'));
-    const progress = [];
-    await client.callTool({ name: 'trigger-long-running-operation', arguments: { duration: 0.4, steps: 4 } }, undefined, { onprogress: (p) => progress.push(p.progress) });
-    assert.deepEqual(progress.slice(0, 3), [1, 2, 3]);
-    const message = 'Grüße '.repeat(50_000);
-    assert.ok((await client.callTool({ name: 'echo', arguments: { message } })).content[0].text.includes(message));
-    const many = await Promise.all(Array.from({ length: 100 }, (_, i) => client.callTool({ name: 'echo', arguments: { message: `number ${i}` } })));
-    many.forEach((result, i) => assert.match(result.content[0].text, new RegExp(`number ${i}$`)));
-    assert.match(JSON.stringify(await client.callTool({ name: 'trigger-sampling-request', arguments: { prompt: 'say', maxTokens: 9 } })), /said/);
-    await client.ping();
+    await useReference(client);
     await client.close();
     await gateway.untilQuiet();
   });
@@ -79,8 +68,8 @@ promise('a server of 2026-07-28 over WebSocket serves clients of every era on on
 });
 
 promise('servers over WebSocket and as programs are one server in merged mode', async (world) => {
-  const { url } = await serve(world, EVERYTHING);
-  const gateway = await world.gateway({ upstreams: { w: url, p: `stdio:${EVERYTHING.map((arg) => `'${arg}'`).join(' ')}` } });
+  const { url } = await serve(world, REFERENCE);
+  const gateway = await world.gateway({ upstreams: { w: url, p: referenceUrl } });
   const client = await connect(world, overHttp(gateway, '/mcp'));
   const names = (await client.listTools()).tools.map(({ name }) => name);
   assert.ok(names.includes('w__echo') && names.includes('p__echo'), names.join());
@@ -90,7 +79,7 @@ promise('servers over WebSocket and as programs are one server in merged mode', 
 promise('a wss:// server is checked by its certificate and gets the headers of its upstream', async (world) => {
   const ca = new Authority(world.directory());
   const leaf = ca.issue();
-  const { server, url } = await serve(world, EVERYTHING, '--tls', leaf.cert, leaf.key);
+  const { server, url } = await serve(world, REFERENCE, '--tls', leaf.cert, leaf.key);
   const trusted = await world.gateway({ upstreams: { e: url }, args: ['--upstream-ca', ca.cert, '--upstream-header', 'e=Authorization: Bearer sesame'] });
   const client = await connect(world, overHttp(trusted, '/mcp/e'));
   assert.match((await client.callTool({ name: 'echo', arguments: { message: 'sealed' } })).content[0].text, /sealed$/);
@@ -100,7 +89,7 @@ promise('a wss:// server is checked by its certificate and gets the headers of i
 });
 
 promise('a server that dies fails what is open in words, and is found again by the next call', async (world) => {
-  const { server, url } = await serve(world, EVERYTHING);
+  const { server, url } = await serve(world, REFERENCE);
   const gateway = await world.gateway({ upstreams: { e: url } });
   const client = await connect(world, overHttp(gateway, '/mcp/e'));
   const open = client.callTool({ name: 'trigger-long-running-operation', arguments: { duration: 30, steps: 30 } });
@@ -108,7 +97,7 @@ promise('a server that dies fails what is open in words, and is found again by t
   await until('the call is there', () => server.output.includes('opened'));
   server.kill('SIGKILL');
   await assert.rejects(open, /upstream/);
-  await serve(world, EVERYTHING, '--port', new URL(url).port);
+  await serve(world, REFERENCE, '--port', new URL(url).port);
   await until('the next one works', async () => {
     try {
       return /again$/.test((await client.callTool({ name: 'echo', arguments: { message: 'again' } })).content[0].text);
@@ -119,7 +108,7 @@ promise('a server that dies fails what is open in words, and is found again by t
 });
 
 promise('a worker that is killed takes its connections along, and its sessions go on', async (world) => {
-  const { server, url } = await serve(world, EVERYTHING);
+  const { server, url } = await serve(world, REFERENCE);
   const gateway = await world.gateway({ upstreams: { e: url }, workers: 1 });
   const client = await connect(world, overHttp(gateway, '/mcp/e'));
   await client.callTool({ name: 'echo', arguments: { message: 'before' } });

@@ -148,6 +148,16 @@ modern_call(void)
     return c;
 }
 
+/* The first call of a client of 2026-07-28 has reached the upstream: its id there. */
+static unsigned long long
+begin_call(void)
+{
+    client = modern_call();
+    be_asked_for_era(FRESH);
+    accept_upgrade(&main_end, "");
+    return asked(&main_end, "\"tools/call\"");
+}
+
 /* --- a server of 2026-07-28 --- */
 
 Test(ws_upstream, of_2026_serves_all_calls_on_one_connection)
@@ -203,10 +213,7 @@ Test(ws_upstream, gets_a_large_message_whole)
     size_t n;
 
     world_open(1, UPSTREAM, NULL);
-    client = modern_call();
-    be_asked_for_era(FRESH);
-    accept_upgrade(&main_end, "");
-    say_of(&main_end, DONE, asked(&main_end, "\"tools/call\""));
+    say_of(&main_end, DONE, begin_call());
     reply_of(client);
     n = (size_t)snprintf(
         call, sizeof call,
@@ -335,10 +342,7 @@ Test(ws_upstream, that_breaks_the_rules_of_frames_is_told_and_fails_its_calls)
         struct ws_event e = {0};
 
         world_open(1, UPSTREAM, NULL);
-        client = modern_call();
-        be_asked_for_era(FRESH);
-        accept_upgrade(&main_end, "");
-        asked(&main_end, "\"tools/call\"");
+        begin_call();
         sim_peer_send(main_end.peer, rows[i].bytes, rows[i].len);
         settle();
         cr_assert_not_null(next_said(&main_end, WS_CLOSE, &e), "%u", i);
@@ -353,10 +357,7 @@ Test(ws_upstream, that_closes_gets_its_code_back)
     struct ws_event e = {0};
 
     world_open(1, UPSTREAM, NULL);
-    client = modern_call();
-    be_asked_for_era(FRESH);
-    accept_upgrade(&main_end, "");
-    asked(&main_end, "\"tools/call\"");
+    begin_call();
     send_frame(&main_end, WS_CLOSE, true, "\x03\xf4why", 5);
     cr_assert_not_null(next_said(&main_end, WS_CLOSE, &e));
     cr_assert_eq(e.code, 1012);
@@ -373,10 +374,7 @@ Test(ws_upstream, that_is_quiet_is_pinged_and_given_up_without_an_answer)
     struct ws_event e = {0};
 
     world_open(1, UPSTREAM, "--first-byte-timeout", "1h", NULL);
-    client = modern_call();
-    be_asked_for_era(FRESH);
-    accept_upgrade(&main_end, "");
-    asked(&main_end, "\"tools/call\"");
+    begin_call();
     for (unsigned i = 0; i < 3; i++) {
         advance(10100);
         cr_assert_not_null(next_said(&main_end, WS_PING, &e), "%u", i);
@@ -396,10 +394,7 @@ Test(ws_upstream, hears_goodbye_when_the_gateway_drains)
     struct ws_event e = {0};
 
     world_open(1, UPSTREAM, NULL);
-    client = modern_call();
-    be_asked_for_era(FRESH);
-    accept_upgrade(&main_end, "");
-    say_of(&main_end, DONE, asked(&main_end, "\"tools/call\""));
+    say_of(&main_end, DONE, begin_call());
     reply_of(client);
     worker_drain(world.worker, 5000);
     advance(10);
