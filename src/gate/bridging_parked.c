@@ -225,12 +225,14 @@ find(struct worker *w, uint64_t id)
     return NULL;
 }
 
-/* The parked call takes the place of the retry in its exchange. */
+/* The parked call takes the place of the retry in its exchange, and on its WebSocket. */
 static void
 take_over(struct bridged *b, struct bridged *retry)
 {
     struct exchange *ex = retry->ex;
+    struct bridged *ws = retry->whole;
     struct held body = b->body;
+    bool is_listed = list_linked(&retry->listed.node);
 
     list_del(&b->parked->node);
     b->worker->parked_count--;
@@ -245,7 +247,12 @@ take_over(struct bridged *b, struct bridged *retry)
     ex->state = b;
     ex->upstream = b->upstream;
     retry->ex = NULL;
+    list_del(&retry->part);
+    if (ws)
+        bridged_ws_adopt(ws, b);
     bridged_free(retry);
+    if (is_listed)
+        bridged_list(b);
 }
 
 /* The client's answer to one question, in the room of `out`. False: there is none. */

@@ -7,10 +7,11 @@
 #include "gate/home.h"
 #include "gate/local.h"
 #include "gate/splice.h"
+#include "mcp/headers.h"
 
 #include <stdio.h>
 
-enum { EXTRA_BYTES = 1024, PIECE_BYTES = 16 << 10 };
+enum { EXTRA_BYTES = 1024, PIECE_BYTES = 16 << 10, FIELDS_BYTES = 12 << 10 };
 
 /* Fields of the reply that are the client's. */
 static struct text
@@ -73,6 +74,26 @@ on_end(struct leg *leg, enum close_reason reason)
 
 static const struct leg_up relay_up = {.on_head = on_head, .on_message = on_message, .on_end = on_end};
 
+/* What a request needs on its way to a sibling: who its client is and, of a WebSocket's message, the fields
+ * that it had no need of. False: no memory, or the client has gone. */
+static bool
+add_fields(struct bridged *b)
+{
+    struct worker *w = b->worker;
+    struct exchange *hearer = bridged_hearer(b);
+    char line[1024], fields[FIELDS_BYTES];
+    int n = snprintf(line, sizeof line, "Mcpgate-Forward: "), own = 0;
+
+    if (!hearer)
+        return false;
+    n += (int)home_seal_peer(hearer, line + n, (uint32_t)sizeof line - (uint32_t)n - 2);
+    memcpy(line + n, "\r\n", 2);
+    if (bridged_is_of_ws(b))
+        own = mcp_write_fields(&b->env, fields, sizeof fields);
+    return own >= 0 && held_append(w, &b->fields, fields, (uint32_t)own) &&
+           held_append(w, &b->fields, line, (uint32_t)n + 2);
+}
+
 void
 bridged_forward(struct bridged *b, uint32_t slot)
 {
@@ -80,15 +101,13 @@ bridged_forward(struct bridged *b, uint32_t slot)
     enum close_reason reason;
     struct endpoint *ep = home_endpoint(w, slot);
     struct upstream *up = b->is_merged ? NULL : b->ex->upstream;
-    char line[1024], path[128];
-    int n = snprintf(line, sizeof line, "Mcpgate-Forward: "), path_len;
+    char path[128];
+    int path_len;
 
     path_len = up ? snprintf(path, sizeof path, "/mcp/%.*s", (int)up->name.len, up->name.at)
                   : snprintf(path, sizeof path, "/mcp");
-    n += (int)home_seal_peer(b->ex, line + n, (uint32_t)sizeof line - (uint32_t)n - 2);
-    memcpy(line + n, "\r\n", 2);
     bond_call_done(&b->ask, false);
-    if (!ep || !held_append(w, &b->fields, line, (uint32_t)n + 2)) {
+    if (!ep || !add_fields(b)) {
         exchange_fail(b->ex, ep ? CLOSE_NO_MEMORY : CLOSE_HOME_GONE);
         return;
     }

@@ -1,30 +1,41 @@
 // SPDX-License-Identifier: Apache-2.0
-// Clients of every revision with servers of every revision, over HTTP and stdio: each cell of tests/matrix/expected.txt
-// is played and must come out as it says there. Both sides are strict (lib/revision.mjs, servers/revision.mjs). Over
-// HTTP, 2024-11-05 is HTTP+SSE at either end.
+// Clients of every revision, over HTTP and over WebSocket, with servers of every revision, over HTTP, stdio and WebSocket: each cell
+// of tests/matrix/expected.txt is played and must come out as it says there. Both sides are strict (lib/revision.mjs,
+// servers/revision.mjs). Over HTTP, 2024-11-05 is HTTP+SSE at either end.
 
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { clientOf } from './lib/revision.mjs';
+import * as revisions from './lib/revision.mjs';
 import { limit, sleep, until } from './lib/wait.mjs';
 import { promise } from './lib/world.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const program = join(here, 'servers/revision.mjs');
 const SSE = '2024-11-05';
+const TRANSPORTS = ['http', 'stdio', 'ws'];
 
-/** Pairs whose cells do not do yet what they must: 'transport client server' -> why. One that works is an error. */
+/** Pairs whose cells do not do yet what they must: 'form transport client server' -> why. One that works is an error. */
 const known = new Map([]);
+
+/** Clients over HTTP, and over WebSocket. */
+const FORMS = {
+  http: { front: (revision) => (revision === SSE ? 'sse' : 'mcp'), clientOf: revisions.clientOf },
+  ws: { front: () => 'ws', clientOf: revisions.wsClientOf },
+};
 
 function readExpected() {
   const lines = readFileSync(join(here, '../matrix/expected.txt'), 'utf8').split('\n').map((line) => line.trim()).filter((line) => line && !line.startsWith('#'));
   const [, ...revisions] = lines.shift().split(/\s+/);
-  const cells = lines.flatMap((line) => {
+  const rows = Object.keys(FORMS).flatMap((form) => lines.map((line) => [form, line]));
+  const cells = rows.flatMap(([form, line]) => {
     const [feature, transport, client, ...outcomes] = line.split(/\s+/);
     assert.equal(outcomes.length, revisions.length, line);
-    return outcomes.map((cell, i) => ({ feature, transport, client, server: revisions[i], expected: cell.split(':')[0], pair: `${transport} ${client} ${revisions[i]}`, key: `${feature} ${transport} ${client} ${revisions[i]}` }));
+    return outcomes.map((cell, i) => {
+      const pair = `${form} ${transport} ${client} ${revisions[i]}`;
+      return { form, feature, transport, client, server: revisions[i], expected: cell.split(':')[0], pair, key: `${feature} ${pair}` };
+    });
   });
   return { revisions, cells };
 }
@@ -125,15 +136,15 @@ async function build(world, revisions) {
   const dir = world.directory();
   const upstreams = {};
   for (const revision of revisions) {
-    for (const transport of ['stdio', 'http']) {
+    for (const transport of TRANSPORTS) {
       const name = nameOf(transport, revision);
       const args = ['--revision', revision, '--dir', dir, '--name', name];
       writeFileSync(join(dir, `${name}.log`), '');
       if (transport === 'stdio') {
         upstreams[name] = `stdio:'${process.execPath}' '${program}' ${args.join(' ')}`;
       } else {
-        const server = world.process(process.execPath, [program, ...args, '--http'], { name });
-        [, upstreams[name]] = await server.line(/listening on (http:\/\/\S+)/);
+        const server = world.process(process.execPath, [program, ...args, `--${transport}`], { name });
+        [, upstreams[name]] = await server.line(/listening on (\S+)/);
       }
     }
   }
@@ -153,9 +164,10 @@ function pairsOf(cells) {
 
 /** All features of one client with one server. */
 async function playPair({ gateway, told }, cells) {
-  const [{ client: revision, transport, server: serverRevision }] = cells;
+  const [{ form, client: revision, transport, server: serverRevision }] = cells;
   const server = nameOf(transport, serverRevision);
-  const client = new (clientOf(revision))(gateway, `/${revision === SSE ? 'sse' : 'mcp'}/${server}`, revision);
+  const { front, clientOf } = FORMS[form];
+  const client = new (clientOf(revision))(gateway, `/${front(revision)}/${server}`, revision);
   const has = serverRevision >= '2025-06-18' ? ['echo', 'count', 'hang', 'ask'] : ['echo', 'count', 'hang'];
   let unopened;
   await client.open().catch((error) => (unopened = error));
@@ -174,10 +186,10 @@ async function playPair({ gateway, told }, cells) {
 function table(revisions, cells) {
   const lines = [];
   for (const feature of Object.keys(features)) {
-    for (const transport of ['http', 'stdio']) {
+    for (const transport of TRANSPORTS) {
       lines.push(`${`${feature}, ${transport}`.padEnd(22)}${revisions.map((r) => r.padEnd(12)).join('')}`);
       for (const client of revisions) {
-        const row = revisions.map((server) => cells.find((c) => c.key === `${feature} ${transport} ${client} ${server}`));
+        const row = revisions.map((server) => cells.find((c) => c.key === `${feature} http ${transport} ${client} ${server}`));
         lines.push(`  client ${client.padEnd(13)}${row.map((c) => (c.seen ?? '-').padEnd(12)).join('')}`);
       }
     }
@@ -195,7 +207,8 @@ promise('every client reaches every server as the matrix says', async (world, t)
 
   const good = cells.filter((cell) => cell.seen === cell.expected);
   for (const line of table(revisions, cells)) t.diagnostic(line);
-  t.diagnostic(`${good.length} of ${cells.length} cells work`);
+  const same = good.filter(({ form }) => form === 'ws').length;
+  t.diagnostic(`${good.length - same} of ${cells.length / 2} cells are as they must be for clients over HTTP, ${same} for clients over WebSocket`);
   for (const [pair, why] of known) t.diagnostic(`known: ${pair}: ${why}`);
 
   const wrong = cells.filter((cell) => (cell.seen !== cell.expected) !== known.has(cell.pair));

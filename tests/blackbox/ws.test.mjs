@@ -4,6 +4,7 @@
 
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { fileURLToPath } from 'node:url';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { WebSocketClientTransport } from '@modelcontextprotocol/sdk/client/websocket.js';
 import { CreateMessageRequestSchema, ElicitRequestSchema } from '@modelcontextprotocol/sdk/types.js';
@@ -60,6 +61,32 @@ promise('a client of 2026-07-28 needs nothing but its messages, in text or binar
   await until('all are answered', () => said.length === 50);
   for (const { id, result } of said) assert.match(result.content[0].text, new RegExp(`m${id}$`));
   assert.deepEqual(said.map(({ id }) => id).sort((x, y) => x - y), Array.from({ length: 50 }, (_, i) => i));
+});
+
+promise('a question of an older server is answered in a retry, on the same connection or on another, of whichever worker', async (world) => {
+  const dir = world.directory();
+  const program = fileURLToPath(new URL('servers/revision.mjs', import.meta.url));
+  const gateway = await world.gateway({ upstreams: { old: `stdio:'${process.execPath}' '${program}' --revision 2025-06-18 --dir ${dir} --name old` }, workers: 2 });
+  const call = (id, more) => {
+    const message = JSON.parse(modernCall(id, 'ask'));
+    message.params._meta['io.modelcontextprotocol/clientCapabilities'] = { elicitation: {} };
+    return JSON.stringify({ ...message, params: { ...message.params, ...more } });
+  };
+  for (let i = 0; i < 12; i++) {
+    const first = await open(world, wsUrl(gateway, '/ws/old'), { perMessageDeflate: false });
+    first.socket.send(call(`a${i}`));
+    await until('the question', () => first.said.length === 1);
+    const { inputRequests, requestState } = first.said[0].result;
+    const inputResponses = { [Object.keys(inputRequests)[0]]: { action: 'accept', content: { name: 'Ada' } } };
+    const second = i % 2 ? first : await open(world, wsUrl(gateway, '/ws/old'), { perMessageDeflate: false });
+    second.socket.send(call(`b${i}`, { inputResponses, requestState }));
+    await until(() => `the result, after ${JSON.stringify(second.said)}`, () => second.said.some(({ id }) => id === `b${i}`));
+    assert.equal(second.said.at(-1).result?.content[0].text, 'hello Ada', JSON.stringify(second.said));
+    first.socket.close();
+    second.socket.close();
+  }
+  assert.ok((await gateway.metric('requests_forwarded_home')) > 0, 'some came to the other worker');
+  await gateway.untilQuiet();
 });
 
 promise('closes are answered with the code, and faults closed with the right one', async (world) => {

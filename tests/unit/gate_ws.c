@@ -159,6 +159,63 @@ Test(ws, upgrades_and_serves_a_client_of_an_older_revision)
     world_close();
 }
 
+/* A call of 2026-07-28 that may be asked something; %s: more members of its params. */
+#define ASKED_2026(id)                                                                                       \
+    "{\"jsonrpc\":\"2.0\",\"id\":" #id ",\"method\":\"tools/call\",\"params\":{\"name\":\"ask\",%s"          \
+    "\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\","                                 \
+    "\"io.modelcontextprotocol/clientCapabilities\":{\"elicitation\":{}}}}}"
+
+/* An upstream of an older revision, up to where it asks its client something in the middle of a call. */
+static struct sim_peer *
+be_asked_by_an_older_server(unsigned long long *ret_call)
+{
+    struct sim_peer *server = server_asked_for("server/discover", NULL);
+
+    answer(server, "", "{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32601,\"message\":\"no\"}}");
+    cr_assert(strstr(request_of(server)->body, "\"initialize\""));
+    answer(server, "Mcp-Session-Id: s\r\n",
+           "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"protocolVersion\":\"2025-11-25\",\"capabilities\":"
+           "{\"tools\":{}},\"serverInfo\":{\"name\":\"s\",\"version\":\"1\"}}}");
+    cr_assert(strstr(request_of(server)->body, "notifications/initialized"));
+    say(server, "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n");
+    server = server_asked_for("\"tools/call\"", ret_call);
+    answer_stream(server, "");
+    say_chunk(server, "data: {\"jsonrpc\":\"2.0\",\"id\":\"q\",\"method\":\"elicitation/create\",\"params\":{"
+                      "\"message\":\"who?\",\"requestedSchema\":{\"type\":\"object\"}}}\n\n");
+    return server;
+}
+
+Test(ws, answers_a_retry_on_the_connection_of_the_call_that_waits_for_it)
+{
+    char call[2048], more[1024];
+    struct sim_peer *server;
+    unsigned long long n;
+    const char *state;
+
+    open_world();
+    upgrade("/ws/up", "");
+    snprintf(call, sizeof call, ASKED_2026(1), "");
+    send_text(call);
+    server = be_asked_by_an_older_server(&n);
+    state = strstr(next_text(), "\"requestState\":\"");
+    cr_assert_not_null(state, "%s", said);
+    cr_assert_eq(counter(STAT_calls_parked), 1);
+    snprintf(more, sizeof more,
+             "\"inputResponses\":{\"1\":{\"action\":\"decline\"}},\"requestState\":\"%.*s\",",
+             (int)strcspn(state + 16, "\""), state + 16);
+    snprintf(call, sizeof call, ASKED_2026(2), more);
+    send_text(call);
+    say(server_asked_for("\"action\":\"decline\"", NULL),
+        "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n");
+    send_text(TOOL_2026(3, "other")); /* walks over all that is open here */
+    snprintf(more, sizeof more, "data: {\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{\"content\":[]}}\n\n", n);
+    say_chunk(server, more);
+    cr_assert(strstr(next_text(), "\"id\":2,\"result\""), "%s", said);
+    sim_peer_reset(client);
+    settle();
+    world_close();
+}
+
 Test(ws, answers_requests_of_2026_07_28_in_any_order_without_header_fields)
 {
     struct sim_peer *a, *b;

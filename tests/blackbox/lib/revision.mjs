@@ -3,6 +3,7 @@
 // must and must not have in that revision is checked here, whatever the test asks.
 
 import assert from 'node:assert/strict';
+import WebSocket from 'ws';
 import { CRLF, get, post } from './mcp.mjs';
 import { until } from './wait.mjs';
 
@@ -300,5 +301,65 @@ export class ModernClient extends Client {
 
   close() {}
 }
+
+/** All that is said on a WebSocket. */
+class Socket extends WebSocket {
+  all = [];
+
+  constructor(url) {
+    super(url, 'mcp', { perMessageDeflate: false });
+    this.on('message', (data) => this.all.push(JSON.parse(data.toString())));
+    this.opened = new Promise((resolve, reject) => this.once('open', resolve).once('error', reject));
+  }
+
+  find(what, is, ms = 8_000) {
+    return until(() => `${what}; so far ${JSON.stringify(this.all)}`, () => this.all.find(is), ms);
+  }
+
+  tell(message) {
+    this.send(JSON.stringify({ jsonrpc: '2.0', ...message }));
+  }
+}
+
+const socketOf = async ({ gateway, target }) => {
+  const socket = new Socket(`${gateway.url.replace('http', 'ws')}${target}`);
+  await socket.opened;
+  return socket;
+};
+
+/** 2024-11-05 to 2025-11-25 over WebSocket: one stream for all that the server says, as with HTTP+SSE. */
+export class LegacyWsClient extends SseClient {
+  async connect() {
+    this.stream = await socketOf(this);
+  }
+
+  async tell(message) {
+    this.stream.tell(message);
+  }
+}
+
+/** 2026-07-28 over WebSocket: no header fields, and what is called off is said to be. */
+export class ModernWsClient extends ModernClient {
+  async open() {
+    this.stream = await socketOf(this);
+    await super.open();
+  }
+
+  async post(message) {
+    const messages = new Since(this.stream);
+    this.stream.tell(message);
+    return Object.assign(messages, { head: new Map() });
+  }
+
+  cancel({ id }) {
+    this.stream.tell({ method: 'notifications/cancelled', params: { requestId: id } });
+  }
+
+  close() {
+    this.stream?.close();
+  }
+}
+
+export const wsClientOf = (revision) => (revision === '2026-07-28' ? ModernWsClient : LegacyWsClient);
 
 export const clientOf = (revision) => ({ '2024-11-05': SseClient, '2026-07-28': ModernClient })[revision] ?? LegacyClient;

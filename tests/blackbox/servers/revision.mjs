@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// A server of exactly one revision, over stdio or (--http) over HTTP (2024-11-05: HTTP+SSE), strict about what reaches it: what its revision
-// does not allow is refused and told in the log as a violation. Not a reference server: five tools, no resources.
+// A server of exactly one revision, over stdio, (--http) over HTTP (2024-11-05: HTTP+SSE) or (--ws) over WebSocket, strict about what
+// reaches it: what its revision does not allow is refused and told in the log as a violation. Not a reference server: five tools, no
+// resources.
 //
-// --revision R  --dir DIR  --name NAME  [--http]
+// --revision R  --dir DIR  --name NAME  [--http | --ws]
 // DIR/NAME.log gets a JSON line for each thing that a test wants to know; touching DIR/NAME.change changes its tools.
 
 import { appendFileSync, watch } from 'node:fs';
@@ -10,6 +11,7 @@ import { randomUUID } from 'node:crypto';
 import http from 'node:http';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { WebSocketServer } from 'ws';
 
 const flag = (name) => process.argv[process.argv.indexOf(`--${name}`) + 1];
 const revision = flag('revision');
@@ -184,6 +186,19 @@ function stdio() {
     .on('close', () => process.exit(0));
 }
 
+/** Each connection is what a process's pipe is. */
+function webSocket() {
+  const server = new WebSocketServer({ host: '127.0.0.1', port: 0, handleProtocols: () => 'mcp' });
+  server.on('listening', () => console.error(`listening on ws://127.0.0.1:${server.address().port}/mcp`));
+  server.on('connection', (socket) => {
+    const say = (message) => socket.send(JSON.stringify({ jsonrpc: '2.0', ...message }));
+    const peer = Object.assign(new Peer(), { standalone: say });
+    peers.add(peer);
+    socket.on('message', (data) => take(peer, JSON.parse(data.toString()), say));
+    socket.on('close', () => peers.delete(peer));
+  });
+}
+
 const STREAM = { 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-cache' };
 const sse = (res) => (message) => {
   if (!res.headersSent) res.writeHead(200, STREAM);
@@ -306,4 +321,5 @@ if (overHttp) {
   const isSse = revision === '2024-11-05';
   const server = http.createServer(isSse ? handleSse : handle);
   server.listen(0, '127.0.0.1', () => console.error(`listening on http://127.0.0.1:${server.address().port}/${isSse ? 'sse' : 'mcp'}`));
-} else stdio();
+} else if (process.argv.includes('--ws')) webSocket();
+else stdio();
