@@ -379,21 +379,28 @@ session_table_version(const struct session_table *t, struct session_cell cell)
     return a > b ? a : b;
 }
 
-/* Over the older copy; the newer one stays whole whatever happens in between. */
+/* Over the older copy; the newer one stays whole whatever happens in between. One that is not whole counts for
+ * nothing, whatever its version says: a file may hold anything. */
 void
 session_table_write(struct session_table *t, struct session_cell cell, const struct session_record *record)
 {
-    struct session_copy *copies = copies_at(t, cell);
-    uint64_t next = session_table_version(t, cell) + 1, version;
+    struct session_copy *copies = copies_at(t, cell), *to, *other;
     unsigned newer = version_of(&copies[1]) > version_of(&copies[0]);
+    uint64_t version = 0, next;
     struct session_record there;
-    struct session_copy *to = &copies[read_copy(&copies[newer], &there, &version) ? !newer : newer];
+    bool is_whole = read_copy(&copies[newer], &there, &version);
 
+    to = &copies[is_whole ? !newer : newer];
+    other = &copies[is_whole ? newer : !newer];
+    is_whole = is_whole || read_copy(other, &there, &version);
+    next = is_whole && version + 1 < version_max ? version + 1 : 1;
     __atomic_store_n(&to->version, 0, __ATOMIC_RELAXED);
     __atomic_thread_fence(__ATOMIC_RELEASE);
     to->record = *record;
     to->sum = sum_of(next, record);
     STORE(&to->version, next);
+    if (next == 1) /* there is none before it */
+        STORE(&other->version, 0);
 }
 
 /* --- taking and leaving --- */

@@ -185,11 +185,16 @@ ws_deflater_message(struct ws_deflater *d, const struct text *pieces, unsigned c
                     struct ws_deflate_out *out)
 {
     enum ws_deflate_result result = WS_DEFLATE_FINE;
+    uint64_t bytes = 0;
 
     d->held_len = 0;
-    for (unsigned i = 0; i < count && result == WS_DEFLATE_FINE; i++)
+    for (unsigned i = 0; i < count && result == WS_DEFLATE_FINE; i++) {
+        bytes += pieces[i].len;
         if (pieces[i].len)
             result = deflate_piece(d, pieces[i], Z_NO_FLUSH, out);
+    }
+    if (!bytes) /* zlib flushes nothing twice; section 7.2.3.6 has what an empty message is */
+        return out->put(out, "", 1) ? WS_DEFLATE_FINE : WS_DEFLATE_NO_ROOM;
     if (result == WS_DEFLATE_FINE)
         result = deflate_piece(d, (struct text){"", 0}, Z_SYNC_FLUSH, out);
     if (result == WS_DEFLATE_FINE && (d->held_len != TAIL_BYTES || memcmp(d->held, tail, TAIL_BYTES) != 0))

@@ -147,6 +147,22 @@ Test(ws_deflate, makes_like_messages_small_where_a_context_may_be_kept)
     ws_deflater_free(d);
 }
 
+/* RFC 7692 section 7.2.3.6. */
+Test(ws_deflate, packs_empty_messages_one_behind_the_other)
+{
+    struct ws_deflater *d = ws_deflater_new(&(struct ws_deflate_params){.window_bits = 12});
+    struct ws_inflater *i = ws_inflater_new();
+
+    for (unsigned k = 0; k < 3; k++) {
+        cr_assert_eq(ws_deflater_message(d, NULL, 0, fresh(&packed)), WS_DEFLATE_FINE);
+        cr_assert(text_eq(text_in(&packed), (struct text){"", 1}));
+        cr_assert_eq(ws_inflater_message(i, text_in(&packed), 10, fresh(&unpacked)), WS_DEFLATE_FINE);
+        cr_assert_eq(unpacked.len, 0);
+    }
+    ws_inflater_free(i);
+    ws_deflater_free(d);
+}
+
 Test(ws_deflate, refuses_bombs_nonsense_and_what_finds_no_room)
 {
     struct ws_inflater *i = ws_inflater_new();
