@@ -370,10 +370,11 @@ adopt_modern(struct bond *bond)
 static void
 choose_port(struct bond *bond)
 {
-    const struct bond_port *port = bond->up->stdio        ? &bond_stdio
-                                   : bond->up->cfg->is_ws ? &bond_ws
-                                   : bond->up->era.is_sse ? &bond_sse
-                                                          : &bond_http;
+    const struct bond_port *port = bond->up->stdio          ? &bond_stdio
+                                   : bond->up->cfg->is_demo ? &bond_demo
+                                   : bond->up->cfg->is_ws   ? &bond_ws
+                                   : bond->up->era.is_sse   ? &bond_sse
+                                                            : &bond_http;
 
     if (port == bond->port)
         return;

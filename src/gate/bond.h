@@ -27,6 +27,7 @@ enum { BOND_SESSION_ID_MAX = 256, BONDS_SHARED_MAX = 1024 /* of a worker */, BON
 
 struct bond_port;
 struct stdio_child;
+struct bond_demo;
 struct bond_call;
 
 struct bond_call_up {
@@ -105,6 +106,7 @@ struct bond {
     struct held post_path; /* where the stream says that messages are posted to; len 0: it has not said so */
     struct held unposted;  /* initialize, until it has */
     struct leg *greeting;  /* "initialized", until it is taken */
+    struct bond_demo *demo; /* bond_demo.c */
     /* bond_stdio.c */
     struct stdio_child *child;
     struct list_node of_child; /* of its child's */

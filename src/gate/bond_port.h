@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How a bond's messages reach its upstream and come back: over HTTP (bond_http.c), over HTTP+SSE of
- * 2024-11-05 (bond_sse.c), over WebSocket (bond_ws.c) or over a process's stdin and stdout (bond_stdio.c). For
+ * 2024-11-05 (bond_sse.c), over WebSocket (bond_ws.c), over a process's stdin and stdout
+ * (bond_stdio.c), or to the demo server in the worker itself (bond_demo.c). For
  * bond*.c only.
  */
 #ifndef GATE_BOND_PORT_H
@@ -36,7 +37,7 @@ struct bond_port {
 void bond_http_end_left(struct session *s, struct upstream *up, struct text fields);
 void bond_stdio_end_left(struct session *s, struct upstream *up);
 
-extern const struct bond_port bond_http, bond_sse, bond_ws, bond_stdio;
+extern const struct bond_port bond_http, bond_sse, bond_ws, bond_stdio, bond_demo;
 
 /* From the port: a message for this call. */
 void bond_came(struct bond_call *call, struct text message, const struct jsonrpc_envelope *env);

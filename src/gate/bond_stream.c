@@ -132,10 +132,17 @@ void
 bond_stream_on_message(struct leg *leg, struct text message)
 {
     struct bond *bond = leg->owner;
+
+    bond->stream_wait_ms = 0;
+    bond_stream_heard(bond, message);
+}
+
+void
+bond_stream_heard(struct bond *bond, struct text message)
+{
     struct bond_call *call = NULL;
     struct jsonrpc_envelope env;
 
-    bond->stream_wait_ms = 0;
     if (jsonrpc_scan(message, JSON_SCAN_STRICT, &env) != JSONRPC_FAULT_FINE)
         return; /* what is no message says nothing */
     if (env.kind == JSONRPC_RESPONSE || env.kind == JSONRPC_ERROR) {

@@ -26,6 +26,9 @@ bool bond_stream_forget(struct bond_call *call);
 void bond_stream_on_head(struct leg *leg, const struct http1_head *head);
 void bond_stream_on_message(struct leg *leg, struct text message);
 
+/* A message has come: to the call that it answers or is about, or unasked. */
+void bond_stream_heard(struct bond *bond, struct text message);
+
 /* bond_port's. */
 uint64_t bond_stream_mint(struct bond *bond);
 void bond_stream_listen(struct bond *bond);

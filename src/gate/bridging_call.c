@@ -167,7 +167,7 @@ on_ready(struct bond_call *ask)
     struct bridge_out out;
 
     b->bridge.upstream = bond->bridge.upstream;
-    b->bridge.upstream_by_http = !bond->up->stdio && !bond->up->cfg->is_ws;
+    b->bridge.upstream_by_http = upstream_takes_posts(bond->up);
     if (!b->is_merged && tool_filter_is_set(bond->up)) /* merged lists are made elsewhere */
         b->bridge.tools = &bond->up->tools;
     b->bridge.server_info = bond->about.len ? bond->server.info : (struct text){0};

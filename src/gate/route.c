@@ -269,16 +269,16 @@ route_stream(struct exchange *ex, const struct http1_head *head, struct text pat
     ex->revision = MCP_NO_REVISION; /* initialize says it */
     if (head->method == METHOD_OPTIONS) {
         answer_preflight(ex, head);
-    } else if (!is_merged(w, path) && (!up || (is_ws && up->cfg->is_demo))) {
+    } else if (!is_merged(w, path) && !up) {
         local_error(ex, CLOSE_NOT_FOUND, (struct text){0});
     } else if (head->method != METHOD_GET) { /* of POST: a client that tries newer transports first goes on */
         local_error(ex, CLOSE_METHOD, TEXT("Allow: GET, OPTIONS\r\n"));
     } else {
         ex->upstream = is_merged(w, path) ? NULL : up;
-        if (ex->upstream && up->cfg->is_demo)
-            demo_open_sse(ex, head);
-        else if (is_ws)
+        if (is_ws)
             bridging_open_ws(ex, head);
+        else if (ex->upstream && up->cfg->is_demo)
+            demo_open_sse(ex, head);
         else
             bridging_open_sse(ex, head);
     }

@@ -101,7 +101,7 @@ void upstream_close_idle_of(struct endpoint *ep);
 static inline bool
 upstream_takes_posts(const struct upstream *up)
 {
-    return !up->stdio && !up->cfg->is_ws && !up->era.is_sse;
+    return !up->stdio && !up->cfg->is_ws && !up->cfg->is_demo && !up->era.is_sse;
 }
 
 /* Chooses the endpoint for a request: the least loaded healthy one. NULL: none has an address, and the last

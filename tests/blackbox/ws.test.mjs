@@ -54,6 +54,23 @@ promise('/ws is the merged server where there are several', async (world) => {
   assert.match((await client.callTool({ name: 'b__echo', arguments: { message: 'hi' } })).content[0].text, /hi$/);
 });
 
+promise('/ws is the demo server where there is no other', async (world) => {
+  const gateway = await world.gateway({ upstreams: {} });
+  const client = await connect(world, wsUrl(gateway, '/ws'));
+  assert.ok((await client.listTools()).tools.some(({ name }) => name === 'slow_count'));
+  const progress = [];
+  await client.callTool({ name: 'slow_count', arguments: { to: 3, interval_ms: 10 } }, undefined, { onprogress: (p) => progress.push(p.progress) });
+  assert.deepEqual(progress, [1, 2, 3]);
+  const many = await Promise.all(Array.from({ length: 100 }, (_, i) => client.callTool({ name: 'echo', arguments: { text: `number ${i}` } })));
+  many.forEach((result, i) => assert.equal(result.content[0].text, `number ${i}`));
+  const { socket, said } = await open(world, wsUrl(gateway, '/ws/demo'));
+  socket.send(modernCall('new', 'echo', { text: 'hi' }));
+  await until('it is answered', () => said.some(({ id, result }) => id === 'new' && result.content[0].text === 'hi'));
+  await client.close();
+  socket.close();
+  await gateway.untilQuiet();
+});
+
 promise('a client of 2026-07-28 needs nothing but its messages, in text or binary, and may have many open', async (world) => {
   const gateway = await world.gateway({ upstreams: { e: referenceUrl } });
   const { socket, said } = await open(world, wsUrl(gateway, '/ws/e'), { perMessageDeflate: false });
