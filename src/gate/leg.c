@@ -134,12 +134,21 @@ leave(struct leg *leg, struct worker *w, bool was_busy)
 }
 
 static void
+begin_events(struct leg *leg)
+{
+    leg->is_stream = leg->ex->leg_stream = true;
+    leg->buffer = (struct sse_buffer){.grow = grow};
+    sse_parser_init(&leg->parser, &leg->buffer);
+    exchange_watch_limits(leg->ex);
+}
+
+static void
 leg_reply_head(struct exchange *ex, const struct http1_head *head)
 {
+    struct text type = http1_value(head, HTTP_CONTENT_TYPE), sse = TEXT("text/event-stream");
     struct worker *w = ex->worker;
     struct leg *leg = ex->state;
     bool was_busy;
-    struct text type = http1_value(head, HTTP_CONTENT_TYPE), sse = TEXT("text/event-stream");
 
     if (head->status < 200 && head->status != 101)
         return;
@@ -147,24 +156,14 @@ leg_reply_head(struct exchange *ex, const struct http1_head *head)
         exchange_fail(ex, CLOSE_UPGRADE_REFUSED);
         return;
     }
-    leg->status = ex->status = head->status;
-    if (leg->ws) {
-        was_busy = enter(leg);
-        leg_ws_head(leg, head);
-        leave(leg, w, was_busy);
-        if (ex->state != leg)
-            return;
-    }
-    if (type.len >= sse.len && text_eq_nocase((struct text){type.at, sse.len}, sse)) {
-        leg->is_stream = ex->leg_stream = true;
-        leg->buffer = (struct sse_buffer){.grow = grow};
-        sse_parser_init(&leg->parser, &leg->buffer);
-        exchange_watch_limits(ex);
-    }
-    if (!leg->up->on_head)
-        return;
     was_busy = enter(leg);
-    leg->up->on_head(leg, head);
+    leg->status = ex->status = head->status;
+    if (leg->ws)
+        leg_ws_head(leg, head);
+    else if (type.len >= sse.len && text_eq_nocase((struct text){type.at, sse.len}, sse))
+        begin_events(leg);
+    if (leg->ex && leg->up->on_head)
+        leg->up->on_head(leg, head);
     leave(leg, w, was_busy);
 }
 
