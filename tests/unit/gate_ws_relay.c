@@ -257,3 +257,96 @@ Test(ws_relay, wants_an_upgrade_where_the_url_is_a_websockets)
     cr_assert_null(server_next());
     world_close();
 }
+
+/* --- whatever the kernel does --- */
+
+enum { STREAM_MAX = 1 << 20 };
+
+/* One direction: what was to be sent, and how far that has come. */
+struct way {
+    struct sim_peer *from, *to;
+    bool masked;
+    char bytes[STREAM_MAX];
+    size_t made, sent, seen;
+};
+
+static struct way ways[2];
+
+static void
+make_more(struct way *way)
+{
+    static char payload[9000];
+    size_t len = (size_t)rand() % (rand() % 8 ? 200 : 4000);
+
+    if (way->made + sizeof payload > sizeof way->bytes)
+        return;
+    for (size_t i = 0; i < len; i++)
+        payload[i] = (char)rand();
+    way->made += make_frame(way->bytes + way->made, way->masked, rand() % 9 ? WS_BINARY : WS_PING, true,
+                            payload, rand() % 9 ? len % 126 : 0);
+    if (rand() % 4 == 0)
+        way->made += make_frame(way->bytes + way->made, way->masked, WS_TEXT, true, payload, len);
+}
+
+static void
+send_some(struct way *way)
+{
+    size_t n = way->made - way->sent, most = rand() % 3 ? 1 + (size_t)rand() % 50 : (size_t)rand() % 5000;
+
+    way->sent += sim_peer_send(way->from, way->bytes + way->sent, n < most ? n : most);
+}
+
+static void
+read_some(struct way *way)
+{
+    static char got[STREAM_MAX];
+    size_t n = sim_peer_read(way->to, got, sizeof got);
+
+    cr_assert_leq(way->seen + n, way->sent);
+    cr_assert_eq(memcmp(got, way->bytes + way->seen, n), 0, "behind %zu bytes", way->seen);
+    way->seen += n;
+}
+
+Test(ws_relay, passes_every_byte_both_ways_whatever_the_kernel_does, .timeout = 120)
+{
+    for (uint64_t seed = 1; seed <= 30; seed++) {
+        srand((unsigned)seed);
+        world_open(seed, "--route", "/ws=ws://10.0.0.2:80/ws", "--ws-ping", "0", "--send-timeout", "1h",
+                   NULL);
+        open_socket("");
+        sim_faults_random(world.sim);
+        for (unsigned i = 0; i < 2; i++) {
+            ways[i].from = i ? server : client;
+            ways[i].to = i ? client : server;
+            ways[i].masked = !i;
+            ways[i].made = ways[i].sent = ways[i].seen = 0;
+        }
+        for (unsigned step = 0; step < 300; step++) {
+            struct way *way = &ways[rand() % 2];
+
+            make_more(way);
+            send_some(way);
+            if (rand() % 10 == 0)
+                sim_peer_set_window(way->to, (size_t)rand() % 3000);
+            if (rand() % 5 == 0)
+                read_some(way);
+            advance((unsigned)rand() % 5);
+        }
+        for (unsigned i = 0; i < 2; i++)
+            sim_peer_set_window(ways[i].to, 1 << 22);
+        for (unsigned turn = 0; turn < 2000 && (ways[0].seen < ways[0].made || ways[1].seen < ways[1].made);
+             turn++) {
+            for (unsigned i = 0; i < 2; i++) {
+                send_some(&ways[i]);
+                read_some(&ways[i]);
+            }
+            advance(30);
+        }
+        cr_assert_gt(ways[0].made, 10000);
+        cr_assert_eq(ways[0].seen, ways[0].made, "seed %llu", (unsigned long long)seed);
+        cr_assert_eq(ways[1].seen, ways[1].made, "seed %llu", (unsigned long long)seed);
+        bye(client);
+        bye(server);
+        world_close();
+    }
+}
