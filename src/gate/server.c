@@ -74,6 +74,12 @@ on_connected(struct h1 *server, int error)
     struct exchange *ex = server->user;
     struct worker *w;
 
+    if (!ex && server->warming) {
+        if (!error)
+            secure_note_ready(server->owner, &server->link);
+        upstream_warmed(server, error);
+        return;
+    }
     if (!ex) {
         h1_abort(server, CLOSE_DONE);
         return;

@@ -513,6 +513,44 @@ upstream_give(struct exchange *ex, bool reusable, bool failed)
         h1_abort(h1, CLOSE_DONE);
 }
 
+bool
+upstream_warm(struct endpoint *ep)
+{
+    struct upstream *up = ep->upstream;
+    struct worker *w = up->worker;
+    struct h1 *h1;
+
+    if (up->connections >= w->config->upstream_max || up->idle_count >= w->config->upstream_idle_max)
+        return false;
+    h1 = conn_new(ep);
+    h1->warming = true;
+    if (conn_open(h1) < 0) {
+        h1_abort(h1, CLOSE_DONE);
+        return false;
+    }
+    up->warming++;
+    return true;
+}
+
+void
+upstream_warmed(struct h1 *h1, int error)
+{
+    struct endpoint *ep = h1->owner;
+
+    if (error) {
+        stats_up_add(ep->upstream->worker->stats, ep->upstream->index, UPSTAT_up_connect_errors, 1);
+        ep->next_address++;
+    }
+    if (error || ep->upstream->worker->draining) {
+        h1_abort(h1, CLOSE_DONE);
+        return;
+    }
+    h1->warming = false;
+    ep->upstream->warming--;
+    put_idle(h1);
+    serve_waiting(ep->upstream);
+}
+
 /* Called by h1 when a connection of this side is gone for good (splice_reply.c routes it here). */
 void
 upstream_closed(struct h1 *h1)
@@ -525,6 +563,7 @@ upstream_closed(struct h1 *h1)
     if (h1->pooled)
         leave_pool(ep, h1);
     if (list_linked(&h1->node)) {
+        up->warming -= h1->warming;
         list_del(&h1->node);
         up->connections--;
         count_connections(up, -1, 0);

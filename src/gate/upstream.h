@@ -65,6 +65,8 @@ struct upstream {
     unsigned endpoint_count, next_endpoint;
     uint32_t connections;     /* open and opening, idle ones too */
     uint32_t idle_count;      /* of all endpoints */
+    uint32_t warming;         /* connections that are being opened for the pool (prewarm.c) */
+    struct era_wait prewarm;
     uint32_t standing;        /* connections that streams and WebSockets hold for good (bond_stream.c) */
     struct list_node waiting; /* struct exchange, by waiting */
     uint32_t waiting_count;
@@ -115,6 +117,11 @@ enum close_reason upstream_take(struct exchange *ex, struct endpoint *ep);
 /* The exchange is through with ex->server (which becomes NULL): `reusable` puts it back to the pool, else it
  * is closed. `failed`: counts against the endpoint's health. */
 void upstream_give(struct exchange *ex, bool reusable, bool failed);
+
+/* Opens a connection for the pool. False: it cannot be now. */
+bool upstream_warm(struct endpoint *ep);
+/* It stands, or not (a negated errno). */
+void upstream_warmed(struct h1 *h1, int error);
 
 /* How many endpoints are neither ejected nor failed in their check, for the statistics. */
 void upstream_count_healthy(struct upstream *up);

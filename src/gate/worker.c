@@ -12,6 +12,7 @@
 #include "gate/local.h"
 #include "gate/secure.h"
 #include "gate/session.h"
+#include "gate/prewarm.h"
 #include "ipc/channel.h"
 #include "stats/segment.h"
 
@@ -179,6 +180,7 @@ worker_drain(struct worker *w, uint32_t ms)
     if (first) {
         stats_slot_set_state(w->stats, SLOT_DRAINING);
         close_listeners(w, false);
+        prewarm_stop(w);
         upstreams_close_idle(w);
         list_for_each(node, &w->clients) {
             struct h1 *h1 = container_of(node, struct h1, node);
@@ -372,6 +374,7 @@ worker_open(struct worker *w, struct child *child, bool is_admin, char *why, siz
         bond_stdio_init(w);
         stdio_set_channel(w, child->fds[FD_SPAWN]);
         health_start(w);
+        prewarm_start(w);
     }
     return 0;
 }

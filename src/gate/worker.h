@@ -60,7 +60,7 @@ struct worker {
     uint32_t client_count, exchange_count, listener_count;
     struct listener listeners[WORKER_LISTENERS_MAX];
     struct op control;
-    struct timer drain_timer;
+    struct timer drain_timer, prewarm_timer;
     struct upstreams upstreams;
     struct tls_context **tls;              /* as config.tls */
     struct upstream home;                  /* the sibling workers */

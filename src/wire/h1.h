@@ -113,7 +113,8 @@ struct h1 {
     bool reading_on : 1; /* waits for the queue before the next request */
     bool held : 1;       /* h1_pause() was called */
     bool peer_ended : 1;
-    bool pooled : 1; /* the owner's: idle in a pool */
+    bool pooled : 1;  /* the owner's: idle in a pool */
+    bool warming : 1; /* the owner's: opened for the pool */
 };
 
 _Static_assert(sizeof(struct h1) - sizeof(struct link) <= 128, "an idle stream has two wires");

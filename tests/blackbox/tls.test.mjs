@@ -95,6 +95,15 @@ promise('a connection is kept alive and used again, and its session is resumed b
   assert.equal(await gateway.metric('up_tls_handshakes'), 4);
 });
 
+promise('with --prewarm the first call finds its handshake done and its server known', async (world) => {
+  const { gateway, call } = await setUp(world, { args: ['--prewarm', '2', '--upstream-idle', '1m'] });
+  await gateway.untilMetric('up_idle', (n) => n === 2);
+  const before = await gateway.metric('up_tls_handshakes');
+  assert.equal((await call()).status, 200);
+  assert.equal(await gateway.metric('up_tls_handshakes'), before);
+  assert.ok((await gateway.metric('up_reused')) >= 1);
+});
+
 promise('many calls at once share the pool', async (world) => {
   const { gateway, call } = await setUp(world, { args: ['--upstream-max', '8', '--upstream-wait', '20s'] });
   const replies = await Promise.all(Array.from({ length: 200 }, (_, i) => call(i)));

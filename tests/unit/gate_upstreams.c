@@ -534,3 +534,44 @@ Test(upstreams, fails_a_health_check_that_is_not_answered)
     cr_assert_eq(up_counter(UPSTAT_up_endpoints_healthy), 2);
     world_close();
 }
+
+/* --- --prewarm --- */
+
+Test(prewarm, has_connections_open_before_anybody_asks_and_makes_good_what_is_taken)
+{
+    struct sim_peer *warm[2], *client;
+
+    world_open(1, "--upstream", "up=http://10.0.0.2:80/mcp", "--prewarm", "2", "--upstream-idle", "1h", NULL);
+    advance(100);
+    for (unsigned i = 0; i < 2; i++) {
+        warm[i] = server_next();
+        cr_assert_not_null(warm[i]);
+    }
+    cr_assert_null(server_next());
+    cr_assert_eq(up_counter(UPSTAT_up_idle), 2);
+    client = client_new();
+    post(client, "", CALL(1));
+    cr_assert_null(server_next(), "the request finds one of them");
+    cr_assert_eq(up_counter(UPSTAT_up_reused), 1);
+    for (unsigned i = 0; i < 2; i++)
+        if (try_request(warm[i]))
+            answer(warm[i], "", RESULT(1));
+    cr_assert_eq(reply_of(client)->status, 200);
+    post(client, "", CALL(2));
+    advance(300);
+    cr_assert_not_null(server_next(), "the one that is in use is made good");
+    for (unsigned i = 0; i < 2; i++)
+        if (try_request(warm[i]))
+            answer(warm[i], "", RESULT(2));
+    cr_assert_eq(reply_of(client)->status, 200);
+    world_close();
+}
+
+Test(prewarm, goes_on_while_nobody_is_there_and_lets_a_drain_end)
+{
+    world_open(1, "--upstream", "gone=http://10.0.0.8:80/mcp", "--upstream", "silent=http://10.0.0.9:80/mcp",
+               "--prewarm", "3", NULL);
+    advance(3000);
+    cr_assert_eq(up_counter(UPSTAT_up_idle), 0);
+    world_close();
+}
