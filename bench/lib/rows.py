@@ -32,10 +32,10 @@ class Row:
         return self._site
 
 
-def _mcpload(bench, server, path, flags, seconds, warmup=0.5):
+def _mcpload(bench, server, path, flags, seconds, warmup=0.5, command=()):
     """Runs mcpload against a server and returns its result."""
     words = [
-        "taskset", "-c", servers.LOAD_CORE, bench.program("mcpload"), "--url", f"http://127.0.0.1:{server.port}{path}",
+        "taskset", "-c", servers.LOAD_CORE, bench.program("mcpload"), *command, "--url", f"http://127.0.0.1:{server.port}{path}",
         "--duration", f"{seconds}s", "--warmup", f"{warmup}s", "--cpu-of", server.pid, "--quiet", "--json", "-", *flags,
     ]  # fmt: skip
     done = subprocess.run(list(map(str, words)), capture_output=True, text=True, timeout=seconds + 120, check=False)
@@ -44,9 +44,9 @@ def _mcpload(bench, server, path, flags, seconds, warmup=0.5):
     return json.loads(done.stdout)["result"]
 
 
-def _requests(path, *flags):
+def _requests(path, *flags, command=()):
     def measure(bench, server, seconds):
-        result = _mcpload(bench, server, path, flags, seconds)
+        result = _mcpload(bench, server, path, flags, seconds, command=command)
         latency = result.get("latency", {})
         return {
             "cpu_us": result.get("cpu_us", 0),
@@ -182,6 +182,18 @@ ROWS = [
     ),  # fmt: skip
     Row("sse-saturated", "SSE, 100 streams as fast as they go", "cpu_us", "us CPU/event", _events(0)),
     Row("sse-10k", "SSE, 100 streams, 10,000 events/s", "cpu_us", "us CPU/event", _events(100)),
+    Row(
+        "ws1", "WebSocket, 1 session, 1,024 messages of 200 B under way", "cpu_us", "us CPU/message",
+        _requests("/ws", "--connections", 1, "--pipeline", 1024, command=("ws",)), without=("floor",),
+    ),  # fmt: skip
+    Row(
+        "ws100", "WebSocket, 100 sessions, 16 messages of 200 B under way on each", "cpu_us", "us CPU/message",
+        _requests("/ws", "--connections", 100, "--pipeline", 16, command=("ws",)), without=("floor",),
+    ),  # fmt: skip
+    Row(
+        "ws-100k", "WebSocket, 1 session, 100,000 messages/s of 200 B", "cpu_us", "us CPU/message",
+        _requests("/ws", "--connections", 1, "--pipeline", 100000, "--rate", 100000, command=("ws",)), without=("floor",),
+    ),  # fmt: skip
     Row("mem-sse", f"memory of an idle SSE stream ({STREAMS_IDLE})", "bytes", "B Pss", _idle_streams, fresh=True),
     Row("mem-idle", f"memory of an idle connection ({STREAMS_IDLE})", "bytes", "B Pss", _idle_connections, fresh=True),
     Row(

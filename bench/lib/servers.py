@@ -76,6 +76,7 @@ def _mcpgate(bench, port):
     return [
         bench.program("mcpgate"), "--listen", f"127.0.0.1:{port}", "--admin", f"127.0.0.1:{proc.free_port()}",
         "--workers", "1", "--route", f"/plain={upstream}/plain", "--route", f"/sse={upstream}/sse",
+        "--route", f"/ws=ws://127.0.0.1:{bench.upstream_port}/ws",
         "--upstream", f"bench={upstream}/mcp", "--run-dir", bench.run / f"mcpgate-run-{port}", "--state-dir",
         bench.run / f"mcpgate-state-{port}", "--max-connections", str(CONNECTIONS), "--upstream-max", "8192",
         "--upstream-idle-max", "8192", "--upstream-idle", "1h", "--log-level", "warning",
