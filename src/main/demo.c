@@ -19,10 +19,42 @@ struct input {
     char *kept; /* of a line that goes on; LINE_MAX_BYTES + 1 */
 };
 
+static bool
+is_demo(int argc, char **argv)
+{
+    return argc >= 2 && strcmp(argv[1], "demo") == 0;
+}
+
+/* --listen, and no word of another server. */
+static bool
+is_over_http(int argc, char **argv)
+{
+    bool listens = false;
+
+    for (int i = 2; i < argc; i++) {
+        listens |= strcmp(argv[i], "--listen") == 0 || strncmp(argv[i], "--listen=", 9) == 0 ||
+                   strncmp(argv[i], "-p", 2) == 0;
+        if (strncmp(argv[i], "--upstream", 10) == 0 || strncmp(argv[i], "--stdio", 7) == 0 ||
+            strncmp(argv[i], "--config", 8) == 0)
+            return false;
+    }
+    return listens;
+}
+
 bool
 demo_is(int argc, char **argv)
 {
-    return argc >= 2 && strcmp(argv[1], "demo") == 0;
+    return is_demo(argc, argv) && !is_over_http(argc, argv);
+}
+
+void
+demo_take_word(int *argc, char ***argv)
+{
+    if (!is_demo(*argc, *argv))
+        return;
+    (*argv)[1] = (*argv)[0];
+    (*argv)++;
+    (*argc)--;
 }
 
 static uint64_t
@@ -121,7 +153,9 @@ demo_main(int argc, char **argv)
 
     if (!read_args(argc, argv, &only, &wrong)) {
         fprintf(stderr,
-                "mcpgate: demo: %s%s: use mcpgate demo --stdio [--revision 2024-11-05|...|2026-07-28]\n",
+                "mcpgate: demo: %s%s: use mcpgate demo --stdio [--revision 2024-11-05|...|2026-07-28], or "
+                "mcpgate "
+                "demo --listen ADDR:PORT\n",
                 wrong ? wrong : "--stdio", wrong ? " is not known" : " is missing");
         return 2;
     }

@@ -18,5 +18,6 @@ main(int argc, char **argv)
 
     if (demo_is(argc, argv))
         return demo_main(argc, argv);
+    demo_take_word(&argc, &argv);
     return program_main(argc, argv, roles);
 }

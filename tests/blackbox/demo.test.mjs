@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { Client as ClientV1 } from '@modelcontextprotocol/sdk/client/index.js';
 import { StreamableHTTPClientTransport as TransportV1 } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import { Client as ClientV2, StreamableHTTPClientTransport as TransportV2 } from '@modelcontextprotocol/client';
+import { program } from './lib/gateway.mjs';
 import { call, post, request } from './lib/mcp.mjs';
 import { Recorder } from './lib/transcript.mjs';
 import { until } from './lib/wait.mjs';
@@ -150,4 +151,16 @@ promise('a session is needed, is as good as its seal, ends with DELETE, and is u
   const ended = await gateway.ask(`DELETE /mcp HTTP/1.1\r\nHost: x\r\nMcp-Session-Id: ${session}\r\n\r\n`);
   assert.ok([200, 204].includes(ended.status));
   await until('it is unknown', async () => (await list(`Mcp-Session-Id: ${session}`)).status === 404);
+});
+
+promise('mcpgate demo --listen is the gateway in front of the demo server', async (world) => {
+  const dir = world.directory();
+  const gateway = world.process(program('mcpgate'), ['demo', '--listen', '127.0.0.1:0', '--admin', '127.0.0.1:0', '--run-dir', dir, '--state-dir', dir], { name: 'mcpgate demo' });
+  const [, url] = await gateway.line(/ready: listening on (http:\/\/[^ ]+)/);
+  const client = new ClientV1(info);
+  world.atEnd(() => client.close());
+  await client.connect(new TransportV1(new URL(`${url}/mcp`)));
+  assert.equal(text(await client.callTool({ name: 'echo', arguments: { text: 'hi' } })), 'hi');
+  await client.close();
+  await gateway.stop('SIGTERM', 10_000);
 });
