@@ -653,7 +653,7 @@ bonds_end_left(struct session *s, struct text fields)
             continue;
         if (up->stdio)
             bond_stdio_end_left(s, up);
-        else
+        else if (upstream_takes_posts(up))
             bond_http_end_left(s, up, fields);
     }
 }

@@ -21,13 +21,22 @@ first_sent(const struct bond *bond)
     return NULL;
 }
 
+static bool
+is_awaited(const struct bond_call *call)
+{
+    return call->is_sent && !call->is_standing;
+}
+
 /* A drain ends the stream when nothing is awaited on it. */
 static void
 note_open_calls(struct bond *bond)
 {
     if (!bond->stream)
         return;
-    bond->stream->is_standing = !first_sent(bond);
+    bond->stream->is_standing = true;
+    list_for_each(node, &bond->calls)
+        if (is_awaited(container_of(node, struct bond_call, node)))
+            bond->stream->is_standing = false;
     if (bond->stream->is_standing && bond->worker->draining)
         exchange_wake_in(bond->stream->ex, 1);
 }
@@ -110,7 +119,23 @@ find_call(struct bond *bond, uint64_t number)
     return NULL;
 }
 
-/* The only call that is awaited: a question that comes meanwhile is about it. */
+/* The call that a notification names: of progress, or of a subscription that has just begun. */
+static struct bond_call *
+call_named(struct bond *bond, struct text message, const struct jsonrpc_envelope *env)
+{
+    struct text meta, id;
+
+    if (mcp_method_of(env->method) == MCP_PROGRESS)
+        return find_call(bond, bridge_number(env->progress_token));
+    if (!text_eq(env->method, TEXT("notifications/subscriptions/acknowledged")))
+        return NULL;
+    meta = json_find(json_find(message, TEXT("params")), TEXT("_meta"));
+    id = json_find(meta, TEXT("io.modelcontextprotocol/subscriptionId"));
+    return id.len ? find_call(bond, bridge_number(id)) : NULL;
+}
+
+/* The only call that is awaited: a question that comes meanwhile is about it, and a log line of a server that
+ * logs within calls only. */
 static struct bond_call *
 only_call(struct bond *bond)
 {
@@ -119,13 +144,20 @@ only_call(struct bond *bond)
     list_for_each(node, &bond->calls) {
         struct bond_call *call = container_of(node, struct bond_call, node);
 
-        if (!call->is_sent)
+        if (!is_awaited(call))
             continue;
         if (only)
             return NULL;
         only = call;
     }
     return only;
+}
+
+static bool
+is_log_within_calls(const struct bond *bond, const struct jsonrpc_envelope *env)
+{
+    return mcp_revision_is_modern(bond->bridge.upstream) &&
+           text_eq(env->method, TEXT("notifications/message"));
 }
 
 void
@@ -153,13 +185,11 @@ bond_stream_heard(struct bond *bond, struct text message)
         }
         return;
     }
-    if (mcp_method_of(env.method) == MCP_PROGRESS) {
-        call = find_call(bond, bridge_number(env.progress_token));
-        if (call)
-            bond_came(call, message, &env);
-        return;
-    }
-    call = env.kind == JSONRPC_REQUEST ? only_call(bond) : NULL;
+    call = env.kind == JSONRPC_NOTIFICATION ? call_named(bond, message, &env) : NULL;
+    if (!call && mcp_method_of(env.method) == MCP_PROGRESS)
+        return; /* of none that is open */
+    if (!call && (env.kind == JSONRPC_REQUEST || is_log_within_calls(bond, &env)))
+        call = only_call(bond);
     if (call)
         bond_came(call, message, &env);
     else
@@ -204,6 +234,7 @@ bond_stream_open(struct bond *bond, const struct leg_up *up)
         return reason;
     bond->up->standing++;
     bond->endpoint = leg_endpoint(bond->stream);
+    note_open_calls(bond);
     return CLOSE_NONE;
 }
 

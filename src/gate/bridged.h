@@ -122,6 +122,8 @@ struct bridged *bridged_begin(struct exchange *ex, const struct http1_head *head
 struct exchange *bridged_hearer(const struct bridged *b);
 /* That client takes no more for now. */
 bool bridged_is_congested(const struct bridged *b);
+/* And takes messages again: so does what they come from. */
+void bridged_resume(struct bridged *b);
 
 /* Towards the client. The last three finish. */
 bool bridged_event(struct bridged *b, struct text json, struct text extra);

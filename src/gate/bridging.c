@@ -182,7 +182,7 @@ bridge_writable(struct exchange *ex)
     if (b->batch)
         bridged_batch_writable(b);
     else
-        bond_resume(&b->ask);
+        bridged_resume(b);
     journaled_catch_up(b);
 }
 

@@ -23,6 +23,14 @@ bridged_is_congested(const struct bridged *b)
     return ex && link_congested(&ex->client->link);
 }
 
+void
+bridged_resume(struct bridged *b)
+{
+    bond_resume(&b->ask);
+    if (b->relay)
+        leg_resume(b->relay);
+}
+
 /* Whose stream it is that a message goes to; NULL: one of HTTP+SSE, or a WebSocket. */
 static struct bridged *
 stream_of(struct bridged *b)

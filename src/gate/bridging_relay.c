@@ -42,14 +42,13 @@ static void
 on_message(struct leg *leg, struct text message)
 {
     struct bridged *b = leg->owner;
-    struct exchange *ex = b->ex;
     struct jsonrpc_envelope env;
     char extra[EXTRA_BYTES];
 
     jsonrpc_scan(message, JSON_SCAN_FAST, &env);
     if (leg->is_stream && (env.kind == JSONRPC_NOTIFICATION || env.kind == JSONRPC_REQUEST)) {
         bridged_event(b, message, reply_fields(b, extra));
-        if (ex->client && link_congested(&ex->client->link))
+        if (bridged_is_congested(b))
             leg_pause(leg);
         return;
     }
@@ -88,8 +87,10 @@ add_fields(struct bridged *b)
         return false;
     n += (int)home_seal_peer(hearer, line + n, (uint32_t)sizeof line - (uint32_t)n - 2);
     memcpy(line + n, "\r\n", 2);
-    if (bridged_is_of_ws(b))
+    if (bridged_is_of_ws(b)) { /* what its upgrade said about messages is not about this one */
+        b->fields.len = b->plain_fields;
         own = mcp_write_fields(&b->env, fields, sizeof fields);
+    }
     return own >= 0 && held_append(w, &b->fields, fields, (uint32_t)own) &&
            held_append(w, &b->fields, line, (uint32_t)n + 2);
 }

@@ -66,7 +66,7 @@ void
 bridged_sse_writable(struct bridged *b)
 {
     list_for_each_safe(node, &b->session->calls)
-        bond_resume(&call_at(node)->ask);
+        bridged_resume(call_at(node));
 }
 
 void

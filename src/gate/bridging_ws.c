@@ -513,8 +513,13 @@ bridged_ws_tick(struct bridged *b)
         else
             exchange_wake_in(ex, DEFLATER_IDLE_MS - unused_ms);
     }
-    if (!every_ms || !ex->is_ws || ex->client_paused)
+    if (!every_ms || !ex->is_ws)
         return;
+    if (ex->client_paused || link_blocked(&ex->client->link)) { /* is not heard, or hears nothing */
+        b->ws->heard_ns = ring_now(ex->worker->ring);
+        exchange_wake_in(ex, every_ms);
+        return;
+    }
     if (b->ws->is_pinged && quiet_ms >= 2 * every_ms) {
         h1_abort(ex->client, CLOSE_WS_SILENT);
         exchange_finish(ex, CLOSE_WS_SILENT);
@@ -525,5 +530,7 @@ bridged_ws_tick(struct bridged *b)
         stats_add(ex->worker->stats, STAT_heartbeats, 1);
         b->ws->is_pinged = true;
     }
-    exchange_wake_in(ex, b->ws->is_pinged ? 2 * every_ms - quiet_ms : every_ms - quiet_ms);
+    if (b->ws->is_pinged)
+        every_ms *= 2;
+    exchange_wake_in(ex, quiet_ms < every_ms ? every_ms - quiet_ms : 1);
 }

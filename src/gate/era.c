@@ -187,8 +187,9 @@ static const struct leg_up nobody = {.on_message = ignore_message, .on_end = ign
 
 /* What a server may ask before it is greeted. */
 static void
-answer_ping(struct upstream *up, struct text id)
+answer_ping(struct leg *probe, struct text id)
 {
+    struct upstream *up = probe->owner;
     char body[PROBE_BYTES];
     struct json_writer w = {.at = body, .size = sizeof body};
     enum close_reason reason;
@@ -196,7 +197,9 @@ answer_ping(struct upstream *up, struct text id)
     json_put(&w, TEXT("{\"jsonrpc\":\"2.0\",\"id\":"));
     json_put(&w, id);
     json_put(&w, TEXT(",\"result\":{}}"));
-    if (!w.full)
+    if (!w.full && probe->ws)
+        leg_send(probe, json_written(&w));
+    else if (!w.full)
         leg_open(up->worker,
                  &(struct leg_request){.upstream = up,
                                        .endpoint = up->era.leave_at,
@@ -216,7 +219,7 @@ on_message(struct leg *leg, struct text message)
     if (jsonrpc_scan(message, JSON_SCAN_STRICT, &env) == JSONRPC_FAULT_FINE &&
         (env.kind == JSONRPC_REQUEST || env.kind == JSONRPC_NOTIFICATION)) {
         if (env.kind == JSONRPC_REQUEST && mcp_method_of(env.method) == MCP_PING)
-            answer_ping(up, env.id);
+            answer_ping(leg, env.id);
     } else if (!up->era.answer.len) {
         held_append(up->worker, &up->era.answer, message.at, message.len);
         if (leg->ws) /* its reply has no end of its own */

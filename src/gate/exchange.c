@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "gate/access_log.h"
 #include "gate/local.h"
+#include "gate/ws_relay.h"
 
 #include <stdio.h>
 
@@ -280,6 +281,10 @@ exchange_fail(struct exchange *ex, enum close_reason reason)
         return;
     }
     log_broken_stream(ex, reason);
+    if (is_ws_relay(ex)) {
+        ws_relay_fail(ex, reason);
+        return;
+    }
     if ((ex->plan->fail_stream && ex->plan->fail_stream(ex, reason)) || fail_stream(ex, reason)) {
         exchange_end_reply(ex, reason);
         return;

@@ -73,9 +73,8 @@ put(struct leg *leg, const void *bytes, uint32_t len)
                             : held_append(w, &leg->ws->early, bytes, len);
 }
 
-/* False: no memory, or no random bytes; what was sent of it is void. */
 static bool
-send_frame(struct leg *leg, enum ws_opcode opcode, struct text payload)
+put_frame(struct leg *leg, enum ws_opcode opcode, struct text payload)
 {
     uint8_t head[WS_HEAD_MAX], mask[MASK_BYTES];
     char piece[PIECE_BYTES];
@@ -94,10 +93,35 @@ send_frame(struct leg *leg, enum ws_opcode opcode, struct text payload)
     return true;
 }
 
+/* False: no memory, or no random bytes. Half a frame would make void what follows it: then the connection
+ * ends. */
+static bool
+send_frame(struct leg *leg, enum ws_opcode opcode, struct text payload)
+{
+    uint32_t early = leg->ws->early.len;
+
+    if (put_frame(leg, opcode, payload))
+        return true;
+    if (leg->ws->is_open)
+        h1_abort(leg->ex->server, CLOSE_NO_MEMORY); /* its end is told later */
+    else
+        leg->ws->early.len = early;
+    return false;
+}
+
+/* An upstream that does not read is sent no more than a message behind what waits already. */
+static bool
+is_full(const struct leg *leg)
+{
+    uint64_t waiting = leg->ws->is_open ? link_queued(&leg->ex->server->link) : leg->ws->early.len;
+
+    return waiting > leg->ex->worker->config->max_message;
+}
+
 bool
 leg_send(struct leg *leg, struct text message)
 {
-    if (!leg->ex || !leg->ws || leg->ws->is_closing)
+    if (!leg->ex || !leg->ws || leg->ws->is_closing || (leg->ws->is_open && !leg->ex->server) || is_full(leg))
         return false;
     leg->ex->body_bytes += message.len;
     return send_frame(leg, WS_TEXT, message);
@@ -146,6 +170,7 @@ void
 leg_ws_head(struct leg *leg, const struct http1_head *head)
 {
     struct exchange *ex = leg->ex;
+    struct worker *w = ex->worker;
     struct leg_ws *ws = leg->ws;
     struct held early = ws->early;
 
@@ -160,17 +185,18 @@ leg_ws_head(struct leg *leg, const struct http1_head *head)
     leg->is_stream = ex->leg_stream = ws->is_open = true;
     ws->early = (struct held){0};
     exchange_watch_limits(ex);
-    if (ex->worker->config->ws_ping)
-        exchange_wake_in(ex, ex->worker->config->ws_ping);
-    if (!local_send_copy(ex->server, &ex->worker->slab, early.at, early.len))
+    if (w->config->ws_ping)
+        exchange_wake_in(ex, w->config->ws_ping);
+    if (!local_send_copy(ex->server, &w->slab, early.at, early.len))
         exchange_fail(ex, CLOSE_NO_MEMORY);
-    held_free(ex->worker, &early);
+    held_free(w, &early);
 }
 
 static void
 take_piece(struct leg *leg, const struct ws_event *e)
 {
     struct exchange *ex = leg->ex;
+    struct worker *w = ex->worker;
 
     if (e->begins && e->ends) {
         leg_give(leg, e->payload);
@@ -178,10 +204,12 @@ take_piece(struct leg *leg, const struct ws_event *e)
     }
     if (e->begins)
         leg->held.len = 0;
-    if (e->payload.len && !held_append(ex->worker, &leg->held, e->payload.at, e->payload.len))
+    if (e->payload.len && !held_append(w, &leg->held, e->payload.at, e->payload.len)) {
         exchange_fail(ex, CLOSE_NO_MEMORY);
-    else if (e->ends)
+    } else if (e->ends) {
         leg_give(leg, held_text(&leg->held));
+        held_free(w, &leg->held);
+    }
 }
 
 static void
@@ -190,9 +218,9 @@ take_event(struct leg *leg, const struct ws_event *e)
     struct exchange *ex = leg->ex;
 
     switch ((enum ws_opcode)e->opcode) {
-    case WS_PING:
-        if (!send_frame(leg, WS_PONG, e->payload))
-            exchange_fail(ex, CLOSE_NO_MEMORY);
+    case WS_PING: /* section 5.5.3: who does not read need not hear of each */
+        if (!link_congested(&ex->server->link))
+            send_frame(leg, WS_PONG, e->payload);
         break;
     case WS_PONG:
         break;
@@ -244,8 +272,13 @@ leg_ws_tick(struct leg *leg)
     struct exchange *ex = leg->ex;
     uint64_t every_ms = ex->worker->config->ws_ping, quiet_ms = exchange_age_ms(ex, ex->active_ns);
 
-    if (!every_ms || !leg->ws->is_open || ex->server_paused)
+    if (!every_ms || !leg->ws->is_open)
         return true;
+    if (ex->server_paused || link_blocked(&ex->server->link)) { /* is not heard, or hears nothing */
+        ex->active_ns = ring_now(ex->worker->ring);
+        exchange_wake_in(ex, every_ms);
+        return true;
+    }
     if (leg->ws->is_pinged && quiet_ms >= 2 * every_ms) {
         exchange_fail(ex, CLOSE_WS_SILENT);
         return false;
@@ -254,6 +287,8 @@ leg_ws_tick(struct leg *leg)
         leg->ws->is_pinged = send_frame(leg, WS_PING, (struct text){0});
         stats_add(ex->worker->stats, STAT_heartbeats, 1);
     }
-    exchange_wake_in(ex, leg->ws->is_pinged ? 2 * every_ms - quiet_ms : every_ms - quiet_ms);
+    if (leg->ws->is_pinged)
+        every_ms *= 2;
+    exchange_wake_in(ex, quiet_ms < every_ms ? every_ms - quiet_ms : 1);
     return true;
 }

@@ -347,8 +347,8 @@ gather(struct bridged *b, const struct list_key *key, struct list_entry *entry)
         abort(); /* as pools do: caps are held elsewhere */
     for (unsigned i = 0; i < all; i++)
         if (!m->worker->upstreams.items[i].cfg->is_route)
-            g->slots[count++].part =
-                (struct list_part){.upstream = (uint16_t)i, .is_http = true, .filter = &m->worker->upstreams.items[i].tools};
+            g->slots[count++].part = (struct list_part){
+                .upstream = (uint16_t)i, .is_http = true, .filter = &m->worker->upstreams.items[i].tools};
     g->m = m;
     g->kind = (enum merge_kind)key->kind;
     g->revision = (enum mcp_revision)key->revision;

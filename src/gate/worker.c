@@ -10,9 +10,9 @@
 #include "gate/journaled.h"
 #include "gate/leg.h"
 #include "gate/local.h"
+#include "gate/prewarm.h"
 #include "gate/secure.h"
 #include "gate/session.h"
-#include "gate/prewarm.h"
 #include "ipc/channel.h"
 #include "stats/segment.h"
 

@@ -100,7 +100,9 @@ end(struct exchange *ex, unsigned to_client, unsigned to_server, enum close_reas
 void
 ws_relay_client_gone(struct exchange *ex, enum close_reason reason)
 {
-    end(ex, 0, WS_CLOSE_GOING_AWAY, reason);
+    const struct ws_relay *relay = ex->state;
+
+    end(ex, 0, WS_CLOSE_GOING_AWAY, relay->client.has_closed ? CLOSE_DONE : reason);
 }
 
 void
@@ -115,6 +117,12 @@ void
 ws_relay_stop(struct exchange *ex)
 {
     end(ex, WS_CLOSE_RESTART, WS_CLOSE_GOING_AWAY, CLOSE_DRAIN);
+}
+
+void
+ws_relay_fail(struct exchange *ex, enum close_reason reason)
+{
+    end(ex, WS_CLOSE_GOING_AWAY, WS_CLOSE_GOING_AWAY, reason);
 }
 
 /* --- what passes --- */
@@ -184,7 +192,8 @@ check_quiet(struct exchange *ex, bool client)
     struct side *side = client ? &relay->client : &relay->server;
     uint64_t every_ms = ex->worker->config->ws_ping, quiet_ms = exchange_age_ms(ex, side->heard_ns);
 
-    if (client ? ex->client_paused : ex->server_paused) /* is not heard */
+    if ((client ? ex->client_paused : ex->server_paused) ||
+        link_blocked(client ? &ex->client->link : &ex->server->link)) /* is not heard, or hears nothing */
         side->heard_ns = ring_now(ex->worker->ring);
     else if (side->is_pinged && quiet_ms >= 2 * every_ms)
         return false;

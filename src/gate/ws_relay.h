@@ -38,5 +38,7 @@ bool ws_relay_tick(struct exchange *ex);
 void ws_relay_client_gone(struct exchange *ex, enum close_reason reason);
 void ws_relay_server_gone(struct exchange *ex);
 void ws_relay_stop(struct exchange *ex);
+/* A limit has passed. */
+void ws_relay_fail(struct exchange *ex, enum close_reason reason);
 
 #endif

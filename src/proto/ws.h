@@ -79,8 +79,8 @@ struct ws_event {
 struct ws_parser {
     bool from_client;   /* what comes must be masked; else it must not be */
     bool may_compress;  /* permessage-deflate was agreed upon */
-    bool only_looks;    /* set after ws_parser_init(): payload stays masked and text unchecked, nothing is
-                           written */
+    bool only_looks;    /* set after ws_parser_init(): payload stays masked and text unchecked, nothing is written; with
+                           an extension, whichever, the reserved bits are the peers' */
     uint64_t max_bytes; /* of a message, as it is on the wire; 0: any */
     uint8_t fault;      /* enum ws_fault, after PARSE_BAD */
     /* private from here */

@@ -71,7 +71,7 @@ judge_start(const struct ws_parser *p)
     if (opcode > WS_PONG || (opcode > WS_BINARY && opcode < WS_CLOSE))
         return WS_FAULT_OPCODE;
     /* RFC 7692 section 6: the bit is the first frame's of a message. */
-    if (reserved &&
+    if (reserved && !(p->only_looks && p->may_compress) &&
         (reserved != HEAD_RSV1 || !p->may_compress || is_control(opcode) || opcode == WS_CONTINUATION))
         return WS_FAULT_RESERVED_BIT;
     if (!(p->head[1] & HEAD_MASK) == p->from_client)

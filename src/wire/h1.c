@@ -501,7 +501,7 @@ on_writable(struct link *link)
 
     if (h1->reading_on)
         read_on(h1);
-    else if (h1->user)
+    else if (h1->user && h1->up->on_writable)
         h1->up->on_writable(h1);
 }
 

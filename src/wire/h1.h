@@ -57,7 +57,7 @@ struct h1_up {
     void (*on_bad)(struct h1 *h1, enum close_reason reason);
     /* As the link's, while there is a user: its source is to be paused. May be NULL. */
     void (*on_congested)(struct h1 *h1);
-    /* The queue has fallen to the low mark after link_congested() was true, and there is a user. */
+    /* The queue has fallen to the low mark after link_congested() was true, and there is a user. May be NULL. */
     void (*on_writable)(struct h1 *h1);
     /* Client role: connected (0) or not (a negated errno; everything queued is kept for another try). */
     void (*on_connected)(struct h1 *h1, int error);
