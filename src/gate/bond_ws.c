@@ -47,7 +47,7 @@ ws_send(struct bond_call *call, struct text message, const struct jsonrpc_envelo
     if (!bond->stream)
         return CLOSE_UPSTREAM_GONE;
     bond_stream_sent(call);
-    return leg_send(bond->stream, message) ? CLOSE_NONE : CLOSE_NO_MEMORY;
+    return leg_send(bond->stream, message) ? CLOSE_NONE : CLOSE_UPSTREAM_BEHIND;
 }
 
 static void

@@ -180,9 +180,9 @@ exchange_finish(struct exchange *ex, enum close_reason reason)
 {
     struct worker *w = ex->worker;
 
-    timer_stop(&ex->timer);
     if (ex->plan->release)
         ex->plan->release(ex, reason);
+    timer_stop(&ex->timer); /* what ends with it may just have wanted to wake it */
     upstream_leave_queue(ex);
     if (ex->server)
         upstream_give(ex, h1_withdraw_request(ex->server, ex->sent_bytes_before), false);

@@ -60,7 +60,8 @@ struct leg *leg_open(struct worker *w, const struct leg_request *request, const 
 /* Ends it without a callback: the upstream sees its connection close. */
 void leg_close(struct leg *leg);
 
-/* Another message, of a WebSocket; copied. False: there is no memory, or it is closing. */
+/* Another message, of a WebSocket; copied. False: the upstream has fallen behind, there is no memory, or it
+ * is closing. */
 bool leg_send(struct leg *leg, struct text message);
 
 /* Stops and resumes reading the reply: the client that it is for takes no more. */

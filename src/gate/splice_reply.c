@@ -113,6 +113,10 @@ splice_reply_head(struct exchange *ex, const struct http1_head *head)
         exchange_fail(ex, CLOSE_UPGRADE_REFUSED);
         return;
     }
+    if (head->status == 101 && ex->upstream->cfg->is_ws && !ws_relay_is_ws(head)) {
+        exchange_fail(ex, CLOSE_WS_HANDSHAKE);
+        return;
+    }
     ex->status = head->status;
     if (is_event_stream(head, false))
         exchange_open_stream(ex);

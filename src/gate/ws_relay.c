@@ -7,12 +7,12 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
-enum { MASK_BYTES = 4 };
+enum { MASK_BYTES = 4, CLOSED_MS = 2000 /* for the peers to end what both have closed */ };
 
 /* What comes from one of the two. */
 struct side {
     struct ws_parser parser;
-    uint64_t heard_ns;
+    uint64_t heard_ns, pinged_ns;
     bool is_pinged, has_closed;
 };
 
@@ -21,13 +21,19 @@ struct ws_relay {
 };
 
 bool
+ws_relay_is_ws(const struct http1_head *head)
+{
+    return http_list_has(http1_value(head, HTTP_UPGRADE), TEXT("websocket"));
+}
+
+bool
 ws_relay_begin(struct exchange *ex, const struct http1_head *head)
 {
     bool compresses = http1_value(head, HTTP_SEC_WEBSOCKET_EXTENSIONS).len != 0;
     uint64_t every_ms = ex->worker->config->ws_ping;
     struct ws_relay *relay;
 
-    if (!http_list_has(http1_value(head, HTTP_UPGRADE), TEXT("websocket")))
+    if (!ws_relay_is_ws(head))
         return true;
     ex->state = relay = calloc(1, sizeof *relay);
     if (!relay)
@@ -155,10 +161,12 @@ look(struct exchange *ex, struct side *side, char *at, uint32_t len)
             return false;
         at += used;
         len -= used;
-        if (e.opcode == WS_CLOSE)
+        if (e.opcode == WS_CLOSE) {
             side->has_closed = true;
-        else if (e.opcode < WS_CLOSE && e.ends)
+            exchange_wake_in(ex, CLOSED_MS);
+        } else if (e.opcode < WS_CLOSE && e.ends) {
             stats_add(ex->worker->stats, STAT_ws_messages, 1);
+        }
     }
     return true;
 }
@@ -195,10 +203,11 @@ check_quiet(struct exchange *ex, bool client)
     if ((client ? ex->client_paused : ex->server_paused) ||
         link_blocked(client ? &ex->client->link : &ex->server->link)) /* is not heard, or hears nothing */
         side->heard_ns = ring_now(ex->worker->ring);
-    else if (side->is_pinged && quiet_ms >= 2 * every_ms)
+    else if (side->is_pinged && exchange_age_ms(ex, side->pinged_ns) >= every_ms)
         return false;
     else if (quiet_ms >= every_ms && !side->is_pinged && say(ex, client, WS_PING, 0)) {
         side->is_pinged = true;
+        side->pinged_ns = ring_now(ex->worker->ring);
         stats_add(ex->worker->stats, STAT_heartbeats, 1);
     }
     exchange_wake_in(ex, quiet_ms < every_ms ? every_ms - quiet_ms : every_ms);
@@ -208,6 +217,12 @@ check_quiet(struct exchange *ex, bool client)
 bool
 ws_relay_tick(struct exchange *ex)
 {
+    const struct ws_relay *relay = ex->state;
+
+    if (relay->client.has_closed && relay->server.has_closed) { /* nothing follows (section 5.5.1) */
+        end(ex, 0, 0, CLOSE_DONE);
+        return false;
+    }
     if (!ex->worker->config->ws_ping)
         return true;
     if (!check_quiet(ex, true))

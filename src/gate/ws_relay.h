@@ -21,6 +21,8 @@
  * memory. */
 bool ws_relay_begin(struct exchange *ex, const struct http1_head *head);
 void ws_relay_free(struct exchange *ex);
+/* Whether a 101 switches to WebSocket. */
+bool ws_relay_is_ws(const struct http1_head *head);
 
 static inline bool
 is_ws_relay(const struct exchange *ex)

@@ -202,7 +202,7 @@ group_open(struct ring *ring, unsigned id, unsigned count, unsigned size)
 {
     struct group *g = &ring->groups[id];
     struct io_uring_buf_reg reg = {.ring_entries = count, .bgid = (uint16_t)id};
-    int err;
+    int err = -ENOMEM;
 
     ASSERT((count & (count - 1)) == 0 && count <= 32768);
     *g = (struct group){.home = {.release = group_release}, .ring = ring, .count = count, .size = size};
@@ -216,7 +216,12 @@ group_open(struct ring *ring, unsigned id, unsigned count, unsigned size)
     if ((void *)g->kernel == MAP_FAILED || (void *)g->memory == MAP_FAILED || !g->bufs)
         return -ENOMEM;
     reg.ring_addr = (uintptr_t)g->kernel;
-    err = io_uring_register_buf_ring(&ring->io, &reg, 0);
+    for (unsigned n = 0; n < NOMEM_TRIES; n++) { /* as in queue_init() */
+        err = io_uring_register_buf_ring(&ring->io, &reg, 0);
+        if (err != -ENOMEM)
+            break;
+        usleep(NOMEM_WAIT_US);
+    }
     if (err < 0)
         return err;
     io_uring_buf_ring_init(g->kernel);
@@ -371,13 +376,12 @@ ring_new(const struct ring_config *config, struct ring **ret_ring, char *why, si
     for (unsigned i = 0; err >= 0 && i < RING_GROUPS; i++)
         err = group_open(ring, i, config->buf_count[i] ? config->buf_count[i] : counts[i],
                          config->buf_size[i] ? config->buf_size[i] : sizes[i]);
-    ring->arena = malloc(sizeof *ring->arena + ARENA_BYTES);
+    ring->arena = calloc(1, sizeof *ring->arena + ARENA_BYTES);
     if (err < 0 || !ring->arena) {
         describe(err < 0 ? err : -ENOMEM, why, why_size);
         ring_free(&ring);
         return err < 0 ? err : -ENOMEM;
     }
-    ring->arena->next = NULL;
     ring->arena->size = ARENA_BYTES;
     if (has(ring, FEATURE_REGISTERED_RING))
         io_uring_register_ring_fd(&ring->io);

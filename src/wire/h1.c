@@ -517,7 +517,9 @@ on_broken(struct link *link, enum close_reason reason)
     struct h1 *h1 = h1_of(link);
 
     h1_end(h1);
-    if (reason == CLOSE_NONE || reason == CLOSE_SEND_FAILED)
+    if (reason == CLOSE_SEND_STALLED && h1->role == H1_CLIENT)
+        reason = CLOSE_UPSTREAM_STALLED;
+    else if (reason == CLOSE_NONE || reason == CLOSE_SEND_FAILED)
         reason = h1->role == H1_SERVER ? CLOSE_CLIENT_GONE : CLOSE_UPSTREAM_GONE;
     link->reason = (uint8_t)reason;
     h1->up->on_broken(h1, reason);

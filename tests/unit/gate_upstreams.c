@@ -575,3 +575,15 @@ Test(prewarm, goes_on_while_nobody_is_there_and_lets_a_drain_end)
     cr_assert_eq(up_counter(UPSTAT_up_idle), 0);
     world_close();
 }
+
+/* A check has nobody to tell of room in the kernel. */
+Test(health, bears_a_send_for_which_there_is_no_room_at_first)
+{
+    world_open(1, "--upstream", "up=http://10.0.0.2:80/mcp", "--health-interval", "1s", "--health-path",
+               "/health", NULL);
+    sim_set_fault(world.sim, SIM_FULL_SEND, 1000);
+    advance(2500);
+    cr_assert_str_eq(field(request_of(server_next()), "Host"), "10.0.0.2");
+    sim_set_fault(world.sim, SIM_FULL_SEND, 0);
+    world_close();
+}

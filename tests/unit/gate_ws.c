@@ -472,3 +472,20 @@ Test(ws, reads_no_more_from_who_does_not_read)
         cr_assert_str_eq(next_text(), "{\"jsonrpc\":\"2.0\",\"id\":8,\"result\":{}}", "%u of %u", i, sent);
     world_close();
 }
+
+/* The connection ends with calls on it in a drain, when the end of the last of them would wake it. */
+Test(ws, may_leave_while_the_gateway_drains)
+{
+    open_world();
+    upgrade("/ws/up", "");
+    send_text(TOOL_2026(1, "one"));
+    discover(true);
+    server_asked_for("\"name\":\"one\"", NULL);
+    send_text(TOOL_2026(2, "two"));
+    server_asked_for("\"name\":\"two\"", NULL);
+    worker_drain(world.worker, 5000);
+    settle();
+    sim_peer_reset(client);
+    advance(100);
+    world_close();
+}

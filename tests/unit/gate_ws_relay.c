@@ -258,6 +258,79 @@ Test(ws_relay, wants_an_upgrade_where_the_url_is_a_websockets)
     world_close();
 }
 
+Test(ws_relay, bears_a_reader_that_is_slower_than_its_pings)
+{
+    static char big[30000], in[4096];
+
+    world_open(1, ROUTE, NULL);
+    open_socket("");
+    sim_peer_set_window(client, 4000);
+    for (unsigned i = 0; i < 4; i++)
+        send_frame(server, WS_BINARY, true, big, sizeof big);
+    for (unsigned s = 0; s < 60; s++) {
+        sim_peer_read(client, in, 1000);
+        advance(1000);
+        send_frame(server, WS_PONG, true, "", 0);
+    }
+    cr_assert_eq(closed_by(CLOSE_WS_SILENT), 0);
+    bye(client);
+    bye(server);
+    world_close();
+}
+
+Test(ws_relay, leaves_the_bits_of_an_extension_to_it)
+{
+    world_open(1, ROUTE, NULL);
+    open_socket("Sec-WebSocket-Extensions: x-my-own\r\n");
+    sim_peer_send(server, "\xa1\x01x", 3);
+    settle();
+    cr_assert(has(client, "\xa1\x01x"));
+    cr_assert_eq(closed_by(CLOSE_BAD_REPLY), 0);
+    bye(client);
+    bye(server);
+    world_close();
+}
+
+Test(ws_relay, closes_when_it_has_lasted_as_long_as_it_may)
+{
+    world_open(1, ROUTE, "--stream-total", "8s", NULL);
+    open_socket("");
+    advance(8100);
+    expect_own(client, WS_CLOSE, WS_CLOSE_GOING_AWAY);
+    expect_own(server, WS_CLOSE, WS_CLOSE_GOING_AWAY);
+    cr_assert_eq(closed_by(CLOSE_TOTAL_TIMEOUT), 1);
+    bye(client);
+    bye(server);
+    world_close();
+}
+
+Test(ws_relay, ends_the_connections_when_both_sides_have_closed_and_neither_does)
+{
+    world_open(1, ROUTE, NULL);
+    open_socket("");
+    send_frame(client, WS_CLOSE, true, "\x03\xe8", 2);
+    send_frame(server, WS_CLOSE, true, "\x03\xe8", 2);
+    advance(2100);
+    cr_assert(sim_peer_ended(client));
+    cr_assert(sim_peer_ended(server));
+    cr_assert_eq(closed_by(CLOSE_DONE), 1);
+    bye(client);
+    bye(server);
+    world_close();
+}
+
+Test(ws_relay, wants_a_101_to_be_one_of_websocket)
+{
+    world_open(1, ROUTE, NULL);
+    client = client_new();
+    say(client, "GET /ws/chat HTTP/1.1\r\nHost: x\r\n" UPGRADE "\r\n");
+    server = server_next();
+    request_of(server);
+    say(server, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n");
+    cr_assert_eq(reply_of(client)->status, 502);
+    world_close();
+}
+
 /* --- whatever the kernel does --- */
 
 enum { STREAM_MAX = 1 << 20 };

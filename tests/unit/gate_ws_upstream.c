@@ -402,3 +402,124 @@ Test(ws_upstream, hears_goodbye_when_the_gateway_drains)
     cr_assert_eq(e.code, WS_CLOSE_GOING_AWAY);
     world_close();
 }
+
+Test(ws_upstream, may_ping_before_it_says_its_era)
+{
+    unsigned long long id;
+    const char *text;
+
+    world_open(1, UPSTREAM, NULL);
+    client = modern_call();
+    accept_upgrade(&other, "");
+    id = asked(&other, "\"server/discover\"");
+    say_of(&other, "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"method\":\"ping\"}", 77);
+    text = next_text(&other);
+    cr_assert(text && strstr(text, "\"id\":77,\"result\""), "%s", text ? text : "nothing");
+    cr_assert_null(server_next(), "on the same connection");
+    say_of(&other, FRESH, id);
+    sim_peer_close(other.peer);
+    settle();
+    accept_upgrade(&main_end, "");
+    say_of(&main_end, DONE, asked(&main_end, "\"tools/call\""));
+    cr_assert_eq(reply_of(client)->status, 200);
+    world_close();
+}
+
+Test(ws_upstream, that_pings_and_does_not_read_gets_no_more_pongs)
+{
+    static char pings[127 * 500];
+
+    world_open(1, UPSTREAM, "--send-timeout", "30s", NULL);
+    begin_call();
+    sim_peer_set_window(main_end.peer, 100);
+    for (unsigned i = 0; i < 500; i++)
+        memcpy(pings + i * 127, "\x89\x7d", 2);
+    for (unsigned i = 0; i < 100; i++) {
+        sim_peer_send(main_end.peer, pings, sizeof pings);
+        settle();
+    }
+    cr_assert_leq(world.queued_max, 200 << 10, "%llu", (unsigned long long)world.queued_max);
+    advance(31000);
+    cr_assert_eq(closed_by(CLOSE_UPSTREAM_STALLED), 1);
+    cr_assert_not_null(strstr(reply_of(client)->body, "the upstream took no byte"));
+    world_close();
+}
+
+Test(ws_upstream, passes_what_a_server_logs_within_a_call)
+{
+    unsigned long long id;
+
+    world_open(1, UPSTREAM, NULL);
+    client = client_new();
+    post(client, MCP_ACCEPT MODERN,
+         "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"tools/call\",\"params\":{\"name\":\"echo\",\"_meta\":{"
+         "\"io.modelcontextprotocol/logLevel\":\"debug\",\"io.modelcontextprotocol/"
+         "protocolVersion\":\"2026-07-28\","
+         "\"io.modelcontextprotocol/clientCapabilities\":{}}}}");
+    be_asked_for_era(FRESH);
+    accept_upgrade(&main_end, "");
+    id = asked(&main_end, "\"tools/call\"");
+    say_of(
+        &main_end,
+        "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/message\",\"params\":{\"level\":\"info\",\"data\":"
+        "\"hello %llu\"}}",
+        id);
+    cr_assert(has(client, "hello"));
+    say_of(&main_end, DONE, id);
+    cr_assert(has(client, "\"id\":7,\"result\""));
+    world_close();
+}
+
+/* The frame that found no memory is not among those that leave with the 101. */
+Test(ws_upstream, gets_whole_frames_only_when_memory_is_short)
+{
+    static char call[70000], got[1 << 20];
+    struct ws_parser parser;
+    unsigned frames = 0;
+    struct ws_event e;
+    uint32_t used;
+    size_t n, len = 0, at = 0;
+    struct message *m;
+    char accept[WS_ACCEPT_CHARS];
+    const char *key;
+
+    world_open(1, UPSTREAM, "--max-memory", "1m", NULL);
+    client = modern_call();
+    be_asked_for_era(FRESH);
+    main_end.peer = server_next();
+    cr_assert_not_null(main_end.peer);
+    n = (size_t)snprintf(
+        call, sizeof call,
+        "{\"jsonrpc\":\"2.0\",\"id\":8,\"method\":\"tools/call\",\"params\":{\"name\":\"echo\"," MODERN_META
+        ",\"arguments\":{\"a\":\"");
+    memset(call + n, 'x', 60000);
+    strcpy(call + n + 60000, "\"}}}");
+    for (unsigned i = 0; i < 20; i++) {
+        struct sim_peer *c = client_new();
+
+        post(c, MCP_ACCEPT MODERN, call);
+        if (try_reply(c))
+            break;
+    }
+    m = request_of(main_end.peer);
+    key = field(m, "Sec-WebSocket-Key");
+    cr_assert(ws_key_accept((struct text){key, (uint32_t)strlen(key)}, accept));
+    say(main_end.peer,
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Accept: %.*s\r\n\r\n",
+        WS_ACCEPT_CHARS, accept);
+    for (unsigned i = 0; i < 20; i++) {
+        len += sim_peer_read(main_end.peer, got + len, sizeof got - len);
+        settle();
+    }
+    ws_parser_init(&parser, true, false, 0);
+    while (ws_parser_next(&parser, got + at, (uint32_t)(len - at), &used, &e) == PARSE_OK) {
+        cr_assert(e.begins && e.ends);
+        at += used;
+        frames++;
+    }
+    cr_assert_eq(parser.fault, WS_FAULT_FINE);
+    cr_assert_eq(at, len);
+    cr_assert_gt(frames, 0);
+    world_close();
+}
