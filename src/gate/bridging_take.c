@@ -15,6 +15,11 @@ on_cancelled(struct session_call *listed)
     struct h1 *client = ex->client;
 
     list_del(&listed->node);
+    if (client && b->session && b->session->over) { /* nobody called it off: its client waits */
+        bond_call_done(&b->ask, true);
+        exchange_fail(ex, CLOSE_SESSION_UNKNOWN);
+        return;
+    }
     b->call.is_done = true;
     bond_call_done(&b->ask, true);
     if (b->is_accepted && !bridged_hearer(b)) {

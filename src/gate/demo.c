@@ -276,6 +276,8 @@ cancel_call(struct session_call *call)
         d->open = false;
         demo_cancel(&d->call);
         exchange_finish(ex, hearer(d) ? CLOSE_CANCELLED : CLOSE_STREAM_GONE);
+    } else if (d->session->over) { /* nobody called it off: its client waits */
+        exchange_fail(ex, CLOSE_SESSION_UNKNOWN);
     } else if (ex->reply_begun) {
         exchange_end_reply(ex, CLOSE_DONE);
     } else {

@@ -279,6 +279,24 @@ Test(bridging, leaves_the_connection_open_when_the_stream_on_it_ends_with_the_se
     world_close();
 }
 
+Test(bridging, tells_open_calls_that_their_session_was_deleted)
+{
+    struct sim_peer *other;
+    struct message *m;
+
+    world_open(1, UPSTREAM, NULL);
+    open_session();
+    post(client, session, CALL(7));
+    next_request();
+    other = client_new();
+    say(other, "DELETE /mcp/up HTTP/1.1\r\nHost: x\r\n%s\r\n", session);
+    cr_assert_eq(reply_of(other)->status, 200);
+    m = reply_of(client);
+    cr_assert_eq(m->status, 404);
+    cr_assert(strstr(m->body, "\"id\":7,\"error\":{\"code\":-32001"), "%s", m->body);
+    world_close_after(0);
+}
+
 Test(bridging, ends_the_session_with_delete)
 {
     struct sim_peer *other;
