@@ -207,7 +207,7 @@ export class McpStreamingClient {
     this.#requests.set(call.id, call);
     const token = call.params._meta?.progressToken;
     if (token !== undefined) this.#tokens.set(token, call);
-    if (this.#options.performanceMarks) this.#marks.mark(call, 'sent');
+    if (this.#options.performanceMarks && !call.handshake) this.#marks.mark(call, 'sent');
     session.transport.send(call.message, { priority: call.priority, signal: call.aborter.signal }).catch((error) => this.#failed(session, call, error));
   }
 
@@ -228,7 +228,7 @@ export class McpStreamingClient {
   }
 
   #explained(call, error) {
-    const hint = error.kind === 'connection' && !error.unsent ? '; whether it was carried out is not known: call again, or pass idempotent: true to have that done' : '';
+    const hint = error.kind === 'connection' && !error.unsent && !call.handshake ? '; whether it was carried out is not known: call again, or pass idempotent: true to have that done' : '';
     return new McpClientError(error.kind, `${call.name}: ${error.message}${hint}`, { cause: error, unsent: error.unsent });
   }
 
@@ -311,7 +311,7 @@ export class McpStreamingClient {
   #touch(call) {
     const now = performance.now();
     call.heard(now);
-    if (this.#options.performanceMarks && call.lastMessage === undefined) this.#marks.mark(call, 'first');
+    if (this.#options.performanceMarks && !call.handshake && call.lastMessage === undefined) this.#marks.mark(call, 'first');
     if (this.#options.collectMetrics && !call.handshake) this.#metrics.message(call, now);
     else call.lastMessage = now;
   }
