@@ -2,7 +2,7 @@
 // The JavaScript client (tools/client-js) with the real gateway, over both transports.
 
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer, request as forward } from 'node:http';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -128,7 +128,6 @@ for (const [form, options] of Object.entries(FORMS)) {
     await assert.rejects(client.callTool('slow_count', { to: 1000, interval_ms: 20 }, () => {}, { timeout: 200, totalTimeout: 500 }), { kind: 'timeout', message: /500 ms \(totalTimeout\)/ });
     const abort = new AbortController();
     await assert.rejects(client.callTool('slow_count', { to: 1000, interval_ms: 20 }, () => abort.abort('enough'), { signal: abort.signal }), { kind: 'cancelled', message: /enough/ });
-    await gateway.untilMetric('legs_open', (n) => n === 0); // the server was told of each
     assert.equal(text(await client.callTool('echo', { text: 'still here' })), 'still here');
     assert.deepEqual([client.getStats().calls, client.getStats().errors], [6, 4]);
   });
@@ -444,10 +443,18 @@ promise('statistics are of the last 1,000 calls, and the marks of each are in th
   assert.equal(performance.getEntriesByType('mark').filter(({ name }) => name.startsWith('mcpgate:')).length, 0);
 });
 
-promise('what the server asks is answered, over either transport', async (world) => {
-  const program = fileURLToPath(new URL('servers/revision.mjs', import.meta.url));
-  const gateway = await world.gateway({ upstreams: { old: `stdio:'${process.execPath}' '${program}' --revision 2025-11-25 --dir ${world.directory()} --name old` } });
-  for (const options of Object.values(FORMS)) {
+/** A gateway with a server that writes down what it hears; `change()` makes it tell that its tools have changed. */
+async function diary(world, options) {
+  const dir = world.directory();
+  const server = fileURLToPath(new URL('servers/revision.mjs', import.meta.url));
+  const gateway = await world.gateway({ upstreams: { old: `stdio:'${process.execPath}' '${server}' --revision 2025-11-25 --dir ${dir} --name old` }, ...options });
+  const log = () => (existsSync(join(dir, 'old.log')) ? readFileSync(join(dir, 'old.log'), 'utf8') : '');
+  return { gateway, log, change: () => writeFileSync(join(dir, 'old.change'), String(Math.random())) };
+}
+
+for (const [form, options] of Object.entries(FORMS)) {
+  promise(`over ${form}: what the server asks is answered`, async (world) => {
+    const { gateway } = await diary(world);
     const asked = [];
     const client = await connect(world, `${gateway.url}/mcp/old`, {
       ...options,
@@ -459,8 +466,32 @@ promise('what the server asks is answered, over either transport', async (world)
     });
     assert.equal(text(await client.callTool('ask')), 'hello Ada');
     assert.deepEqual(asked, ['elicitation/create']);
-  }
-});
+  });
+
+  promise(`over ${form}: the server is told of a call that is given up`, async (world) => {
+    const { gateway, log } = await diary(world);
+    const client = await connect(world, `${gateway.url}/mcp/old`, options);
+    const abort = new AbortController();
+    await assert.rejects(client.callTool('hang', { tag: 'a' }, () => abort.abort('enough'), { signal: abort.signal }), { kind: 'cancelled' });
+    await assert.rejects(client.callTool('hang', { tag: 'b' }, () => {}, { timeout: 100 }), { kind: 'timeout' });
+    await until('both were cancelled', () => log().includes('"cancelled":"a"') && log().includes('"cancelled":"b"'));
+    assert.doesNotMatch(log(), /violation/);
+  });
+
+  promise(`over ${form}: notices of the server's own arrive, also after a worker was killed`, async (world) => {
+    const { gateway, change } = await diary(world, { workers: 1 });
+    const notices = [];
+    const client = await connect(world, `${gateway.url}/mcp/old`, { ...options, onNotification: ({ method }) => notices.push(method) });
+    const heard = (more) => until('a notice', () => { change(); return notices.length > more; });
+    await client.callTool('echo', { message: 'x' });
+    await heard(0);
+    assert.equal(notices[0], 'notifications/tools/list_changed');
+    process.kill(gateway.children('worker')[0].pid, 'SIGKILL');
+    const before = notices.length;
+    await until('it is connected again', () => client.callTool('echo', { message: 'x' }, undefined, { idempotent: true }));
+    await heard(before);
+  });
+}
 
 promise('events are found however their bytes are cut', () => {
   const stream = '\ufeff: hello\r\nid: 1\ndata: a\r\ndata:b\r\rretry: 20\nevent: x\r\ndata\n\nid: 2\ndata: {"x": "y"}\r\n\r\n:\n';
