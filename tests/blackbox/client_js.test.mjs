@@ -380,12 +380,18 @@ promise('a pool spreads calls over two gateways, and does without one that dies'
   await Promise.all(Array.from({ length: 100 }, (_, i) => echo(i)));
   assert.deepEqual(pool.getMetrics().map(({ calls }) => calls), [25, 25, 25, 25]);
   for (const gateway of [a, b]) assert.ok((await gateway.metric('ws_messages')) >= 50);
+  const before = pool.getMetrics().map(({ calls }) => calls);
+  const busy = pool.callTool('slow_count', { to: 1000, interval_ms: 20 }, null, { timeout: 500 });
+  const [chosen] = pool.getMetrics().map(({ calls }, i) => [calls - before[i], i]).find(([more]) => more > 0).slice(1);
+  for (let i = 0; i < 30; i++) await echo(i);
+  assert.equal(pool.getMetrics()[chosen].calls, before[chosen] + 1, 'none went where one is under way');
+  await assert.rejects(busy, { kind: 'timeout' });
   process.kill(a.pid, 'SIGTERM');
   for (let i = 0; i < 200; i++) await echo(i);
   await a.process.exit;
   await Promise.all(Array.from({ length: 100 }, (_, i) => echo(i)));
   const { calls, errors, p99 } = pool.getStats();
-  assert.deepEqual([calls, errors], [400, 0]);
+  assert.deepEqual([calls, errors], [431, 1]);
   assert.ok(p99 > 0);
 });
 
@@ -427,6 +433,65 @@ promise('a server that says nothing is given up after connectTimeout', async (wo
   const client = new McpStreamingClient({ serverUrl: `http://127.0.0.1:${server.address().port}`, WebSocket, connectTimeout: 200 });
   world.atEnd(() => client.close());
   await assert.rejects(client.connect(), { kind: 'connection', message: /200 ms \(connectTimeout\).*initialize: .*200 ms/ });
+});
+
+promise('a WebSocket on which nothing comes any more is given up, and replaced', async (world) => {
+  const server = new WebSocketServer({ host: '127.0.0.1', port: 0, handleProtocols: () => 'mcp' });
+  world.serves(() => server.close());
+  let connections = 0;
+  server.on('connection', (socket) => {
+    const deaf = ++connections === 1;
+    socket.on('message', (data) => {
+      const { id, method } = JSON.parse(data.toString());
+      const say = (result) => socket.send(JSON.stringify({ jsonrpc: '2.0', id, result }));
+      if (method === 'initialize') say({ protocolVersion: '2025-11-25', capabilities: {}, serverInfo: { name: 'deaf', version: '1' } });
+      else if (id !== undefined && !deaf) say({ content: [] });
+    });
+  });
+  await new Promise((resolve) => server.once('listening', resolve));
+  const client = await connect(world, `ws://127.0.0.1:${server.address().port}/ws`, { WebSocket, timeout: 100, connectTimeout: 300 });
+  await assert.rejects(client.callTool('echo'), { kind: 'timeout' });
+  await until('it is replaced', () => client.getMetrics().reconnects === 1);
+  assert.deepEqual(await client.callTool('echo'), { content: [] });
+  assert.match(client.states.find(({ state }) => state === 'reconnecting').reason.message, /nothing comes/);
+});
+
+/** Runs a module in a Node of its own. */
+async function runModule(world, source) {
+  const run = world.process(process.execPath, [world.file('module.mjs', source)], { name: 'module' });
+  const { code } = await run.exit;
+  assert.equal(code, 0, `${run.stderr}${run.stdout}`);
+  return run.stdout;
+}
+
+promise('the README says what its first example says', async (world) => {
+  const gateway = await world.gateway();
+  const readme = readFileSync(new URL('../../tools/client-js/README.md', import.meta.url), 'utf8');
+  const [, example, said] = readme.match(/```javascript\n([^]*?)```[^]*?```\n([^]*?)```/);
+  const out = await runModule(world, example.replace("'./tools/client-js/index.mjs'", JSON.stringify(MODULE)).replace('localhost:8080', `localhost:${gateway.port}`));
+  const withoutTimes = (lines) => lines.replace(/\d+\.\d+/g, 'N');
+  assert.equal(withoutTimes(out), withoutTimes(said));
+});
+
+promise("it needs nothing of Node's, and works where timers are numbers, as in browsers", async (world) => {
+  const gateway = await world.gateway();
+  const out = await runModule(world, `
+    const { setTimeout: set, clearTimeout: clear, console } = globalThis;
+    const timers = new Map();
+    let last = 0;
+    const own = (f, ms) => { timers.set(++last, set(f, ms)); return last; };
+    await (await fetch('${gateway.url}')).text(); // Node's fetch is made of Node's things, when first used
+    const { McpStreamingClient } = await import(${JSON.stringify(MODULE)});
+    for (const name of ['process', 'Buffer', 'setImmediate', 'clearImmediate']) delete globalThis[name];
+    globalThis.setTimeout = own;
+    globalThis.clearTimeout = (id) => clear(timers.get(id));
+    const client = new McpStreamingClient({ serverUrl: '${gateway.url}' });
+    let pieces = 0;
+    await client.callTool('generate_text', { prompt: 'x', words: 9, tokens_per_second: 1000 }, () => pieces++);
+    await client.close();
+    console.log(pieces);
+  `);
+  assert.equal(out, '9\n');
 });
 
 promise('statistics are of the last 1,000 calls, and the marks of each are in the timeline', async (world) => {

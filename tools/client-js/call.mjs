@@ -16,8 +16,8 @@ export class Call {
   #timer;
 
   /** `ended(call, error)` is told of the end, whichever it is, before the promise is. */
-  constructor(id, method, params, { priority, timeout, totalTimeout, signal, lane, ended, repeatable = false, once = false }) {
-    Object.assign(this, { id, method, params, priority, timeout, totalTimeout, lane, ended, repeatable, once });
+  constructor(id, method, params, { priority, timeout, totalTimeout, signal, lane, ended, repeatable = false, once = false, internal = false }) {
+    Object.assign(this, { id, method, params, priority, timeout, totalTimeout, lane, ended, repeatable, once, internal });
     this.promise = new Promise((resolve, reject) => {
       this.resolve = resolve;
       this.reject = reject;

@@ -207,7 +207,7 @@ export class McpStreamingClient {
     this.#requests.set(call.id, call);
     const token = call.params._meta?.progressToken;
     if (token !== undefined) this.#tokens.set(token, call);
-    if (this.#options.performanceMarks && !call.handshake) this.#marks.mark(call, 'sent');
+    if (this.#options.performanceMarks && !call.internal) this.#marks.mark(call, 'sent');
     session.transport.send(call.message, { priority: call.priority, signal: call.aborter.signal }).catch((error) => this.#failed(session, call, error));
   }
 
@@ -215,7 +215,7 @@ export class McpStreamingClient {
   #failed(session, call, error) {
     if (call.done || call.answered || call.session !== session) return;
     const gone = error.unsent || error.kind === 'session';
-    if (!call.handshake && call.tries < (call.once ? 1 : TRIES) && (error.unsent || (call.repeatable && ['connection', 'lost', 'session'].includes(error.kind)))) {
+    if (!call.internal && call.tries < (call.once ? 1 : TRIES) && (error.unsent || (call.repeatable && ['connection', 'lost', 'session'].includes(error.kind)))) {
       this.#forget(call);
       this.#outbox.unshift(call);
     } else if (error instanceof McpClientError) {
@@ -223,12 +223,12 @@ export class McpStreamingClient {
     } else {
       call.fail(new McpClientError('protocol', `${call.name}: ${error.message}`, { cause: error }));
     }
-    if (gone && !call.handshake) this.#lost(session);
+    if (gone && !call.internal) this.#lost(session);
     else this.#pump();
   }
 
   #explained(call, error) {
-    const hint = error.kind === 'connection' && !error.unsent && !call.handshake ? '; whether it was carried out is not known: call again, or pass idempotent: true to have that done' : '';
+    const hint = error.kind === 'connection' && !error.unsent && !call.internal ? '; whether it was carried out is not known: call again, or pass idempotent: true to have that done' : '';
     return new McpClientError(error.kind, `${call.name}: ${error.message}${hint}`, { cause: error, unsent: error.unsent });
   }
 
@@ -244,7 +244,7 @@ export class McpStreamingClient {
 
   #ended(call, error) {
     const now = performance.now();
-    if (call.handshake !== true) {
+    if (!call.internal) {
       this.#stats.record(call.created, now, error !== undefined);
       if (this.#options.performanceMarks && call.sent !== undefined) this.#measure(call, error);
     }
@@ -253,8 +253,9 @@ export class McpStreamingClient {
       return;
     }
     const session = this.#forget(call);
-    if (error instanceof McpClientError && (error.kind === 'timeout' || error.kind === 'cancelled') && !call.handshake) {
+    if (error instanceof McpClientError && (error.kind === 'timeout' || error.kind === 'cancelled') && !call.internal) {
       session.transport.send({ jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId: call.id, reason: error.message } }).catch(() => {});
+      if (error.kind === 'timeout' && now - session.heard >= call.timeout) this.#doubt(session);
     }
     call.aborter.abort();
     this.#pump();
@@ -269,6 +270,7 @@ export class McpStreamingClient {
 
   /** Takes a message; gives a promise where the connection is to be read no further until it resolves. */
   #receive(session, message) {
+    session.heard = performance.now();
     if (Array.isArray(message)) return this.#both(message.map((one) => this.#receive(session, one)));
     if (message === null || typeof message !== 'object') return undefined;
     if (typeof message.method !== 'string') {
@@ -311,8 +313,8 @@ export class McpStreamingClient {
   #touch(call) {
     const now = performance.now();
     call.heard(now);
-    if (this.#options.performanceMarks && !call.handshake && call.lastMessage === undefined) this.#marks.mark(call, 'first');
-    if (this.#options.collectMetrics && !call.handshake) this.#metrics.message(call, now);
+    if (this.#options.performanceMarks && !call.internal && call.lastMessage === undefined) this.#marks.mark(call, 'first');
+    if (this.#options.collectMetrics && !call.internal) this.#metrics.message(call, now);
     else call.lastMessage = now;
   }
 
@@ -366,7 +368,7 @@ export class McpStreamingClient {
 
   async #establish(kind) {
     const transport = kind === 'ws' ? new WsTransport(this.#urls.ws, this.#options, this.#counters) : new HttpTransport(this.#urls.http, this.#options, this.#counters);
-    const session = { transport, calls: new Set(), retired: false, info: undefined };
+    const session = { transport, calls: new Set(), retired: false, info: undefined, heard: performance.now() };
     transport.onmessage = (message) => this.#receive(session, message);
     transport.onclose = (error) => this.#closed(session, error);
     try {
@@ -384,8 +386,7 @@ export class McpStreamingClient {
 
   async #handshake(session) {
     const { protocolVersion, capabilities, clientInfo, connectTimeout } = this.#options;
-    const call = this.#make('initialize', { protocolVersion, capabilities, clientInfo }, { priority: 'critical', timeout: connectTimeout });
-    call.handshake = true;
+    const call = this.#make('initialize', { protocolVersion, capabilities, clientInfo }, { priority: 'critical', timeout: connectTimeout, internal: true });
     this.#start(session, call);
     const info = await call.promise;
     if (!REVISIONS.includes(info?.protocolVersion)) {
@@ -438,6 +439,23 @@ export class McpStreamingClient {
   #closed(session, error) {
     for (const call of [...session.calls]) this.#failed(session, call, error);
     this.#lost(session, error);
+  }
+
+  /** Nothing at all came for as long as a call may take: a connection that answers no ping either is given up. */
+  async #doubt(session) {
+    if (session.transport.kind !== 'ws' || session.retired || session.doubted) return;
+    session.doubted = true;
+    const ping = this.#make('ping', {}, { priority: 'critical', timeout: this.#options.connectTimeout, internal: true });
+    this.#start(session, ping);
+    try {
+      await ping.promise;
+    } catch (error) {
+      if (error.kind === 'timeout') {
+        session.transport.close();
+        this.#closed(session, new McpClientError('connection', `the WebSocket to ${this.#urls.ws} is open, but nothing comes, not even the answer to a ping`));
+      }
+    }
+    session.doubted = false;
   }
 
   #lost(session, error) {

@@ -21,11 +21,13 @@ export class HttpTransport {
   #options;
   #sessionId;
   #counters;
+  #ownOrigin;
   #open = new Set(); // an AbortController for each message under way
   #closing = new AbortController();
 
   constructor(url, options, counters) {
     this.url = url;
+    this.#ownOrigin = !globalThis.location || new URL(url).origin === globalThis.location.origin;
     this.#options = options;
     this.#counters = counters;
   }
@@ -54,7 +56,8 @@ export class HttpTransport {
 
   async #send(message, priority, signal) {
     const headers = { 'Content-Type': 'application/json', Accept: 'application/json, text/event-stream' };
-    if (URGENCY[priority]) headers.Priority = URGENCY[priority];
+    // A page of another origin is refused the field where the server's CORS rules do not name it; _meta says the same.
+    if (URGENCY[priority] && this.#ownOrigin) headers.Priority = URGENCY[priority];
     const session = this.#sessionId;
     this.#counters.messagesSent++;
     const reply = await this.#fetch('POST', headers, signal, JSON.stringify(message));
@@ -167,7 +170,7 @@ export class HttpTransport {
         why = error;
       }
       if (!cursor.id) {
-        throw new McpClientError('connection', `${why.message}; its events have no ids to resume from, and whether the server acted on it is not known`, { cause: why });
+        throw new McpClientError('connection', `${why.message}; its events have no ids to resume from`, { cause: why });
       }
       attempt = cursor.id === before ? attempt + 1 : 1;
       if (attempt > RESUME_LIMIT) throw new McpClientError('connection', `${why.message}; ${RESUME_LIMIT} attempts to resume it failed`, { cause: why });
