@@ -27,9 +27,9 @@ static void on_due(struct ring *ring, struct timer *timer);
 static void
 call_again(struct bond_demo *d)
 {
-    int wait_ms = d->said.len ? 0 : demo_lines_wake(&d->machine, now_ms(d));
+    int wait_ms = demo_lines_wake(&d->machine, now_ms(d));
 
-    if (d->said.len)
+    if (d->said.len) /* perhaps by being woken */
         wait_ms = 0;
     if (wait_ms >= 0)
         timer_set(d->bond->worker->ring, &d->timer, (uint64_t)wait_ms, on_due);

@@ -111,8 +111,6 @@ keep_endpoint(struct bond *bond, struct text data)
            held_append(bond->worker, &bond->post_path, path.at, path.len) && bond->post_path.at[0] == '/';
 }
 
-/* --- calls --- */
-
 /* --- what is posted --- */
 
 static struct leg *
@@ -274,8 +272,6 @@ on_end(struct leg *leg, enum close_reason reason)
     unsigned status = leg->status;
     bool is_refused = status && status != 200;
 
-    bond->stream = NULL;
-    bond->up->standing--;
     end_stream(bond);
     bond_stream_ended(bond, reason, is_refused, status);
 }

@@ -11,7 +11,7 @@
 
 /* Opens bond->stream. CLOSE_NONE, or why it cannot be. */
 enum close_reason bond_stream_open(struct bond *bond, const struct leg_up *up);
-/* Closes it, if it is open; nothing of it is heard any more. */
+/* Closes it, if it is open, or is done with it from leg_up.on_end; nothing of it is heard any more. */
 void bond_stream_close(struct bond *bond);
 /* From leg_up.on_end, with the stream closed: `is_refused` instead of opened, with this status. */
 void bond_stream_ended(struct bond *bond, enum close_reason reason, bool is_refused, unsigned status);

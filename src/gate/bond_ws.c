@@ -12,8 +12,6 @@ on_end(struct leg *leg, enum close_reason reason)
     struct bond *bond = leg->owner;
     unsigned status = leg->status;
 
-    bond->stream = NULL;
-    bond->up->standing--;
     bond_stream_close(bond);
     bond_stream_ended(bond, reason, status && status != 101, status);
 }

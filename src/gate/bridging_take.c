@@ -27,8 +27,7 @@ on_cancelled(struct session_call *listed)
     } else if (!client) {
         exchange_finish(ex, CLOSE_CANCELLED);
     } else if (ex->reply_begun) {
-        h1_send_end(client, NULL);
-        exchange_finish(ex, CLOSE_CANCELLED);
+        exchange_end_reply(ex, CLOSE_CANCELLED);
     } else { /* a cancelled request is never answered; its connection has nothing else to say */
         exchange_finish(ex, CLOSE_CANCELLED);
         h1_close(client, CLOSE_DONE);
