@@ -19,7 +19,7 @@ const reduced = Number(process.env.MCPGATE_TEST_SLOWNESS ?? 1) > 1;
 
 /** What the suite calls the requirements of 2026-07-28 are all of its scenarios, and those of tasks; those of skills
  * have to be asked for one by one. */
-const SKILLS = ['directory', 'enumeration', 'manifest'].map((name) => which.scenario(`sep-2640-skills-${name}`, '2026-07-28'));
+const SKILLS = ['directory', 'enumeration', 'manifest'].map((name) => which.scenario(`sep-2640-skills-${name}`, '2026-07-28', '0.2'));
 const of = (suite, revision, server = 'legacy', played = [which.revision(revision)]) => ({ suite, revision, server, played, own: `${suite} ${revision}`, title: `${suite} ${revision} ${server}` });
 const RUNS = [
   of('0.1', '2025-06-18'),
@@ -90,6 +90,20 @@ async function inParallel(jobs, width) {
   await Promise.all(Array.from({ length: width }, work));
 }
 
+/** What a target lost of a run: scenario -> lines, and the scenarios that are compared. */
+function compare(results, target, run) {
+  const across = isAcross(run);
+  const through = results.get(`${target} ${run.title}`);
+  const asked = results.get(`${TARGETS[0]} ${run.title}`);
+  const mine = [...results.get(run.own)].filter(([scenario]) => !across || asked.has(scenario));
+  return mine.map(([scenario, checks]) => ({
+    scenario,
+    checks,
+    lines: lost(checks, through.get(scenario) ?? new Map()),
+    expected: across && INHERENT.has(scenario) && run.revision === '2026-07-28',
+  }));
+}
+
 const count = (results, of) => [...results.entries()].filter(([name]) => of(name)).length;
 
 function table(rows) {
@@ -116,6 +130,15 @@ promise(
       const runs = RUNS.filter(({ server }) => phase.servers.includes(server)).reverse(); // the longest first
       const targetsOf = (run) => phase.targets.filter((target) => target !== 'direct' || !isAcross(run));
       await inParallel(runs.flatMap((run) => run.played.flatMap((played) => targetsOf(run).map((target) => play(target, run, played)))), 4);
+      // The suite waits 600 ms for some replies, and four of them share this machine with the servers that they make
+      // start: what got lost in the crowd is played once more with nothing beside it, and said.
+      for (const run of runs)
+        for (const target of targetsOf(run).filter((name) => name !== 'direct'))
+          for (const { scenario, lines, expected } of compare(results, target, run)) {
+            if (!lines.length || expected) continue;
+            t.diagnostic(`again, alone: ${target} ${run.title} ${scenario}: ${lines.join('; ')}`);
+            await play(target, run, which.scenario(scenario, run.revision, run.suite))();
+          }
       for (const gateway of gateways) await gateway.finish();
     }
 
@@ -124,19 +147,14 @@ promise(
     for (const run of RUNS) {
       const { suite, revision, title } = run;
       const direct = results.get(run.own);
-      const mine = [...direct].filter(([name]) => !isAcross(run) || results.get(`${TARGETS[0]} ${title}`).has(name));
-      const row = [suite, revision, run.server, String(mine.length), isAcross(run) ? '' : String(count(direct, (name) => passes(direct.get(name))))];
-      for (const target of TARGETS) {
-        const through = results.get(`${target} ${title}`);
-        let passed = 0;
-        for (const [scenario, checks] of mine) {
-          const lines = lost(checks, through.get(scenario) ?? new Map());
-          const expected = isAcross(run) && INHERENT.has(scenario) && revision === '2026-07-28';
+      const rowOf = TARGETS.map((target) => ({ target, compared: compare(results, target, run) }));
+      const row = [suite, revision, run.server, String(rowOf[0].compared.length), isAcross(run) ? '' : String(count(direct, (name) => passes(direct.get(name))))];
+      for (const { target, compared } of rowOf) {
+        for (const { scenario, lines, expected } of compared) {
           if (lines.length && !expected) problems.push(`${target} ${title} ${scenario}\n    ${lines.join('\n    ')}`);
           if (!lines.length && expected) problems.push(`${target} ${title} ${scenario} passes: it was thought to be impossible`);
-          if (!lines.length && passes(checks)) passed++;
         }
-        row.push(String(passed));
+        row.push(String(compared.filter(({ lines, checks }) => !lines.length && passes(checks)).length));
       }
       rows.push(row);
     }

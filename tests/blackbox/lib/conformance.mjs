@@ -35,7 +35,7 @@ function readChecks(file) {
 export const which = {
   revision: (revision) => ['--suite', 'all', '--spec-version', revision],
   requirements: (revision) => ['--requirements', revision],
-  scenario: (scenario, revision) => ['--scenario', scenario, '--force', '--spec-version', revision],
+  scenario: (scenario, revision, suite) => ['--scenario', scenario, ...(suite === '0.1' ? [] : ['--force']), '--spec-version', revision],
 };
 
 /** Runs one version of the suite against a URL; gives scenario -> checks. */
