@@ -45,7 +45,8 @@ net_init(struct net *net, struct ring *ring, struct slab *slab, uint32_t high_ma
                      .low_mark = low_mark,
                      .send_timeout_ms = 60000,
                      .linger_ms = 2000};
-    list_init(&net->dirty);
+    for (unsigned i = 0; i < PRIORITIES; i++)
+        list_init(&net->dirty[i]);
     list_init(&net->closing);
     list_init(&net->wakes);
     list_init(&net->blocked);
@@ -56,7 +57,9 @@ net_init(struct net *net, struct ring *ring, struct slab *slab, uint32_t high_ma
 void
 net_done(struct net *net)
 {
-    ASSERT(list_empty(&net->dirty) && list_empty(&net->closing) && list_empty(&net->blocked));
+    for (unsigned i = 0; i < PRIORITIES; i++)
+        ASSERT(list_empty(&net->dirty[i]));
+    ASSERT(list_empty(&net->closing) && list_empty(&net->blocked));
     timer_stop(&net->stall_timer);
     pool_done(&net->outbounds);
     pool_done(&net->chunks);
@@ -174,6 +177,27 @@ report_closed(struct link *link)
     link->up->on_closed(link, (enum close_reason)link->reason);
 }
 
+/* The most urgent. */
+static struct list_node *
+pop_dirty(struct net *net)
+{
+    struct list_node *node = NULL;
+
+    for (unsigned i = 0; i < PRIORITIES && !node; i++)
+        node = list_pop(&net->dirty[i]);
+    return node;
+}
+
+static bool
+is_dirty(const struct net *net)
+{
+    bool any = false;
+
+    for (unsigned i = 0; i < PRIORITIES; i++)
+        any |= !list_empty(&net->dirty[i]);
+    return any;
+}
+
 void
 net_flush(struct net *net)
 {
@@ -185,13 +209,13 @@ net_flush(struct net *net)
 
             link->up->on_woken(link);
         }
-        while ((node = list_pop(&net->dirty)))
+        while ((node = pop_dirty(net)))
             link_flush(container_of(node, struct link, node));
         while ((node = list_pop(&net->closing)))
             report_closed(container_of(node, struct link, node));
         /* What the owners of closed links have sent to others; who has woken himself may wait for the next
          * turn. */
-    } while (!list_empty(&net->dirty));
+    } while (is_dirty(net));
 }
 
 /* --- the link --- */
@@ -202,6 +226,7 @@ link_init(struct link *link, struct net *net, const struct link_up *up, enum lin
     link->net = net;
     link->up = up;
     link->side = (uint8_t)side;
+    link->urgency = PRIORITY_NORMAL;
     link->fd = -1;
 }
 
@@ -223,8 +248,11 @@ link_set_filter(struct link *link, struct filter *filter)
 static void
 mark_dirty(struct link *link)
 {
-    if (!op_busy(&link->tx) && !list_linked(&link->node))
-        list_add_tail(&link->net->dirty, &link->node);
+    enum priority most = link->out ? outbound_most_urgent(link->out) : PRIORITY_NORMAL;
+
+    if (op_busy(&link->tx) || list_linked(&link->node))
+        return;
+    list_add_tail(&link->net->dirty[most == PRIORITY_NORMAL ? link->urgency : most], &link->node);
 }
 
 /* What is pushed may leave. */
@@ -348,7 +376,7 @@ link_fail(struct link *link, enum close_reason reason)
 }
 
 void
-link_push(struct link *link, enum lane lane, struct span bytes)
+link_push(struct link *link, enum priority lane, struct span bytes)
 {
     struct net *net = link->net;
     bool copy;
@@ -364,6 +392,20 @@ link_push(struct link *link, enum lane lane, struct span bytes)
     }
     net->stats.messages++;
     mark_dirty(link);
+}
+
+void
+link_end_message(struct link *link, enum priority lane)
+{
+    if (link->state < LINK_FINISHING && link->out)
+        outbound_end_message(link->out, lane);
+}
+
+void
+link_join_lanes(struct link *link)
+{
+    if (link->out)
+        outbound_join(link->out, PRIORITY_LOW);
 }
 
 bool

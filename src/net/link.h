@@ -19,6 +19,12 @@
  * only then may the owner free the memory. Between link_abort() and on_closed() every call is harmless and
  * does nothing.
  *
+ * Lanes. There is one for each priority. Messages of one lane leave in order; a more urgent one overtakes the
+ * others, but none that has begun to leave, and not for good: of so many in a row, one is the least urgent
+ * that waits. Who uses more than one lane of a link pushes each message whole before the next net_flush() and
+ * marks its end (link_end_message). Who uses one, as HTTP/1.1 has to, says with link->urgency how urgent that
+ * is among the links.
+ *
  * Filters. What is pushed waits in the lanes as it is and passes the filter when its turn to be sent has
  * come: a message of a more important lane still overtakes it, small pieces of a turn share a record, and
  * while nothing was sent it can move to another link. A filter that begins with a handshake holds the link in
@@ -41,15 +47,12 @@
 #include "base/buf.h"
 #include "base/close_reason.h"
 #include "base/list.h"
+#include "base/priority.h"
 #include "base/slab.h"
 #include "ring/ring.h"
 
 struct link;
 struct outbound;
-
-/* Which queued message leaves first. Streams uses all four; h1 has one message at a time and uses
- * LANE_NORMAL. */
-enum lane { LANE_CRITICAL, LANE_HIGH, LANE_NORMAL, LANE_LOW, LANES };
 
 /* Whom a link leads to; only for the statistics. */
 enum link_side { LINK_CLIENT, LINK_UPSTREAM, LINK_SIDES };
@@ -65,11 +68,11 @@ struct net_stats {
 struct net {
     struct ring *ring;
     struct slab *slab;
-    struct list_node dirty;   /* links with something to send */
-    struct list_node closing; /* links whose on_closed() is due */
-    struct list_node wakes;   /* links whose on_woken() is due */
-    struct list_node blocked; /* links that wait for room in the kernel, the longest first */
-    struct timer stall_timer; /* when the first of them has waited for send_timeout_ms */
+    struct list_node dirty[PRIORITIES]; /* links with something to send, by the most urgent of it */
+    struct list_node closing;           /* links whose on_closed() is due */
+    struct list_node wakes;             /* links whose on_woken() is due */
+    struct list_node blocked;           /* links that wait for room in the kernel, the longest first */
+    struct timer stall_timer;           /* when the first of them has waited for send_timeout_ms */
     struct pool outbounds, chunks;
     uint32_t high_mark, low_mark; /* bytes */
     uint32_t stop_mark;           /* a source is no longer read: one more receive stays below the high mark */
@@ -155,10 +158,11 @@ struct link {
     uint64_t sent_bytes;     /* of what was pushed: that the kernel took, or that passed the filter */
     uint32_t blocked_ms;     /* when it became blocked; milliseconds, wraps */
     int fd;
-    uint8_t state;  /* enum link_state */
-    uint8_t reason; /* enum close_reason */
-    uint8_t side;   /* enum link_side */
-    uint8_t run;    /* receives in a row that speak for the other buffer group */
+    uint8_t state;   /* enum link_state */
+    uint8_t reason;  /* enum close_reason */
+    uint8_t side;    /* enum link_side */
+    uint8_t urgency; /* enum priority: of what is in the lane PRIORITY_NORMAL; PRIORITY_NORMAL at first */
+    uint8_t run;     /* receives in a row that speak for the other buffer group */
     bool paused : 1, bulk : 1, ended : 1, congested : 1, reset : 1, stalled : 1, end_due : 1;
     bool end_told : 1; /* on_end() by link_deliver_end() */
     bool end_said : 1; /* the filter's end() was called */
@@ -176,16 +180,22 @@ int link_connect(struct link *link, const struct sockaddr *addr, socklen_t addr_
 /* The filter is set before the first byte moves; one that starts with a handshake, of a link in LINK_NEW. */
 void link_set_filter(struct link *link, struct filter *filter);
 
-/* Queues `bytes`: takes a reference of its own, or copies what is small and fits behind the span before it.
- * Without memory for a copy the link aborts itself: on_closed() tells later, nothing is called from here. */
-void link_push(struct link *link, enum lane lane, struct span bytes);
+/* Queues `bytes` in the lane of that priority: takes a reference of its own, or copies what is small and fits
+ * behind the span before it. Without memory for a copy the link aborts itself: on_closed() tells later,
+ * nothing is called from here. */
+void link_push(struct link *link, enum priority lane, struct span bytes);
 /* The same, and gives the caller's reference back. */
 static inline void
-link_push_own(struct link *link, enum lane lane, struct span bytes)
+link_push_own(struct link *link, enum priority lane, struct span bytes)
 {
     link_push(link, lane, bytes);
     span_unref(bytes);
 }
+/* What was pushed last in this lane ends a message: another lane's may leave after it. */
+void link_end_message(struct link *link, enum priority lane);
+/* What is queued leaves in the order that it would leave in now, whatever is pushed behind it in the lane
+ * PRIORITY_LOW: for a last word. */
+void link_join_lanes(struct link *link);
 
 /* For filters. */
 /* What is pushed may pass from now on. May call up (on_connected). */

@@ -3,6 +3,9 @@
 
 enum { COPY_BYTES = 16 << 10, COPY_BYTES_MIN = 2048, MERGE_BYTES = 1024 };
 
+/* Of so many chunks, one is of the least urgent lane that waits. */
+enum { FAIR_SHARE = 8 };
+
 /* --- one queue --- */
 
 static void
@@ -74,6 +77,15 @@ queue_room(const struct lane_queue *q)
     return last->buf->size - last->off - last->len;
 }
 
+static void
+queue_mark_end(struct lane_queue *q, bool ends)
+{
+    struct chunk *tail = q->tail;
+    uint16_t bit = (uint16_t)(1u << (tail->end - 1u));
+
+    tail->last = (uint16_t)(ends ? tail->last | bit : tail->last & ~bit);
+}
+
 /* `n` is at most queue_room(). */
 static void
 queue_fill(struct lane_queue *q, const uint8_t *bytes, uint32_t n)
@@ -82,6 +94,7 @@ queue_fill(struct lane_queue *q, const uint8_t *bytes, uint32_t n)
 
     memcpy(span_data(*last) + last->len, bytes, n);
     last->len += n;
+    queue_mark_end(q, false);
 }
 
 static bool
@@ -116,6 +129,8 @@ queue_spill(struct net *net, struct lane_queue *q)
                 ok = queue_copy(net, &copied, span_data(c->spans[i]), c->spans[i].len);
             else
                 queue_append(net, &copied, span_ref(c->spans[i]));
+            if (ok && c->last & 1u << i)
+                queue_mark_end(&copied, true);
         }
     queue_clear(net, q);
     *q = copied;
@@ -127,7 +142,10 @@ queue_spill(struct net *net, struct lane_queue *q)
 struct outbound *
 outbound_new(struct net *net)
 {
-    return pool_get(&net->outbounds);
+    struct outbound *out = pool_get(&net->outbounds);
+
+    out->begun = PRIORITIES;
+    return out;
 }
 
 void
@@ -139,7 +157,7 @@ outbound_free(struct net *net, struct outbound **out_at)
     if (!out)
         return;
     net->stats.queued_bytes -= out->queued_bytes + out->flight_bytes;
-    for (unsigned i = 0; i < LANES; i++)
+    for (unsigned i = 0; i < PRIORITIES; i++)
         queue_clear(net, &out->lanes[i]);
     queue_clear(net, &out->wire);
     queue_clear(net, &out->flight);
@@ -147,7 +165,7 @@ outbound_free(struct net *net, struct outbound **out_at)
 }
 
 bool
-outbound_push(struct net *net, struct outbound *out, enum lane lane, struct span bytes, bool copy)
+outbound_push(struct net *net, struct outbound *out, enum priority lane, struct span bytes, bool copy)
 {
     struct lane_queue *q = &out->lanes[lane];
 
@@ -162,32 +180,108 @@ outbound_push(struct net *net, struct outbound *out, enum lane lane, struct span
     return true;
 }
 
-/* Moves whole chunks of `q` into flight (no span is copied) while iov[] has room behind its first n elements;
- * returns how many there are then. */
-static unsigned
-gather_queue(struct outbound *out, struct lane_queue *q, struct iovec *iov, unsigned n)
+void
+outbound_end_message(struct outbound *out, enum priority lane)
 {
-    while (q->head && n + (q->head->end - q->head->first) <= OUTBOUND_SEND_MAX) {
-        struct chunk *chunk = queue_take_head(q);
+    if (out->lanes[lane].tail && out->lanes[lane].tail->end > out->lanes[lane].tail->first)
+        queue_mark_end(&out->lanes[lane], true);
+}
 
-        queue_join(&out->flight, &(struct lane_queue){chunk, chunk});
-        for (uint32_t k = chunk->first; k < chunk->end; k++, n++) {
-            iov[n] = (struct iovec){span_data(chunk->spans[k]), chunk->spans[k].len};
-            out->flight_bytes += chunk->spans[k].len;
-        }
+enum priority
+outbound_most_urgent(const struct outbound *out)
+{
+    for (unsigned i = 0; i < PRIORITIES; i++)
+        if (out->lanes[i].head)
+            return (enum priority)i;
+    return PRIORITY_NORMAL;
+}
+
+static enum priority
+least_urgent(const struct outbound *out)
+{
+    unsigned i = PRIORITIES - 1;
+
+    while (i && !out->lanes[i].head)
+        i--;
+    return (enum priority)i;
+}
+
+/* The lane whose turn it is: one in the middle of a message before all others. */
+static struct lane_queue *
+next_lane(struct outbound *out)
+{
+    enum priority most, least;
+
+    if (out->begun < PRIORITIES && out->lanes[out->begun].head)
+        return &out->lanes[out->begun];
+    most = outbound_most_urgent(out);
+    least = least_urgent(out);
+    if (least <= most)
+        return &out->lanes[most];
+    if (++out->waited < FAIR_SHARE)
+        return &out->lanes[most];
+    out->waited = 0;
+    return &out->lanes[least];
+}
+
+/* Of `q` something has left, the last of it ended a message or not. */
+static void
+note_left(struct outbound *out, const struct lane_queue *q, bool ends)
+{
+    out->begun = ends ? PRIORITIES : (uint8_t)(q - out->lanes);
+}
+
+static bool
+chunk_ends(const struct chunk *chunk, uint32_t span)
+{
+    return chunk->last & 1u << span;
+}
+
+void
+outbound_join(struct outbound *out, enum priority lane)
+{
+    struct lane_queue all = {0};
+
+    if (out->begun < PRIORITIES)
+        queue_join(&all, &out->lanes[out->begun]);
+    for (unsigned i = 0; i < PRIORITIES; i++)
+        queue_join(&all, &out->lanes[i]);
+    out->lanes[lane] = all;
+    if (out->begun < PRIORITIES)
+        out->begun = (uint8_t)lane;
+}
+
+/* Moves a whole chunk (no span is copied) into flight, and lists its spans in iov; returns how many. */
+static unsigned
+fly(struct outbound *out, struct lane_queue *q, struct iovec *iov)
+{
+    struct chunk *chunk = queue_take_head(q);
+    unsigned n = 0;
+
+    queue_join(&out->flight, &(struct lane_queue){chunk, chunk});
+    for (uint32_t k = chunk->first; k < chunk->end; k++) {
+        iov[n++] = (struct iovec){span_data(chunk->spans[k]), chunk->spans[k].len};
+        out->flight_bytes += chunk->spans[k].len;
     }
     return n;
+}
+
+/* Its first chunk fits behind the n elements that one send has so far. */
+static bool
+fits(const struct lane_queue *q, unsigned n)
+{
+    return q->head && n + (q->head->end - q->head->first) <= OUTBOUND_SEND_MAX;
 }
 
 unsigned
 outbound_gather(struct outbound *out, struct iovec *iov)
 {
+    struct lane_queue *q;
     unsigned n = 0;
 
-    for (unsigned i = 0; i < LANES; i++) {
-        n = gather_queue(out, &out->lanes[i], iov, n);
-        if (out->lanes[i].head)
-            break;
+    while (fits(q = next_lane(out), n)) {
+        n += fly(out, q, iov + n);
+        note_left(out, q, chunk_ends(out->flight.tail, out->flight.tail->end - 1u));
     }
     out->queued_bytes -= out->flight_bytes;
     return n;
@@ -196,8 +290,10 @@ outbound_gather(struct outbound *out, struct iovec *iov)
 unsigned
 outbound_gather_wire(struct outbound *out, struct iovec *iov)
 {
-    unsigned n = gather_queue(out, &out->wire, iov, 0);
+    unsigned n = 0;
 
+    while (fits(&out->wire, n))
+        n += fly(out, &out->wire, iov + n);
     out->wire_bytes -= out->flight_bytes;
     out->queued_bytes -= out->flight_bytes;
     return n;
@@ -206,20 +302,18 @@ outbound_gather_wire(struct outbound *out, struct iovec *iov)
 unsigned
 outbound_take(struct net *net, struct outbound *out, struct span *spans)
 {
+    struct lane_queue *q;
     uint32_t bytes = 0;
     unsigned n = 0;
 
-    for (unsigned i = 0; i < LANES; i++) {
-        struct lane_queue *q = &out->lanes[i];
+    while (n < OUTBOUND_SEND_MAX && bytes < OUTBOUND_FILTER_BYTES && (q = next_lane(out))->head) {
+        struct chunk *chunk = q->head;
 
-        while (q->head && n < OUTBOUND_SEND_MAX && bytes < OUTBOUND_FILTER_BYTES) {
-            struct chunk *chunk = q->head;
-
-            spans[n] = chunk->spans[chunk->first];
-            bytes += spans[n++].len;
-            if (++chunk->first == chunk->end)
-                pool_put(&net->chunks, queue_take_head(q));
-        }
+        spans[n] = chunk->spans[chunk->first];
+        bytes += spans[n++].len;
+        note_left(out, q, chunk_ends(chunk, chunk->first));
+        if (++chunk->first == chunk->end)
+            pool_put(&net->chunks, queue_take_head(q));
     }
     out->queued_bytes -= bytes;
     net->stats.queued_bytes -= bytes;
@@ -242,7 +336,7 @@ outbound_clear_lanes(struct net *net, struct outbound *out)
 {
     net->stats.queued_bytes -= out->queued_bytes - out->wire_bytes;
     out->queued_bytes = out->wire_bytes;
-    for (unsigned i = 0; i < LANES; i++)
+    for (unsigned i = 0; i < PRIORITIES; i++)
         queue_clear(net, &out->lanes[i]);
 }
 
@@ -293,7 +387,7 @@ outbound_spill(struct net *net, struct outbound *out)
 {
     bool ok = queue_spill(net, &out->flight);
 
-    for (unsigned i = 0; i < LANES && ok; i++)
+    for (unsigned i = 0; i < PRIORITIES && ok; i++)
         ok = queue_spill(net, &out->lanes[i]);
     return ok;
 }
@@ -301,7 +395,7 @@ outbound_spill(struct net *net, struct outbound *out)
 bool
 outbound_move(struct net *net, struct outbound *from, struct outbound *to, bool copy, bool with_flight)
 {
-    struct lane_queue *first = &from->lanes[LANE_NORMAL];
+    struct lane_queue *first = &from->lanes[PRIORITY_NORMAL];
     uint32_t bytes = from->queued_bytes - from->wire_bytes;
     bool ok = true;
 
@@ -312,7 +406,7 @@ outbound_move(struct net *net, struct outbound *from, struct outbound *to, bool 
         bytes += from->flight_bytes;
         from->flight_bytes = 0;
     }
-    for (unsigned i = 0; i < LANES && ok; i++) {
+    for (unsigned i = 0; i < PRIORITIES && ok; i++) {
         if (copy)
             ok = queue_spill(net, &from->lanes[i]);
         queue_join(&to->lanes[i], &from->lanes[i]);
@@ -325,7 +419,7 @@ outbound_move(struct net *net, struct outbound *from, struct outbound *to, bool 
 struct span *
 outbound_first(struct outbound *out)
 {
-    struct chunk *head = out->lanes[LANE_NORMAL].head;
+    struct chunk *head = out->lanes[PRIORITY_NORMAL].head;
 
     return head ? &head->spans[head->first] : NULL;
 }

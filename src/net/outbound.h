@@ -22,7 +22,8 @@ enum { OUTBOUND_CHUNK_SPANS = 14, OUTBOUND_SEND_MAX = 64, OUTBOUND_FILTER_BYTES 
 
 struct chunk {
     struct chunk *next;
-    uint32_t first, end; /* spans [first, end) are queued */
+    uint16_t first, end; /* spans [first, end) are queued */
+    uint16_t last;       /* bit i: span i ends a message */
     struct span spans[OUTBOUND_CHUNK_SPANS];
 };
 
@@ -31,10 +32,12 @@ struct lane_queue {
 };
 
 struct outbound {
-    struct lane_queue lanes[LANES];
+    struct lane_queue lanes[PRIORITIES];
     struct lane_queue wire, flight;
     uint32_t queued_bytes, wire_bytes, flight_bytes;
-    bool blocked; /* the kernel's buffer is full: what is pushed is copied */
+    uint8_t begun;  /* the lane that a part of a message has left; PRIORITIES: none */
+    uint8_t waited; /* takes in a row that passed another lane over */
+    bool blocked;   /* the kernel's buffer is full: what is pushed is copied */
 };
 
 struct outbound *outbound_new(struct net *net);
@@ -43,7 +46,13 @@ void outbound_free(struct net *net, struct outbound **out);
 
 /* Queues `bytes` with a reference of its own; or as a copy in slab memory (`copy`, and always when they are
  * few and fit behind the span before them: cheaper than one more element for the kernel to import). */
-bool outbound_push(struct net *net, struct outbound *out, enum lane lane, struct span bytes, bool copy);
+bool outbound_push(struct net *net, struct outbound *out, enum priority lane, struct span bytes, bool copy);
+/* What was pushed last in that lane ends a message. */
+void outbound_end_message(struct outbound *out, enum priority lane);
+/* All that the lanes hold, in the order in which it would leave now, becomes that lane's. */
+void outbound_join(struct outbound *out, enum priority lane);
+/* The first lane that holds something; PRIORITY_NORMAL: none does. */
+enum priority outbound_most_urgent(const struct outbound *out);
 
 /* Moves spans from the lanes, in order, into flight, up to one send's worth, and writes them to
  * iov[OUTBOUND_SEND_MAX]; returns how many. */

@@ -964,6 +964,8 @@ ring_reap(struct ring *ring)
     {
         uint64_t data = io_uring_cqe_get_data64(cqe);
 
+        if (n && n % RING_TURN_STEP == 0 && clock_ns() - ring->now_ns > RING_TURN_NS)
+            break;
         n++;
         if (data != TAG_NONE)
             complete(ring, (struct op *)(uintptr_t)data, cqe->res, cqe->flags);

@@ -561,7 +561,7 @@ h1_init(struct h1 *h1, struct h1_shared *shared, enum h1_role role, const struct
 static void
 push(struct h1 *h1, struct span bytes)
 {
-    link_push(&h1->link, LANE_NORMAL, bytes);
+    link_push(&h1->link, PRIORITY_NORMAL, bytes);
     if (h1->link.state >= LINK_ABORTED) /* no memory; on_closed follows */
         h1_end(h1);
 }
@@ -624,7 +624,7 @@ push_chunk(struct h1 *h1, const struct span *pieces, uint32_t count)
         return;
     }
     memcpy(b->data, text, n);
-    link_push_own(&h1->link, LANE_NORMAL, span_of(b, 0, n));
+    link_push_own(&h1->link, PRIORITY_NORMAL, span_of(b, 0, n));
     for (uint32_t i = 0; i < count; i++)
         push(h1, pieces[i]);
     push(h1, span_all(&crlf));

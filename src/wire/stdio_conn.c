@@ -253,7 +253,7 @@ stdio_open(struct stdio *stdio, int fd, bool again)
     stdio->may_be_cut = again;
     link_open(&stdio->link, fd);
     if (again) /* ends what the other worker may have begun */
-        link_push(&stdio->link, LANE_NORMAL, span_all(&line_end));
+        link_push(&stdio->link, PRIORITY_NORMAL, span_all(&line_end));
 }
 
 void
@@ -261,9 +261,9 @@ stdio_send(struct stdio *stdio, const struct span *pieces, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
         ASSERT(!memchr(span_data(pieces[i]), '\n', pieces[i].len));
-        link_push(&stdio->link, LANE_NORMAL, pieces[i]);
+        link_push(&stdio->link, PRIORITY_NORMAL, pieces[i]);
     }
-    link_push(&stdio->link, LANE_NORMAL, span_all(&line_end));
+    link_push(&stdio->link, PRIORITY_NORMAL, span_all(&line_end));
 }
 
 void

@@ -29,7 +29,7 @@ Test(link, sends_what_was_queued_in_one_turn_with_one_send)
     sim_settle(sim);
     before = ring_stats(net.ring)->completions;
     for (unsigned i = 0; i < 8; i++)
-        link_push(&far.link, LANE_NORMAL, span_of(&words, i, 1));
+        link_push(&far.link, PRIORITY_NORMAL, span_of(&words, i, 1));
     sim_settle(sim);
     assert_reads(far_peer, "abcdefgh", 8);
     cr_assert_eq(ring_stats(net.ring)->completions, before + 1);
@@ -44,7 +44,7 @@ Test(link, sends_more_spans_than_one_send_takes_in_order)
     put_number_text(digits, sizeof digits);
     relay_open(1);
     for (uint32_t i = 0; i < sizeof digits; i++)
-        link_push(&far.link, LANE_NORMAL, span_of(&all, i, 1));
+        link_push(&far.link, PRIORITY_NORMAL, span_of(&all, i, 1));
     sim_settle(sim);
     assert_reads(far_peer, digits, sizeof digits);
     world_close();
@@ -55,8 +55,8 @@ Test(link, sends_lanes_in_the_order_of_their_importance)
     static struct buf words = {.data = (uint8_t *)(uintptr_t) "CHNL", .size = 4, .kind = BUF_STATIC};
 
     relay_open(1);
-    for (int lane = LANE_LOW; lane >= LANE_CRITICAL; lane--)
-        link_push(&far.link, (enum lane)lane, span_of(&words, (uint32_t)lane, 1));
+    for (int lane = PRIORITY_LOW; lane >= PRIORITY_CRITICAL; lane--)
+        link_push(&far.link, (enum priority)lane, span_of(&words, (uint32_t)lane, 1));
     sim_settle(sim);
     assert_reads(far_peer, "CHNL", 4);
     world_close();

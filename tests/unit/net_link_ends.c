@@ -157,7 +157,7 @@ Test(link, takes_calls_between_abort_and_closed_without_doing_anything)
 
     relay_open(1);
     link_abort(&far.link, CLOSE_DONE, false);
-    link_push(&far.link, LANE_NORMAL, span_all(&word));
+    link_push(&far.link, PRIORITY_NORMAL, span_all(&word));
     link_pause(&far.link);
     link_resume(&far.link);
     link_set_bulk(&far.link, true);
@@ -297,7 +297,7 @@ Test(link, moves_its_queue_behind_what_is_queued_already)
     connect_world_open(1);
     third_peer = side_open(&third);
     sim_peer_set_window(third_peer, 1);
-    link_push(&third.link, LANE_NORMAL, span_all(&word));
+    link_push(&third.link, PRIORITY_NORMAL, span_all(&word));
     sim_settle(sim);
     cr_assert(link_blocked(&third.link));
     sim_peer_puts(near_peer, "behind");

@@ -43,7 +43,7 @@ on_bytes(struct link *link, struct span bytes)
     struct side *s = side_of(link);
 
     s->delivered += bytes.len;
-    link_push(&s->other->link, LANE_NORMAL, bytes);
+    link_push(&s->other->link, PRIORITY_NORMAL, bytes);
     if (link_congested(&s->other->link))
         link_pause(link);
     moment();

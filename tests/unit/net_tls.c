@@ -599,7 +599,7 @@ Test(tls, puts_the_small_pieces_of_a_turn_into_one_record)
     tls_connect();
     server_settle(&server, sim);
     for (unsigned i = 0; i < 8; i++)
-        link_push(&far.link, LANE_NORMAL, span_of(&words, i, 1));
+        link_push(&far.link, PRIORITY_NORMAL, span_of(&words, i, 1));
     server_settle(&server, sim);
     assert_got("abcdefgh", 8);
     cr_assert_eq(server.records, 1);
@@ -612,8 +612,8 @@ Test(tls, sends_lanes_in_the_order_of_their_importance)
 
     good_open(1, 0);
     tls_connect();
-    for (int lane = LANE_LOW; lane >= LANE_CRITICAL; lane--) /* the handshake is not through */
-        link_push(&far.link, (enum lane)lane, span_of(&words, (uint32_t)lane, 1));
+    for (int lane = PRIORITY_LOW; lane >= PRIORITY_CRITICAL; lane--) /* the handshake is not through */
+        link_push(&far.link, (enum priority)lane, span_of(&words, (uint32_t)lane, 1));
     server_settle(&server, sim);
     assert_got("CHNL", 4);
     tls_close();

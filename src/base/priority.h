@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How urgent a message is. Which of two comes first is decided in two places: in a worker's turn, among the
+ * links that have something to send (net_flush), and on a link that carries the messages of many requests,
+ * among its lanes (link_push). All messages about one request have one priority, so that their order stays.
+ *
+ *      critical   what a connection cannot go on without: initialize, discover, ping, errors of the protocol
+ *      high       what somebody is watching: calls that report progress, questions to people
+ *      normal     the rest
+ *      low        background: log lines and notices of changes that are about no request
+ *
+ * What a request says of itself (proto/priority.h) and what is configured for its upstream go before its
+ * kind; neither can claim `critical`.
+ */
+#ifndef BASE_PRIORITY_H
+#define BASE_PRIORITY_H
+
+enum priority { PRIORITY_CRITICAL, PRIORITY_HIGH, PRIORITY_NORMAL, PRIORITY_LOW, PRIORITIES };
+
+#endif
