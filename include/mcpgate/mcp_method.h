@@ -6,7 +6,7 @@
 
 enum mcp_method {
     MCP_OTHER, /* any method that the table does not name */
-#define MCP_METHOD(id, method, name_key) MCP_##id,
+#define MCP_METHOD(id, method, name_key, priority) MCP_##id,
 #include <mcpgate/mcp_method.def>
 #undef MCP_METHOD
     MCP_METHODS

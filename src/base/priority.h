@@ -15,6 +15,21 @@
 #ifndef BASE_PRIORITY_H
 #define BASE_PRIORITY_H
 
-enum priority { PRIORITY_CRITICAL, PRIORITY_HIGH, PRIORITY_NORMAL, PRIORITY_LOW, PRIORITIES };
+#include "base/text.h"
+
+enum priority {
+    PRIORITY_CRITICAL,
+    PRIORITY_HIGH,
+    PRIORITY_NORMAL,
+    PRIORITY_LOW,
+    PRIORITIES,
+    PRIORITY_UNSAID = PRIORITY_CRITICAL, /* of what was asked for: nothing, since that cannot be */
+};
+
+const char *priority_name(enum priority priority);
+
+/* "high", "normal" or "low", and "critical", which cannot be asked for, as high; PRIORITY_UNSAID: none of
+ * these. */
+enum priority priority_of_name(struct text name);
 
 #endif

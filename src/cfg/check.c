@@ -65,24 +65,27 @@ check_stdio(struct draft *d)
     return 0;
 }
 
-/* That there is an upstream of this name. */
+/* That there is an upstream of this name, or a route of this prefix. */
 static int
-check_upstream_name(struct draft *d, const char *name, const struct origin *origin)
+check_server_name(struct draft *d, const char *name, const struct origin *origin)
 {
     const char *names[CFG_UPSTREAMS_MAX], *near;
+    bool is_route = *name == '/';
     unsigned count = 0;
 
     for (uint32_t i = 0; i < d->servers_count && count < CFG_UPSTREAMS_MAX; i++) {
-        if (d->servers[i].is_route)
+        if (d->servers[i].is_route != is_route)
             continue;
         if (strcmp(d->servers[i].name, name) == 0)
             return 0;
         names[count++] = d->servers[i].name;
     }
     near = cfg_nearest(name, strlen(name), names, count);
-    return draft_fail(d, origin, "there is no upstream '%.64s'%s%.64s%s", name,
-                      near ? ": did you mean " : ": name one of --upstream", near ? near : "",
-                      near ? "?" : "");
+    return draft_fail(d, origin, "there is no %s '%.64s'%s%.64s%s", is_route ? "route" : "upstream", name,
+                      near       ? ": did you mean "
+                      : is_route ? ": name one of --route"
+                                 : ": name one of --upstream",
+                      near ? near : "", near ? "?" : "");
 }
 
 static int
@@ -94,7 +97,7 @@ check_headers(struct draft *d)
 
         for (uint32_t k = 0; k < d->headers_count; k++)
             of_server += strcmp(d->headers[k].server, h->server) == 0;
-        if (check_upstream_name(d, h->server, &h->origin) < 0)
+        if (check_server_name(d, h->server, &h->origin) < 0)
             return -EINVAL;
         if (of_server > CFG_HEADERS_MAX)
             return draft_fail(d, &h->origin, "%.64s has more than %d headers: leave some out", h->server,
@@ -114,13 +117,27 @@ check_tool_rules(struct draft *d)
         for (uint32_t i = 0; i < rules->count; i++) {
             const char *rule = rules->at[i].text, *name = arena_copy(&d->arena, rule, strcspn(rule, "="));
 
-            if (check_upstream_name(d, name, &rules->at[i].origin) < 0)
+            if (check_server_name(d, name, &rules->at[i].origin) < 0)
                 return -EINVAL;
             if (!draft_setting(d, "era-ttl")->number)
                 return draft_fail(
                     d, &rules->at[i].origin,
                     "not with --era-ttl 0, which passes messages as they are: leave one of the two out");
         }
+    }
+    return 0;
+}
+
+static int
+check_priorities(struct draft *d)
+{
+    const struct items *rules = &draft_setting(d, "priority")->list;
+
+    for (uint32_t i = 0; i < rules->count; i++) {
+        const char *rule = rules->at[i].text, *name = arena_copy(&d->arena, rule, strcspn(rule, "="));
+
+        if (check_server_name(d, name, &rules->at[i].origin) < 0)
+            return -EINVAL;
     }
     return 0;
 }
@@ -284,7 +301,7 @@ draft_check(struct draft *d)
         check_at_most(d, "max-line", "max-head", true) < 0 ||
         check_at_most(d, "upstream-idle-max", "upstream-max", true) < 0 || check_merged_names(d) < 0 ||
         check_servers(d) < 0 || check_stdio(d) < 0 || check_headers(d) < 0 || check_tool_rules(d) < 0 ||
-        check_listeners(d) < 0 || draft_load_tls(d) < 0)
+        check_priorities(d) < 0 || check_listeners(d) < 0 || draft_load_tls(d) < 0)
         return -EINVAL;
     return 0;
 }

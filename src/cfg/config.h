@@ -13,6 +13,7 @@
 #ifndef CFG_CONFIG_H
 #define CFG_CONFIG_H
 
+#include "base/priority.h"
 #include "base/text.h"
 
 #include <stdbool.h>
@@ -92,6 +93,7 @@ struct cfg_upstream {
     bool is_demo;               /* the built-in server: no endpoints */
     bool is_sse;                /* "type": "sse": HTTP+SSE of 2024-11-05, nobody need ask */
     bool is_ws;                 /* its endpoints are ws:// or wss:// */
+    uint8_t priority;           /* enum priority: --priority; PRIORITY_UNSAID: none */
     struct cfg_array endpoints; /* struct cfg_endpoint; none for the demo and for stdio servers */
     struct cfg_array headers;   /* struct cfg_field; values are secrets */
     struct cfg_stdio stdio;

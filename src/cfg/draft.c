@@ -142,10 +142,17 @@ check_listener(struct draft *d, const char *text, const struct origin *origin)
     return 0;
 }
 
-bool
-cfg_is_tool_rule(const struct cfg_option *option)
+static bool
+is_tool_option(const struct cfg_option *option)
 {
     return strcmp(option->flag, "allow-tool") == 0 || strcmp(option->flag, "deny-tool") == 0;
+}
+
+/* Lists of rules about upstreams. */
+static bool
+adds_up(const struct cfg_option *option)
+{
+    return is_tool_option(option) || strcmp(option->flag, "priority") == 0;
 }
 
 /* An upstream's name, and patterns without an empty one among them. */
@@ -156,6 +163,16 @@ is_tool_rule(const char *text)
 
     return cfg_is_upstream_name((struct text){text, (uint32_t)name}) && len > name + 1 &&
            text[name + 1] != ',' && text[len - 1] != ',' && !strstr(text + name, ",,");
+}
+
+static bool
+is_priority_rule(const char *text)
+{
+    size_t name = strcspn(text, "=");
+
+    return (*text == '/' || cfg_is_upstream_name((struct text){text, (uint32_t)name})) && text[name] &&
+           strcmp(text + name + 1, "critical") != 0 &&
+           priority_of_name(text_of(text + name + 1)) != PRIORITY_UNSAID;
 }
 
 static int
@@ -171,9 +188,11 @@ check_list_element(struct draft *d, const struct cfg_option *option, const char 
                           "'%.128s' is not an origin: use scheme://host[:port] without a path, such as "
                           "https://app.example, or '*'",
                           text);
-    if (cfg_is_tool_rule(option) && !is_tool_rule(text))
+    if (is_tool_option(option) && !is_tool_rule(text))
         return draft_fail(d, origin, "'%.128s' is not %s: use one such as search=read_*,list_*", text,
                           option->metavar);
+    if (strcmp(option->flag, "priority") == 0 && !is_priority_rule(text))
+        return draft_fail(d, origin, "'%.128s' is not %s: use one such as search=low", text, option->metavar);
     if (strcmp(option->flag, "trusted-proxy") == 0 && cfg_parse_cidr(text_of(text), &cidr) < 0)
         return draft_fail(
             d, origin, "'%.128s' is not an address block: use ADDR or ADDR/BITS, such as 10.0.0.0/8", text);
@@ -186,8 +205,8 @@ add_to_list(struct draft *d, const struct cfg_option *option, const char *text, 
     struct setting *setting = &d->settings[cfg_option_index(option)];
     unsigned most = strcmp(option->flag, "listen") == 0 ? CFG_LISTENERS_MAX : CFG_LIST_MAX;
 
-    /* What one place forbids, another cannot permit by not saying it: rules add up. */
-    if (setting->layer != origin->layer && !cfg_is_tool_rule(option))
+    /* What one place says of an upstream, another does not take back by not saying it: rules add up. */
+    if (setting->layer != origin->layer && !adds_up(option))
         draft_clear_list(d, option, origin);
     if (check_list_element(d, option, text, origin) < 0)
         return -EINVAL;

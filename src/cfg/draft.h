@@ -156,9 +156,6 @@ extern const char *const stdio_key_names[STDIO_KEYS];
 int draft_add_header(struct draft *d, const char *server, const char *field, const char *value,
                      const struct origin *origin);
 
-/* --allow-tool and --deny-tool: lists that files and the command line add to. */
-bool cfg_is_tool_rule(const struct cfg_option *option);
-
 /* A listener's text that was checked before. */
 struct cfg_place draft_place(const char *text);
 /* A setting by its flag, which must exist. */

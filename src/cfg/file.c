@@ -312,6 +312,18 @@ read_tool_rule(struct draft *d, const char *server, const char *flag, json_t *pa
     return draft_set(d, option, rule, origin);
 }
 
+/* "priority": a word, as a value of the flag of that name. */
+static int
+read_priority(struct draft *d, const char *server, json_t *value, const struct origin *origin)
+{
+    const char *text;
+
+    if (expand_string(d, value, origin, &text) < 0)
+        return -EINVAL;
+    return draft_set(d, cfg_option_find("priority", 8), arena_print(&d->arena, "%s=%s", server, text),
+                     origin);
+}
+
 /* "tls": {"ca": FILE, "cert": FILE, "key": FILE, "verify": BOOLEAN} */
 static int
 read_tls_key(struct draft *d, struct server *server, const char *key, json_t *value,
@@ -363,9 +375,10 @@ read_tls(struct draft *d, struct server *server, json_t *tls, const struct origi
 static int
 refuse_server_key(struct draft *d, const struct server *server, const char *key, const struct origin *origin)
 {
-    static const char *const http[] = {"url", "headers", "type", "tls", "allowTools", "denyTools"};
-    static const char *const stdio[] = {"command", "args",    "env",  "cwd",        "type",     "share",
-                                        "max",     "reserve", "idle", "allowTools", "denyTools"};
+    static const char *const http[] = {"url",        "headers",   "type",    "tls",
+                                       "allowTools", "denyTools", "priority"};
+    static const char *const stdio[] = {"command", "args",    "env",  "cwd",        "type",      "share",
+                                        "max",     "reserve", "idle", "allowTools", "denyTools", "priority"};
 
     if (server->args.count)
         return refuse_key(
@@ -387,6 +400,8 @@ read_server_key(struct draft *d, struct server *server, const char *key, json_t 
         return read_tool_rule(d, server->name, "allow-tool", value, origin);
     if (strcmp(key, "denyTools") == 0)
         return read_tool_rule(d, server->name, "deny-tool", value, origin);
+    if (strcmp(key, "priority") == 0)
+        return read_priority(d, server->name, value, origin);
     if (server->args.count) {
         if (read_stdio_key(d, server, key, value, origin, &known) < 0)
             return -EINVAL;

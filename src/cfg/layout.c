@@ -150,6 +150,23 @@ lay_stdio(struct blob *b, struct draft *d, const struct server *server)
     };
 }
 
+/* What its own rule says; of several the last one counts. */
+static enum priority
+priority_of_server(struct draft *d, const struct server *server)
+{
+    const struct items *rules = &draft_setting(d, "priority")->list;
+    size_t len = strlen(server->name);
+    enum priority priority = PRIORITY_UNSAID;
+
+    for (uint32_t i = 0; i < rules->count; i++) {
+        const char *rule = rules->at[i].text;
+
+        if (strncmp(rule, server->name, len) == 0 && rule[len] == '=')
+            priority = priority_of_name(text_of(rule + len + 1));
+    }
+    return priority;
+}
+
 /* Upstreams first, then routes; the demo server when there is neither. */
 static struct cfg_array
 lay_servers(struct blob *b, struct draft *d)
@@ -167,6 +184,7 @@ lay_servers(struct blob *b, struct draft *d)
             all[count].is_route = server->is_route;
             all[count].is_sse = server->is_sse;
             all[count].is_ws = server->is_ws;
+            all[count].priority = (uint8_t)priority_of_server(d, server);
             all[count].endpoints = lay_endpoints(b, server);
             all[count].headers = lay_headers(b, d, server->is_route ? "" : server->name);
             all[count].tls = server->tls_index;

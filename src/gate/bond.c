@@ -165,7 +165,7 @@ take_about(struct bond *bond, struct text result)
         bond->about.len = 0;
 }
 
-static void post(struct bond *bond, struct text message, bool is_greeting);
+static void post_message(struct bond *bond, struct text message);
 
 /* The one thing that a server may ask before it is greeted. */
 static void
@@ -178,7 +178,7 @@ answer_ping(struct bond *bond, const struct jsonrpc_envelope *env)
     json_put(&w, env->id);
     json_put(&w, TEXT(",\"result\":{}}"));
     if (!w.full)
-        post(bond, json_written(&w), false);
+        post_message(bond, json_written(&w));
 }
 
 /* The answer to initialize, or to server/discover. */
@@ -229,15 +229,43 @@ on_hello_late(struct ring *ring, struct timer *timer)
 }
 
 static void
-post(struct bond *bond, struct text message, bool is_greeting)
+post(struct bond *bond, const struct bond_message *m)
+{
+    hold(bond);
+    bond->posts++;
+    bond->port->post(bond, m);
+    release(bond);
+}
+
+static void
+post_greeting(struct bond *bond, struct text message)
 {
     struct jsonrpc_envelope env;
 
     jsonrpc_scan(message, JSON_SCAN_FAST, &env);
-    hold(bond);
-    bond->posts++;
-    bond->port->post(bond, message, &env, is_greeting);
-    release(bond);
+    post(bond, &(struct bond_message){message, &env, PRIORITY_CRITICAL, true});
+}
+
+/* A notification, or an answer, for which somebody may wait. */
+static void
+post_message(struct bond *bond, struct text message)
+{
+    struct jsonrpc_envelope env;
+    enum priority priority;
+
+    jsonrpc_scan(message, JSON_SCAN_FAST, &env);
+    priority = env.kind == JSONRPC_NOTIFICATION ? priority_of_message(&env, PRIORITY_UNSAID) : PRIORITY_HIGH;
+    post(bond, &(struct bond_message){message, &env, priority, false});
+}
+
+/* Never before the request that it is about. */
+static void
+post_cancel(struct bond *bond, struct text message, enum priority priority)
+{
+    struct jsonrpc_envelope env;
+
+    jsonrpc_scan(message, JSON_SCAN_FAST, &env);
+    post(bond, &(struct bond_message){message, &env, priority, false});
 }
 
 /* The uri of the nth subscription of the session at this upstream. */
@@ -274,7 +302,7 @@ replay_next(struct bond *bond)
     else
         return false;
     bond->replayed++;
-    post(bond, json_written(&w), true);
+    post_greeting(bond, json_written(&w));
     return true;
 }
 
@@ -299,7 +327,7 @@ take_hello(struct bond *bond)
         set_failed(bond, CLOSE_NOT_INITIALIZED, 0);
     } else {
         bond->bridge.upstream = bond->server.revision;
-        post(bond, TEXT("{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}"), true);
+        post_greeting(bond, TEXT("{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}"));
     }
 }
 
@@ -468,6 +496,7 @@ bond_send(struct bond_call *call, struct text message, struct text fields)
     jsonrpc_scan(message, JSON_SCAN_FAST, &env);
     call->bond->port->let_go(call); /* of what was sent for it before, which has been answered */
     call->life = call->bond->life;
+    call->priority = (uint8_t)priority_of_message(&env, (enum priority)call->priority);
     return call->bond->port->send(call, message, &env, fields);
 }
 
@@ -489,7 +518,7 @@ bond_call_done(struct bond_call *call, bool cancel)
     call->bond = NULL;
     if (cancel && must_tell && !call->is_answered) {
         bridge_put_cancelled(&w, call->number, (struct text){0});
-        bond_post(bond, json_written(&w));
+        post_cancel(bond, json_written(&w), (enum priority)call->priority);
     }
     release(bond);
 }
@@ -592,7 +621,7 @@ void
 bond_post(struct bond *bond, struct text message)
 {
     if (bond->state == BOND_READY) /* else nobody is there who would know what it is about */
-        post(bond, message, false);
+        post_message(bond, message);
 }
 
 void

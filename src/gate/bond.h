@@ -57,6 +57,7 @@ struct bond_call {
     bool may_be_asked;         /* the upstream may ask something before it answers */
     uint32_t life;             /* of the bond, when it was sent */
     uint16_t status;           /* of the reply that came last */
+    uint8_t priority;          /* enum priority: what its client asked for; else its message tells */
     struct span challenge;     /* WWW-Authenticate of that reply; buf NULL: none */
 };
 

@@ -111,12 +111,11 @@ port_send(struct bond_call *call, struct text message, const struct jsonrpc_enve
 }
 
 static void
-port_post(struct bond *bond, struct text message, const struct jsonrpc_envelope *env, bool is_greeting)
+port_post(struct bond *bond, const struct bond_message *m)
 {
-    (void)env;
     if (bond->demo)
-        take(bond->demo, message);
-    bond_posted(bond, is_greeting, CLOSE_DONE, 202);
+        take(bond->demo, m->text);
+    bond_posted(bond, m->is_greeting, CLOSE_DONE, 202);
 }
 
 static void

@@ -83,12 +83,12 @@ put_fields(struct bond *bond, struct field_lines *l, const struct jsonrpc_envelo
 }
 
 static struct leg *
-post(struct bond *bond, struct text message, const struct jsonrpc_envelope *env, struct text passing,
-     const struct leg_up *up, void *owner, enum close_reason *ret_reason)
+post(struct bond *bond, const struct bond_message *m, struct text passing, const struct leg_up *up,
+     void *owner, enum close_reason *ret_reason)
 {
     struct field_lines l;
 
-    put_fields(bond, &l, env, passing);
+    put_fields(bond, &l, m->env, passing);
     if (l.full) {
         *ret_reason = CLOSE_HEAD_TOO_LARGE;
         return NULL;
@@ -97,7 +97,8 @@ post(struct bond *bond, struct text message, const struct jsonrpc_envelope *env,
                     &(struct leg_request){.upstream = bond->up,
                                           .endpoint = bond->endpoint,
                                           .method = METHOD_POST,
-                                          .body = message,
+                                          .priority = m->priority,
+                                          .body = m->text,
                                           .fields = {l.at, l.len}},
                     up, owner, ret_reason);
 }
@@ -342,7 +343,8 @@ http_send(struct bond_call *call, struct text message, const struct jsonrpc_enve
     enum close_reason reason = CLOSE_NONE;
 
     note_session(call->bond);
-    call->leg = post(call->bond, message, env, fields, &call_up, call, &reason);
+    call->leg = post(call->bond, &(struct bond_message){message, env, (enum priority)call->priority, false},
+                     fields, &call_up, call, &reason);
     if (call->leg)
         call->leg->is_standing = call->is_standing;
     return call->leg ? CLOSE_NONE : reason;
@@ -399,13 +401,12 @@ static const struct leg_up post_up = {.on_message = ignore_message, .on_end = on
 static const struct leg_up greeting_up = {.on_message = ignore_message, .on_end = on_greeting_end};
 
 static void
-http_post(struct bond *bond, struct text message, const struct jsonrpc_envelope *env, bool is_greeting)
+http_post(struct bond *bond, const struct bond_message *m)
 {
     enum close_reason reason;
 
-    if (!post(bond, message, env, held_text(&bond->fields), is_greeting ? &greeting_up : &post_up, bond,
-              &reason))
-        bond_posted(bond, is_greeting, reason, 0);
+    if (!post(bond, m, held_text(&bond->fields), m->is_greeting ? &greeting_up : &post_up, bond, &reason))
+        bond_posted(bond, m->is_greeting, reason, 0);
 }
 
 /* --- what the upstream says unasked --- */

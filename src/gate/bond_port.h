@@ -10,20 +10,26 @@
 
 #include "gate/bond.h"
 
+/* What has no answer, or one of no interest. */
+struct bond_message {
+    struct text text;
+    const struct jsonrpc_envelope *env;
+    enum priority priority;
+    bool is_greeting; /* notifications/initialized and what is said behind it, before the bond is READY */
+};
+
 struct bond_port {
     /* Before the upstream is greeted. *ret_ready: it was greeted already, and bond->bridge.upstream is set;
      * bond->is_resumed: in another worker's life. CLOSE_NONE, or why it cannot be. */
     enum close_reason (*begin)(struct bond *bond, bool *ret_ready);
     uint64_t (*mint)(struct bond *bond);
-    /* Sends a request; bond_came() and, unless it was answered, bond_came_to_end() follow. */
+    /* Sends a request, as urgent as the call is; bond_came() and, unless it was answered, bond_came_to_end() follow. */
     enum close_reason (*send)(struct bond_call *call, struct text message, const struct jsonrpc_envelope *env,
                               struct text fields);
     /* Nothing more is wanted of this one; true: the upstream has to be told. */
     bool (*let_go)(struct bond_call *call);
-    /* Sends what has no answer, or one of no interest; bond_posted() follows, perhaps at once. `is_greeting`:
-     * notifications/initialized and what is said behind it, before the bond is READY. */
-    void (*post)(struct bond *bond, struct text message, const struct jsonrpc_envelope *env,
-                 bool is_greeting);
+    /* bond_posted() follows, perhaps at once. */
+    void (*post)(struct bond *bond, const struct bond_message *m);
     /* The bond is READY or FAILED: others that waited for its greeting go on. NULL: there are none. */
     void (*greeted)(struct bond *bond);
     void (*listen)(struct bond *bond);

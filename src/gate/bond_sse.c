@@ -114,14 +114,15 @@ keep_endpoint(struct bond *bond, struct text data)
 /* --- what is posted --- */
 
 static struct leg *
-post(struct bond *bond, struct text message, struct text fields, const struct leg_up *up, void *owner,
-     enum close_reason *ret_reason)
+post(struct bond *bond, struct text message, enum priority priority, struct text fields,
+     const struct leg_up *up, void *owner, enum close_reason *ret_reason)
 {
     return leg_open(bond->worker,
                     &(struct leg_request){.upstream = bond->up,
                                           .endpoint = bond->endpoint,
                                           .method = METHOD_POST,
                                           .path = held_text(&bond->post_path),
+                                          .priority = priority,
                                           .body = message,
                                           .fields = fields},
                     up, owner, ret_reason);
@@ -179,7 +180,7 @@ sse_send(struct bond_call *call, struct text message, const struct jsonrpc_envel
     if (!bond->post_path.len) /* initialize: on_event() posts it */
         return held_append(bond->worker, &bond->unposted, message.at, message.len) ? CLOSE_NONE
                                                                                    : CLOSE_NO_MEMORY;
-    call->leg = post(bond, message, fields, &call_up, call, &reason);
+    call->leg = post(bond, message, (enum priority)call->priority, fields, &call_up, call, &reason);
     return call->leg ? CLOSE_NONE : reason;
 }
 
@@ -199,19 +200,18 @@ sse_let_go(struct bond_call *call)
 }
 
 static void
-sse_post(struct bond *bond, struct text message, const struct jsonrpc_envelope *env, bool is_greeting)
+sse_post(struct bond *bond, const struct bond_message *m)
 {
     enum close_reason reason = CLOSE_UPSTREAM_GONE;
     struct leg *leg = NULL;
 
-    (void)env;
     if (bond->post_path.len)
-        leg = post(bond, message, held_text(&bond->fields), is_greeting ? &greeting_up : &post_up, bond,
-                   &reason);
-    if (is_greeting)
+        leg = post(bond, m->text, m->priority, held_text(&bond->fields),
+                   m->is_greeting ? &greeting_up : &post_up, bond, &reason);
+    if (m->is_greeting)
         bond->greeting = leg;
     if (!leg)
-        bond_posted(bond, is_greeting, reason, 0);
+        bond_posted(bond, m->is_greeting, reason, 0);
 }
 
 /* --- what the stream brings --- */
@@ -254,8 +254,8 @@ on_event(struct leg *leg, struct text name, struct text data)
     if (bond->post_path.len || !bond->hello.bond || !text_eq(name, TEXT("endpoint")))
         return;
     if (keep_endpoint(bond, data))
-        bond->hello.leg =
-            post(bond, held_text(&bond->unposted), held_text(&bond->fields), &call_up, &bond->hello, &reason);
+        bond->hello.leg = post(bond, held_text(&bond->unposted), PRIORITY_CRITICAL, held_text(&bond->fields),
+                               &call_up, &bond->hello, &reason);
     bond->unposted.len = 0;
     if (bond->hello.leg && bond->worker->config->stream_idle)
         timer_set(bond->worker->ring, &bond->stream_timer, bond->worker->config->stream_idle / 2, on_quiet);

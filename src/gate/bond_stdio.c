@@ -411,14 +411,13 @@ note_greeted(struct bond *bond)
 }
 
 static void
-port_post(struct bond *bond, struct text message, const struct jsonrpc_envelope *env, bool is_greeting)
+port_post(struct bond *bond, const struct bond_message *m)
 {
-    bool said = bond->child && say(bond->child, message);
+    bool said = bond->child && say(bond->child, m->text);
 
-    (void)env;
-    if (is_greeting && said)
+    if (m->is_greeting && said)
         note_greeted(bond);
-    bond_posted(bond, is_greeting, said ? CLOSE_DONE : CLOSE_NO_MEMORY, said ? 202 : 0);
+    bond_posted(bond, m->is_greeting, said ? CLOSE_DONE : CLOSE_NO_MEMORY, said ? 202 : 0);
 }
 
 static void

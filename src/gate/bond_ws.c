@@ -45,16 +45,16 @@ ws_send(struct bond_call *call, struct text message, const struct jsonrpc_envelo
     if (!bond->stream)
         return CLOSE_UPSTREAM_GONE;
     bond_stream_sent(call);
-    return leg_send(bond->stream, message) ? CLOSE_NONE : CLOSE_UPSTREAM_BEHIND;
+    return leg_send(bond->stream, (enum priority)call->priority, message) ? CLOSE_NONE
+                                                                          : CLOSE_UPSTREAM_BEHIND;
 }
 
 static void
-ws_post(struct bond *bond, struct text message, const struct jsonrpc_envelope *env, bool is_greeting)
+ws_post(struct bond *bond, const struct bond_message *m)
 {
-    bool is_sent = bond->stream && leg_send(bond->stream, message);
+    bool is_sent = bond->stream && leg_send(bond->stream, m->priority, m->text);
 
-    (void)env;
-    bond_posted(bond, is_greeting, is_sent ? CLOSE_DONE : CLOSE_UPSTREAM_GONE, is_sent ? 202 : 0);
+    bond_posted(bond, m->is_greeting, is_sent ? CLOSE_DONE : CLOSE_UPSTREAM_GONE, is_sent ? 202 : 0);
 }
 
 static void

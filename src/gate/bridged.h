@@ -125,6 +125,8 @@ bool bridged_is_congested(const struct bridged *b);
 /* And takes messages again: so does what they come from. */
 void bridged_resume(struct bridged *b);
 
+/* What is about b, to the HTTP+SSE stream or the WebSocket that it is heard on. */
+void bridged_say(struct bridged *b, struct exchange *stream, const struct text *pieces, unsigned count);
 /* Towards the client. The last three finish. */
 bool bridged_event(struct bridged *b, struct text json, struct text extra);
 void bridged_reply(struct bridged *b, unsigned status, struct text json, struct text extra);
@@ -194,6 +196,8 @@ void bridged_ws_done(struct worker *w);
 /* The GET is whole: upgrades. */
 void bridged_ws_open(struct bridged *b);
 void bridged_ws_input(struct bridged *b, const struct h1_body *body); /* may finish */
+/* One message to its client, in pieces, behind the others of that priority. */
+void bridged_ws_say(struct bridged *ws, enum priority priority, const struct text *pieces, unsigned count);
 void bridged_ws_writable(struct bridged *b);
 void bridged_ws_peer_end(struct bridged *b); /* finishes */
 void bridged_ws_tick(struct bridged *b);     /* may finish */

@@ -29,9 +29,6 @@ void bridging_take_posted(struct exchange *ex, const struct http1_head *head, st
  * finish. */
 void bridging_open_ws(struct exchange *ex, const struct http1_head *head);
 
-/* One message to the client of an upgraded exchange, in pieces. */
-void bridging_ws_send(struct exchange *ex, const struct text *pieces, unsigned count);
-
 /* What a bond's upstream says unasked. */
 void bridging_heard(struct bond *bond, struct text message, const struct jsonrpc_envelope *env);
 

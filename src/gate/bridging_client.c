@@ -38,6 +38,15 @@ stream_of(struct bridged *b)
     return b->is_accepted || b->ws || bridged_is_of_ws(b) ? NULL : b->whole ? b->whole : b;
 }
 
+void
+bridged_say(struct bridged *b, struct exchange *stream, const struct text *pieces, unsigned count)
+{
+    if (stream->is_ws)
+        bridged_ws_say(stream->state, (enum priority)b->ex->priority, pieces, count);
+    else
+        events_send_pieces(stream, pieces, count);
+}
+
 bool
 bridged_event(struct bridged *b, struct text json, struct text extra)
 {
@@ -54,7 +63,7 @@ bridged_event(struct bridged *b, struct text json, struct text extra)
     b->ex->leg_stream |= bridged_is_detached(b); /* its limits are those of a stream */
     if (!stream) {
         if (ex->reply_begun)
-            events_send(ex, json);
+            bridged_say(b, ex, &json, 1);
         return ex->reply_begun;
     }
     if (!ex->reply_begun && !journaled_open(stream, extra))

@@ -178,7 +178,7 @@ bridged_sse_reply(struct bridged *b, const struct text *pieces, unsigned count)
     }
     if (b->call.method == MCP_INITIALIZE && !stream->is_ws)
         sse_front_give_id(b->session);
-    events_send_pieces(stream, pieces, count);
+    bridged_say(b, stream, pieces, count);
     if (link_congested(&stream->client->link)) /* what is on its way for others waits at its source */
         list_for_each_safe(node, &bridged_calls(b)->calls)
             bond_pause(&call_at(node)->ask);
@@ -191,7 +191,7 @@ put_error(struct bridged *b, struct exchange *stream, enum close_reason reason)
     struct text error = bridged_failure(b, reason);
 
     if (error.at)
-        events_send(stream, error);
+        bridged_say(b, stream, &error, 1);
     else
         h1_abort(stream->client, CLOSE_NO_MEMORY); /* better no stream than one that lacks an answer */
 }

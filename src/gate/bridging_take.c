@@ -58,6 +58,8 @@ read_client(struct bridged *b)
     }
     b->ex->revision = (uint8_t)b->bridge.client;
     b->ex->mcp = (uint8_t)mcp_method_of(env->method);
+    exchange_prioritize(b->ex, env);
+    b->ask.priority = b->ex->asked_priority;
     b->call = (struct bridge_call){.method = mcp_method_of(env->method),
                                    .id = env->id,
                                    .token = env->meta_progress_token,

@@ -5,7 +5,7 @@
  * open at a time, cancellation is a notification, a client of 2026-07-28 needs no header fields.
  *
  *      client  --frames-->  parser  --message-->  part: an exchange without a client  --> upstreams
- *              <--frames--  events_send()  <--  its reply, and what is said before it
+ *              <--frames--  bridged_ws_say()  <--  its reply, and what is said before it
  *
  * The connection is the session of a client before 2026-07-28 (session->is_of_stream): it begins and ends
  * with it, and so does all that is open on it, for clients of every revision.
@@ -102,6 +102,7 @@ bridging_open_ws(struct exchange *ex, const struct http1_head *head)
     b->is_standing = true;
     b->bridge.client = MCP_2025_03_26;
     ex->accepts_sse = true;
+    ex->priority = PRIORITY_LOW; /* of what is said unasked */
     s->stream = ex;
 }
 
@@ -129,6 +130,8 @@ bridged_ws_open(struct bridged *b)
     exchange_set_phase(ex, PHASE_LOCAL);
     exchange_open_stream(ex);
     h1_send_head(ex->client, span_of(head, 0, (uint32_t)n), FRAMING_TUNNEL, 0, METHOD_GET);
+    /* What the kernel has been given nothing can overtake. */
+    ring_set_notsent_lowat(ex->worker->ring, ex->client->link.fd, ex->worker->net.high_mark);
     buf_unref(head);
     exchange_wake_in(ex, ex->worker->config->ws_ping ? ex->worker->config->ws_ping : UINT32_MAX);
 }
@@ -212,39 +215,63 @@ deflated(struct bridged *b, const struct text *pieces, unsigned count, uint64_t 
     return (struct text){NULL, 0};
 }
 
-void
-bridging_ws_send(struct exchange *ex, const struct text *pieces, unsigned count)
+/* What is compressed with what came before it as a context has to leave in the order in which it was
+ * compressed. So then there are two lanes: one of what is urgent enough to leave as it is, and one of all
+ * else. */
+static bool
+has_one_order(const struct bridged *b)
+{
+    return b->ws->deflates && !b->ws->deflate.no_takeover;
+}
+
+static void
+put_frame(struct exchange *ex, bool is_deflated, const struct text *pieces, unsigned count, uint64_t bytes)
 {
     struct slab *slab = &ex->worker->slab;
     uint8_t head[WS_HEAD_MAX];
-    struct text small;
-    uint64_t bytes = 0;
-    bool ok;
+    bool ok = local_send_copy(ex->client, slab, (const char *)head,
+                              ws_write_head(head, WS_TEXT, true, is_deflated, bytes, NULL));
 
-    for (unsigned i = 0; i < count; i++)
-        bytes += pieces[i].len;
-    small = deflated(ex->state, pieces, count, bytes);
-    if (small.at) {
-        pieces = &small;
-        count = 1;
-        bytes = small.len;
-    }
-    ok = local_send_copy(ex->client, slab, (const char *)head,
-                         ws_write_head(head, WS_TEXT, true, small.at != NULL, bytes, NULL));
     for (unsigned i = 0; i < count && ok; i++)
         ok = !pieces[i].len || local_send_copy(ex->client, slab, pieces[i].at, pieces[i].len);
     if (!ok)
         h1_abort(ex->client, CLOSE_NO_MEMORY);
+}
+
+void
+bridged_ws_say(struct bridged *b, enum priority priority, const struct text *pieces, unsigned count)
+{
+    struct exchange *ex = b->ex;
+    struct text small = {0};
+    uint64_t bytes = 0;
+
+    for (unsigned i = 0; i < count; i++)
+        bytes += pieces[i].len;
+    if (has_one_order(b) && priority != PRIORITY_CRITICAL)
+        priority = PRIORITY_NORMAL;
+    if (!has_one_order(b) || priority != PRIORITY_CRITICAL)
+        small = deflated(b, pieces, count, bytes);
+    ex->client->lane = (uint8_t)priority;
+    if (small.at)
+        put_frame(ex, true, &small, 1, bytes = small.len);
+    else
+        put_frame(ex, false, pieces, count, bytes);
+    link_end_message(&ex->client->link, priority);
     ex->reply_bytes += bytes;
+    ex->events++;
+    ex->client_ns = ring_now(ex->worker->ring);
+    stats_add(ex->worker->stats, STAT_events, 1);
 }
 
 /* --- the end --- */
 
 static void
-send_control(struct exchange *ex, const uint8_t *frame, uint32_t n)
+send_control(struct exchange *ex, enum priority lane, const uint8_t *frame, uint32_t n)
 {
+    ex->client->lane = (uint8_t)lane;
     if (!local_send_copy(ex->client, &ex->worker->slab, (const char *)frame, n))
         h1_abort(ex->client, CLOSE_NO_MEMORY);
+    link_end_message(&ex->client->link, lane);
 }
 
 /* Says goodbye and ends the connection in order: what was queued leaves first. Finishes. */
@@ -254,8 +281,10 @@ end(struct bridged *b, unsigned code, struct text why, enum close_reason reason)
     struct exchange *ex = b->ex;
     uint8_t frame[2 + WS_CONTROL_MAX];
 
-    if (!b->ws->is_closing)
-        send_control(ex, frame, ws_write_close(frame, code, why));
+    if (!b->ws->is_closing) {
+        link_join_lanes(&ex->client->link);
+        send_control(ex, PRIORITY_LOW, frame, ws_write_close(frame, code, why));
+    }
     b->ws->is_closing = true;
     h1_close(ex->client, reason);
     exchange_finish(ex, reason);
@@ -413,7 +442,7 @@ take_event(struct bridged *b, const struct ws_event *e)
 
     switch ((enum ws_opcode)e->opcode) {
     case WS_PING:
-        send_control(b->ex, frame, ws_write_control(frame, WS_PONG, e->payload));
+        send_control(b->ex, PRIORITY_CRITICAL, frame, ws_write_control(frame, WS_PONG, e->payload));
         return true;
     case WS_PONG:
         return true;
@@ -526,7 +555,7 @@ bridged_ws_tick(struct bridged *b)
         return;
     }
     if (quiet_ms >= every_ms && !b->ws->is_pinged) {
-        send_control(ex, frame, ws_write_control(frame, WS_PING, (struct text){0}));
+        send_control(ex, PRIORITY_CRITICAL, frame, ws_write_control(frame, WS_PING, (struct text){0}));
         stats_add(ex->worker->stats, STAT_heartbeats, 1);
         b->ws->is_pinged = true;
     }

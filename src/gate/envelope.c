@@ -139,6 +139,7 @@ envelope_check(struct exchange *ex, const struct h1_body *body)
 
     if (fault == JSONRPC_FAULT_FINE && env.method.len)
         ex->mcp = (uint8_t)mcp_method_of(env.method);
+    exchange_prioritize(ex, fault == JSONRPC_FAULT_FINE ? &env : NULL);
     keep_id(ex, &env, fault, message);
     if (whole && ex->method == METHOD_POST &&
         (mcp_revision_is_modern((enum mcp_revision)ex->revision) || mcp_claims_modern(&env)))

@@ -198,7 +198,7 @@ answer_ping(struct leg *probe, struct text id)
     json_put(&w, id);
     json_put(&w, TEXT(",\"result\":{}}"));
     if (!w.full && probe->ws)
-        leg_send(probe, json_written(&w));
+        leg_send(probe, PRIORITY_CRITICAL, json_written(&w));
     else if (!w.full)
         leg_open(up->worker,
                  &(struct leg_request){.upstream = up,

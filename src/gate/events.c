@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "gate/events.h"
 
-#include "gate/bridging.h"
 #include "gate/heads.h"
 #include "gate/local.h"
 #include "proto/lines.h"
@@ -91,10 +90,7 @@ send_sse(struct exchange *ex, struct text id, const struct text *pieces, unsigne
 static void
 send_event(struct exchange *ex, struct text id, const struct text *pieces, unsigned count)
 {
-    if (ex->is_ws)
-        bridging_ws_send(ex, pieces, count);
-    else
-        send_sse(ex, id, pieces, count);
+    send_sse(ex, id, pieces, count);
     ex->events++;
     ex->client_ns = ring_now(ex->worker->ring);
     stats_add(ex->worker->stats, STAT_events, 1);

@@ -73,6 +73,7 @@ begin(struct worker *w, enum http_method method)
     ex->begun_ns = ex->phase_ns = ex->asked_ns = ex->client_ns = ring_now(w->ring);
     ex->stream_row = -1;
     ex->revision = MCP_NO_REVISION;
+    ex->priority = PRIORITY_NORMAL;
     ex->timer.fire = on_timer;
     list_add_tail(&w->exchanges, &ex->node);
     w->exchange_count++;
@@ -86,6 +87,7 @@ exchange_new(struct worker *w, struct h1 *client, const struct http1_head *head)
     struct exchange *ex = begin(w, (enum http_method)head->method);
 
     ex->client = client;
+    ex->asked_priority = (uint8_t)priority_of_field(http1_value(head, HTTP_PRIORITY));
     ex->client_minor_0 = head->minor == 0;
     ex->expects_100 = head->expect_continue;
     if (w->config->access_log)
@@ -94,6 +96,27 @@ exchange_new(struct worker *w, struct h1 *client, const struct http1_head *head)
     stats_add(w->stats, STAT_requests_begun, 1);
     stats_add(w->stats, STAT_exchanges_open, 1);
     return ex;
+}
+
+static enum priority
+asked_priority(const struct exchange *ex)
+{
+    if (ex->asked_priority != PRIORITY_UNSAID || !ex->upstream)
+        return (enum priority)ex->asked_priority;
+    return (enum priority)ex->upstream->cfg->priority;
+}
+
+void
+exchange_prioritize(struct exchange *ex, const struct jsonrpc_envelope *env)
+{
+    enum priority asked = asked_priority(ex);
+
+    ex->priority = (uint8_t)(env ? priority_of_message(env, asked)
+                                 : priority_of_method((enum mcp_method)ex->mcp, asked));
+    if (ex->client && !ex->is_ws)
+        ex->client->link.urgency = ex->priority;
+    if (ex->server && !ex->is_leg)
+        ex->server->link.urgency = ex->priority;
 }
 
 struct exchange *
@@ -129,6 +152,7 @@ count_client_side(struct exchange *ex, enum close_reason reason, uint64_t now)
     stats_close(stats, reason);
     if (ex->is_mcp)
         stats_mcp(stats, (enum mcp_method)ex->mcp);
+    stats_urgency(stats, (enum priority)ex->priority);
     if (ex->first_ns) {
         stats_observe(stats, HIST_request_latency, now - ex->begun_ns);
         stats_observe(stats, HIST_first_byte, ex->first_ns - ex->begun_ns);
@@ -165,6 +189,7 @@ count_end(struct exchange *ex, enum close_reason reason)
 
     if (ex->is_part) {
         stats_mcp(ex->worker->stats, (enum mcp_method)ex->mcp);
+        stats_urgency(ex->worker->stats, (enum priority)ex->priority);
         stats_close(ex->worker->stats, reason);
     } else if (ex->is_leg) {
         stats_sub(ex->worker->stats, STAT_legs_open, 1);

@@ -20,6 +20,7 @@
 #include "base/close_reason.h"
 #include "gate/worker.h"
 #include "proto/mcp_names.h"
+#include "proto/priority.h"
 #include "proto/sse.h"
 
 struct plan {
@@ -97,6 +98,7 @@ struct exchange {
     int16_t stream_row;                   /* in the statistics; -1: none */
     uint8_t phase, method, mcp, revision; /* enums */
     uint8_t id_len, given_id_len;
+    uint8_t asked_priority, priority; /* enum priority: of the client's Priority field; and what it came to */
     uint8_t failed;  /* enum close_reason: no connection is to be had; the error waits for the request's id */
     bool is_mcp : 1; /* an MCP front: errors are JSON-RPC */
     bool has_gap : 1;
@@ -153,6 +155,10 @@ void exchange_pause_client(struct exchange *ex);
 void exchange_resume_client(struct exchange *ex);
 void exchange_pause_server(struct exchange *ex);
 void exchange_resume_server(struct exchange *ex);
+
+/* How urgent it is, by what its message says (NULL: there is none, or it is not here yet), by what its client
+ * or its upstream's configuration asks for, or else by its kind. To be said again when more is known. */
+void exchange_prioritize(struct exchange *ex, const struct jsonrpc_envelope *env);
 
 /* The timer runs when the phase has lasted as long as it may. */
 void exchange_set_phase(struct exchange *ex, enum phase phase);

@@ -261,7 +261,7 @@ send_request(struct exchange *ex, const struct leg_request *r, struct endpoint *
     if (has_body && !local_send_copy(ex->server, &ex->worker->slab, r->body.at, r->body.len))
         return CLOSE_NO_MEMORY;
     h1_send_end(ex->server, NULL);
-    if (leg->ws && r->body.len && !leg_send(leg, r->body))
+    if (leg->ws && r->body.len && !leg_send(leg, r->priority, r->body))
         return CLOSE_NO_MEMORY;
     return CLOSE_NONE;
 }
@@ -288,6 +288,7 @@ leg_open(struct worker *w, const struct leg_request *r, const struct leg_up *up,
     ex->plan = &leg_plan;
     ex->state = leg;
     ex->body_bytes = is_ws ? 0 : r->body.len;
+    ex->priority = (uint8_t)r->priority;
     *ret_reason = is_ws && !leg_ws_begin(leg)
                       ? CLOSE_NO_MEMORY
                       : send_request(ex, r, r->endpoint ? r->endpoint : upstream_choose(r->upstream));

@@ -33,6 +33,7 @@ struct leg_request {
     enum http_method method;   /* POST, GET or DELETE */
     struct text path;          /* at NULL: the endpoint's */
     struct text body;          /* POST; copied */
+    enum priority priority;    /* among the links of a turn; over WebSocket also of the body */
     struct text fields;        /* whole lines beside those that every MCP request has; copied */
 };
 
@@ -62,7 +63,7 @@ void leg_close(struct leg *leg);
 
 /* Another message, of a WebSocket; copied. False: the upstream has fallen behind, there is no memory, or it
  * is closing. */
-bool leg_send(struct leg *leg, struct text message);
+bool leg_send(struct leg *leg, enum priority priority, struct text message);
 
 /* Stops and resumes reading the reply: the client that it is for takes no more. */
 void leg_pause(struct leg *leg);

@@ -96,11 +96,18 @@ put_frame(struct leg *leg, enum ws_opcode opcode, struct text payload)
 /* False: no memory, or no random bytes. Half a frame would make void what follows it: then the connection
  * ends. */
 static bool
-send_frame(struct leg *leg, enum ws_opcode opcode, struct text payload)
+send_frame(struct leg *leg, enum priority lane, enum ws_opcode opcode, struct text payload)
 {
     uint32_t early = leg->ws->early.len;
+    struct h1 *server = leg->ex->server;
+    bool is_sent;
 
-    if (put_frame(leg, opcode, payload))
+    if (leg->ws->is_open)
+        server->lane = (uint8_t)lane;
+    is_sent = put_frame(leg, opcode, payload);
+    if (leg->ws->is_open)
+        link_end_message(&server->link, lane);
+    if (is_sent)
         return true;
     if (leg->ws->is_open)
         h1_abort(leg->ex->server, CLOSE_NO_MEMORY); /* its end is told later */
@@ -119,12 +126,12 @@ is_full(const struct leg *leg)
 }
 
 bool
-leg_send(struct leg *leg, struct text message)
+leg_send(struct leg *leg, enum priority priority, struct text message)
 {
     if (!leg->ex || !leg->ws || leg->ws->is_closing || (leg->ws->is_open && !leg->ex->server) || is_full(leg))
         return false;
     leg->ex->body_bytes += message.len;
-    return send_frame(leg, WS_TEXT, message);
+    return send_frame(leg, priority, WS_TEXT, message);
 }
 
 /* An answer comes when the connection ends, or none (section 7.1.2). */
@@ -136,7 +143,10 @@ send_close(struct leg *leg, unsigned code)
     if (leg->ws->is_closing)
         return;
     leg->ws->is_closing = true;
-    send_frame(leg, WS_CLOSE, (struct text){bytes, code == WS_CLOSE_NO_STATUS ? 0 : sizeof bytes});
+    if (leg->ws->is_open)
+        link_join_lanes(&leg->ex->server->link);
+    send_frame(leg, PRIORITY_LOW, WS_CLOSE,
+               (struct text){bytes, code == WS_CLOSE_NO_STATUS ? 0 : sizeof bytes});
 }
 
 void
@@ -220,7 +230,7 @@ take_event(struct leg *leg, const struct ws_event *e)
     switch ((enum ws_opcode)e->opcode) {
     case WS_PING: /* section 5.5.3: who does not read need not hear of each */
         if (!link_congested(&ex->server->link))
-            send_frame(leg, WS_PONG, e->payload);
+            send_frame(leg, PRIORITY_CRITICAL, WS_PONG, e->payload);
         break;
     case WS_PONG:
         break;
@@ -284,7 +294,7 @@ leg_ws_tick(struct leg *leg)
         return false;
     }
     if (quiet_ms >= every_ms && !leg->ws->is_pinged) {
-        leg->ws->is_pinged = send_frame(leg, WS_PING, (struct text){0});
+        leg->ws->is_pinged = send_frame(leg, PRIORITY_CRITICAL, WS_PING, (struct text){0});
         stats_add(ex->worker->stats, STAT_heartbeats, 1);
     }
     if (leg->ws->is_pinged)

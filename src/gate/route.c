@@ -86,7 +86,7 @@ static bool
 cors_field_allowed(struct text name)
 {
     static const char *const names[] = {"mcp-protocol-version", "last-event-id", "authorization",
-                                        "content-type"};
+                                        "content-type", "priority"};
 
     if (name.len > 4 && strncasecmp(name.at, "mcp-", 4) == 0)
         return http_token(name);
@@ -409,6 +409,7 @@ route_request(struct exchange *ex, const struct http1_head *head)
         local_error(ex, CLOSE_UPGRADE_REQUIRED, TEXT("Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"));
     } else {
         ex->upstream = up;
+        exchange_prioritize(ex, NULL);
         splice_start(ex, head);
     }
 }

@@ -307,6 +307,7 @@ attach(struct exchange *ex, struct h1 *h1)
 
     ex->server = h1;
     h1->user = ex;
+    h1->link.urgency = ex->priority;
     ex->sent_bytes_before = h1->link.sent_bytes;
     ep->in_use++;
 }

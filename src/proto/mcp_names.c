@@ -8,7 +8,7 @@ static const struct {
     struct text name, name_key;
 } methods[MCP_METHODS] = {
     [MCP_OTHER] = {{"other", 5}, {"", 0}},
-#define MCP_METHOD(id, method, key) [MCP_##id] = {{method, sizeof(method) - 1}, {key, sizeof(key) - 1}},
+#define MCP_METHOD(id, method, key, priority) [MCP_##id] = {{method, sizeof(method) - 1}, {key, sizeof(key) - 1}},
 #include <mcpgate/mcp_method.def>
 #undef MCP_METHOD
 };

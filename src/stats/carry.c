@@ -42,6 +42,7 @@ add_slot(struct slot *sum, const struct slot *from, const int32_t *row_of)
     add(sum->stats, from->stats, STATS);
     add(sum->closed, from->closed, CLOSE_REASONS);
     add(sum->mcp_requests, from->mcp_requests, MCP_METHODS);
+    add(sum->urgency, from->urgency, PRIORITIES);
     add(sum->requests[0], from->requests[0], (size_t)STATS_HTTP_METHODS * STATUSES);
     add_histograms(sum->hists, from->hists, HISTS);
     for (uint32_t u = 0; u < from->upstreams; u++) {
@@ -81,6 +82,7 @@ publish_slot(struct slot *to, const struct slot *sum)
     publish(to->stats, sum->stats, sizeof sum->stats);
     publish(to->closed, sum->closed, sizeof sum->closed);
     publish(to->mcp_requests, sum->mcp_requests, sizeof sum->mcp_requests);
+    publish(to->urgency, sum->urgency, sizeof sum->urgency);
     publish(to->requests, sum->requests, sizeof sum->requests);
     publish(to->hists, sum->hists, sizeof sum->hists);
     publish(to->rows, sum->rows, sum->upstreams * sizeof *sum->rows);

@@ -31,7 +31,7 @@ mcp_method_value(uint32_t i)
 {
     static const char *const names[MCP_METHODS] = {
         [MCP_OTHER] = "other",
-#define MCP_METHOD(id, method, name_key) [MCP_##id] = method,
+#define MCP_METHOD(id, method, name_key, priority) [MCP_##id] = method,
 #include <mcpgate/mcp_method.def>
 #undef MCP_METHOD
     };
@@ -43,6 +43,12 @@ static const char *
 reason_value(uint32_t i)
 {
     return close_reason_info((enum close_reason)i)->name;
+}
+
+static const char *
+priority_value(uint32_t i)
+{
+    return priority_name((enum priority)i);
 }
 
 /* One line per label that metrics.def names: how many values it has, and which. */
@@ -57,6 +63,10 @@ reason_value(uint32_t i)
 #define DIM_mcp_method                                                                                       \
     {                                                                                                        \
         "mcp_method", MCP_METHODS, mcp_method_value                                                          \
+    }
+#define DIM_priority                                                                                         \
+    {                                                                                                        \
+        "priority", PRIORITIES, priority_value                                                               \
     }
 #define DIM_reason                                                                                           \
     {                                                                                                        \

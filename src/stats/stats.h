@@ -14,6 +14,7 @@
 
 #include "base/check.h"
 #include "base/close_reason.h"
+#include "base/priority.h"
 
 #include <mcpgate/segment.h>
 #include <stdbool.h>
@@ -53,6 +54,7 @@ struct slot {
     uint64_t stats[STATS] __attribute__((aligned(64)));
     uint64_t closed[CLOSE_REASONS];
     uint64_t mcp_requests[MCP_METHODS];
+    uint64_t urgency[PRIORITIES];
     uint64_t requests[STATS_HTTP_METHODS][STATUSES];
     uint64_t base[STATS]; /* what stats_set() adds: the counters at the start of this incarnation */
     uint32_t upstreams;   /* rows that may be used: those with a name when the slot was assigned */
@@ -208,6 +210,13 @@ stats_mcp(struct slot *slot, enum mcp_method method)
 {
     ASSERT((unsigned)method < MCP_METHODS);
     stats_bump(&slot->mcp_requests[method], 1);
+}
+
+static inline void
+stats_urgency(struct slot *slot, enum priority priority)
+{
+    ASSERT((unsigned)priority < PRIORITIES);
+    stats_bump(&slot->urgency[priority], 1);
 }
 
 /* Once a turn of the process's loop, at least every quarter of --watchdog; counts STAT_turns too. */

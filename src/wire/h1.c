@@ -553,6 +553,7 @@ h1_init(struct h1 *h1, struct h1_shared *shared, enum h1_role role, const struct
     h1->shared = shared;
     h1->up = up;
     h1->role = (uint8_t)role;
+    h1->lane = PRIORITY_NORMAL;
     h1->keep_alive = true;
 }
 
@@ -561,7 +562,7 @@ h1_init(struct h1 *h1, struct h1_shared *shared, enum h1_role role, const struct
 static void
 push(struct h1 *h1, struct span bytes)
 {
-    link_push(&h1->link, PRIORITY_NORMAL, bytes);
+    link_push(&h1->link, (enum priority)h1->lane, bytes);
     if (h1->link.state >= LINK_ABORTED) /* no memory; on_closed follows */
         h1_end(h1);
 }

@@ -106,6 +106,7 @@ struct h1 {
     uint64_t tx_left;        /* FRAMING_LENGTH */
     uint8_t role, state, tx; /* enum h1_role, h1_state, http1_framing of the message being written */
     uint8_t request_method;  /* client: of the request in progress, for the reply's framing */
+    uint8_t lane;            /* of a tunnel: enum priority of what is sent next; the owner's to set */
     uint8_t minor;           /* server: HTTP/1.minor of the request */
     bool keep_alive : 1;     /* the peer and we let the connection stand */
     bool head_sent : 1, tx_done : 1, rx_done : 1;

@@ -68,3 +68,31 @@ Test(merged_names, do_not_matter_in_path_mode)
 
     MUST_LOAD(&r, "--upstream=a=http://a", "--upstream=a__b=http://b", "--mode=path");
 }
+
+Test(priorities, are_of_upstreams_and_routes_by_flag_and_file)
+{
+    struct cfg_result r;
+
+    write_file("c.json", "{\"mcpServers\": {\"fs\": {\"url\": \"http://a\", \"priority\": \"low\"},"
+                         "\"ps\": {\"command\": \"ps\"}}}");
+    MUST_LOAD(&r, "--config=c.json", "--mode=path", "--route=/v1=http://b", "--priority=/v1=high");
+    cr_assert_eq(cfg_upstream(r.config, 0)->priority, PRIORITY_LOW);
+    cr_assert_eq(cfg_upstream(r.config, 1)->priority, PRIORITY_UNSAID);
+    cr_assert_eq(cfg_upstream(r.config, 2)->priority, PRIORITY_HIGH);
+}
+
+Test(priorities, that_are_none_are_refused)
+{
+    static const char *const bad[] = {"fs", "fs=", "=low", "fs=critical", "fs=HIGH", "f s=low"};
+    char want[256];
+
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        snprintf(want, sizeof want,
+                 "mcpgate: --priority: '%s' is not NAME=high|normal|low: use one such as search=low", bad[i]);
+        MUST_FAIL(want, "--upstream=fs=http://a", "--priority", bad[i]);
+    }
+    MUST_FAIL("mcpgate: --priority: there is no upstream 'fz': did you mean fs?", "--upstream=fs=http://a",
+              "--priority=fz=low");
+    MUST_FAIL("mcpgate: --priority: there is no route '/v2': did you mean /v1?", "--route=/v1=http://a",
+              "--priority=/v2=low");
+}

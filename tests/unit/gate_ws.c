@@ -2,6 +2,7 @@
 /* Clients that speak MCP over WebSocket, with upstreams over HTTP, on a whole worker in the simulator. */
 #include "gate_world.h"
 #include "proto/ws.h"
+#include "proto/ws_deflate.h"
 
 #define UPSTREAM "--upstream", "up=http://10.0.0.2:80/mcp", "--era-ttl", "5m"
 #define DISCOVERED                                                                                           \
@@ -487,5 +488,140 @@ Test(ws, may_leave_while_the_gateway_drains)
     settle();
     sim_peer_reset(client);
     advance(100);
+    world_close();
+}
+
+/* --- priorities --- */
+
+#define TOOL_OF(id, name, priority)                                                                          \
+    "{\"jsonrpc\":\"2.0\",\"id\":" #id ",\"method\":\"tools/call\",\"params\":{\"name\":\"" name             \
+    "\",\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\","                              \
+    "\"io.modelcontextprotocol/clientCapabilities\":{},\"mcpgate/priority\":" priority "}}}"
+
+/* A reply of 300 bytes or so, which the gateway takes in the next turn. */
+static void
+answer_later(struct sim_peer *server, unsigned long long number)
+{
+    char reply[1024], body[512];
+
+    snprintf(
+        body, sizeof body,
+        "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{\"resultType\":\"complete\",\"content\":[{\"type\":"
+        "\"text\",\"text\":\"%0200d\"}]}}",
+        number, 0);
+    snprintf(reply, sizeof reply,
+             "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
+             strlen(body), body);
+    sim_peer_send(server, reply, strlen(reply));
+}
+
+/* Calls of three priorities, the first one the most or the least urgent, all answered in one turn. */
+static void
+answer_three(const char *extensions, bool first_is_high)
+{
+    static const char *const calls[2][3] = {
+        {TOOL_OF(1, "one", "\"low\""), TOOL_OF(2, "two", "3"), TOOL_OF(3, "three", "\"high\"")},
+        {TOOL_OF(1, "one", "\"high\""), TOOL_OF(2, "two", "3"), TOOL_OF(3, "three", "\"low\"")},
+    };
+    static const char *const names[] = {"\"name\":\"one\"", "\"name\":\"two\"", "\"name\":\"three\""};
+    struct sim_peer *servers[3];
+    unsigned long long numbers[3];
+
+    world_open(1, UPSTREAM, "--ws-deflate", "on", NULL);
+    upgrade("/ws/up", extensions);
+    for (unsigned i = 0; i < 3; i++) {
+        send_text(calls[first_is_high][i]);
+        if (i == 0)
+            discover(true);
+        servers[i] = server_asked_for(names[i], &numbers[i]);
+    }
+    for (unsigned i = 0; i < 3; i++)
+        answer_later(servers[i], numbers[i]);
+    settle();
+}
+
+Test(ws, says_first_what_is_most_urgent)
+{
+    static const char *const order[2][3] = {{"\"id\":3,", "\"id\":2,", "\"id\":1,"},
+                                            {"\"id\":1,", "\"id\":2,", "\"id\":3,"}};
+
+    for (int first_is_high = 0; first_is_high < 2; first_is_high++) {
+        answer_three("", first_is_high);
+        for (unsigned i = 0; i < 3; i++)
+            cr_assert(strstr(next_text(), order[first_is_high][i]), "%s", said);
+        cr_assert_eq(stats_load(&world.stats->urgency[PRIORITY_HIGH]), 1);
+        cr_assert_eq(stats_load(&world.stats->urgency[PRIORITY_LOW]), 1);
+        world_close();
+    }
+}
+
+static char inflated[4096];
+static uint32_t inflated_len;
+
+static bool
+keep_inflated(struct ws_deflate_out *out, const void *bytes, uint32_t len)
+{
+    (void)out;
+    cr_assert_lt(inflated_len + len, sizeof inflated);
+    memcpy(inflated + inflated_len, bytes, len);
+    inflated[inflated_len += len] = '\0';
+    return true;
+}
+
+/* The first message that is said, inflated. */
+static const char *
+first_inflated(void)
+{
+    struct ws_deflate_out out = {keep_inflated};
+    struct ws_inflater *inflater = ws_inflater_new();
+    struct ws_event e = {0};
+
+    ws_parser_init(&replies, false, true, 0);
+    next_said(WS_TEXT, &e);
+    cr_assert(e.is_compressed);
+    inflated_len = 0;
+    cr_assert_eq(ws_inflater_message(inflater, (struct text){said, e.payload.len}, sizeof inflated, &out),
+                 WS_DEFLATE_FINE);
+    ws_inflater_free(inflater);
+    return inflated;
+}
+
+Test(ws, keeps_to_one_order_where_a_compressed_message_needs_those_before_it)
+{
+    char first[sizeof inflated];
+
+    answer_three("Sec-WebSocket-Extensions: permessage-deflate\r\n", false);
+    strcpy(first, first_inflated());
+    world_close();
+    answer_three("Sec-WebSocket-Extensions: permessage-deflate\r\n", true);
+    cr_assert_str_eq(first_inflated(), first);
+    world_close();
+}
+
+Test(ws, says_first_what_is_most_urgent_where_each_message_is_compressed_by_itself)
+{
+    for (int first_is_high = 0; first_is_high < 2; first_is_high++) {
+        answer_three("Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover\r\n",
+                     first_is_high);
+        cr_assert(strstr(first_inflated(), first_is_high ? "\"id\":1,\"result\"" : "\"id\":3,\"result\""),
+                  "%s", inflated);
+        world_close();
+    }
+}
+
+Test(ws, closes_behind_all_that_was_said)
+{
+    struct sim_peer *server;
+    unsigned long long n;
+
+    open_world();
+    upgrade("/ws/up", "");
+    send_text(TOOL_OF(1, "one", "\"low\""));
+    discover(true);
+    server = server_asked_for("\"name\":\"one\"", &n);
+    answer_later(server, n);
+    send_frame(WS_CLOSE, true, "\x03\xe8", 2); /* in the same turn */
+    cr_assert(strstr(next_text(), "\"id\":1,\"result\""), "%s", said);
+    expect_close(1000);
     world_close();
 }
