@@ -257,6 +257,7 @@ bridged_ws_say(struct bridged *b, enum priority priority, const struct text *pie
     else
         put_frame(ex, false, pieces, count, bytes);
     link_end_message(&ex->client->link, priority);
+    exchange_may_wait(ex, 1);
     ex->reply_bytes += bytes;
     ex->events++;
     ex->client_ns = ring_now(ex->worker->ring);

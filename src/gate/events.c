@@ -91,7 +91,8 @@ static void
 send_event(struct exchange *ex, struct text id, const struct text *pieces, unsigned count)
 {
     send_sse(ex, id, pieces, count);
-    ex->events++;
+    if (ex->events++) /* the first one is waited for */
+        exchange_may_wait(ex, 1);
     ex->client_ns = ring_now(ex->worker->ring);
     stats_add(ex->worker->stats, STAT_events, 1);
 }

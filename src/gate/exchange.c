@@ -5,6 +5,7 @@
 #include "gate/access_log.h"
 #include "gate/local.h"
 #include "gate/ws_relay.h"
+#include "net/batch.h"
 
 #include <stdio.h>
 
@@ -117,6 +118,15 @@ exchange_prioritize(struct exchange *ex, const struct jsonrpc_envelope *env)
         ex->client->link.urgency = ex->priority;
     if (ex->server && !ex->is_leg)
         ex->server->link.urgency = ex->priority;
+}
+
+void
+exchange_may_wait(struct exchange *ex, unsigned messages)
+{
+    enum cfg_batch which = (enum cfg_batch)ex->worker->config->batch;
+
+    if (which == BATCH_ALL || (which == BATCH_WS) == (ex->is_ws || ex->is_tunnel))
+        batch_wait(&ex->client->link, messages);
 }
 
 struct exchange *

@@ -160,6 +160,10 @@ void exchange_resume_server(struct exchange *ex);
  * or its upstream's configuration asks for, or else by its kind. To be said again when more is known. */
 void exchange_prioritize(struct exchange *ex, const struct jsonrpc_envelope *env);
 
+/* So many messages of a stream or a WebSocket have just been queued for the client, which may wait for others
+ * (--batch-window). */
+void exchange_may_wait(struct exchange *ex, unsigned messages);
+
 /* The timer runs when the phase has lasted as long as it may. */
 void exchange_set_phase(struct exchange *ex, enum phase phase);
 

@@ -165,6 +165,8 @@ splice_reply_body(struct exchange *ex, const struct h1_body *body)
 {
     struct h1 *client = ex->client;
 
+    uint32_t events = ex->events;
+
     if (ex->is_stream && !ex->early)
         for (uint32_t i = 0; i < body->count; i++)
             note_events(ex, exchange_scan_events(ex, body->data[i]));
@@ -178,6 +180,10 @@ splice_reply_body(struct exchange *ex, const struct h1_body *body)
         pass_early_body(ex, body);
     else
         h1_send_body(client, body);
+    if (is_ws_relay(ex))
+        exchange_may_wait(ex, 1);
+    else if (ex->events > events && events) /* the first one is waited for */
+        exchange_may_wait(ex, ex->events - events);
     if (link_congested(&client->link))
         exchange_pause_server(ex);
 }

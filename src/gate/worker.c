@@ -14,6 +14,7 @@
 #include "gate/secure.h"
 #include "gate/session.h"
 #include "ipc/channel.h"
+#include "net/batch.h"
 #include "stats/segment.h"
 
 #include <arpa/inet.h>
@@ -31,7 +32,8 @@ enum {
     CLOSE_TURNS_MAX = 100,
     SPIN_AUTO_US = 100,
     SPIN_ON_US = 1000000,
-    LAST_WORDS_MS = 250
+    LAST_WORDS_MS = 250,
+    LOAD_PERIOD_NS = 20000000
 };
 
 struct text
@@ -284,6 +286,8 @@ mirror_counters(struct worker *w)
     stats_set(s, STAT_spills, n->spills);
     stats_set(s, STAT_pauses, n->pauses);
     stats_set(s, STAT_resumes, n->resumes);
+    stats_set(s, STAT_batches, n->batches);
+    stats_set(s, STAT_batched, n->batched);
     stats_set(s, STAT_client_received, n->received_bytes[LINK_CLIENT]);
     stats_set(s, STAT_client_sent, n->sent_bytes[LINK_CLIENT]);
     stats_set(s, STAT_upstream_received, n->received_bytes[LINK_UPSTREAM]);
@@ -336,6 +340,8 @@ worker_open(struct worker *w, struct child *child, bool is_admin, char *why, siz
     slab_init(&w->slab, c->max_memory);
     net_init(&w->net, w->ring, &w->slab, (uint32_t)c->high_mark, (uint32_t)c->low_mark);
     w->net.send_timeout_ms = (uint32_t)c->send_timeout;
+    batch_init(&w->net, &(struct batch_limits){(uint32_t)c->batch_window, (uint32_t)c->batch_messages,
+                                               (uint32_t)c->batch_bytes});
     ring_set_connect_buffers(w->ring, (unsigned)c->upstream_buffer, (unsigned)c->upstream_buffer);
     w->h1.net = &w->net;
     w->h1.limits = (struct http1_limits){
@@ -402,6 +408,23 @@ trim(struct worker *w)
     bonds_tick(w);
 }
 
+/* How busy it is, kernel and all: 50 times a second, where batching wants to know. */
+static void
+measure_load(struct worker *w)
+{
+    uint64_t now_ns = ring_now(w->ring), wall_ns = now_ns - w->load.at_ns, cpu_ns;
+    struct timespec cpu;
+
+    if (!w->config->batch_window || wall_ns < LOAD_PERIOD_NS)
+        return;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu);
+    cpu_ns = (uint64_t)cpu.tv_sec * 1000000000 + (uint64_t)cpu.tv_nsec;
+    if (w->load.at_ns)
+        batch_set_load(&w->net, (unsigned)((cpu_ns - w->load.cpu_ns) * 100 / wall_ns));
+    w->load.at_ns = now_ns;
+    w->load.cpu_ns = cpu_ns;
+}
+
 bool
 worker_turn(struct worker *w, unsigned max_ms)
 {
@@ -411,6 +434,7 @@ worker_turn(struct worker *w, unsigned max_ms)
     net_flush(&w->net);
     mirror_counters(w);
     trim(w);
+    measure_load(w);
     stats_turn(w->stats, ring_now(w->ring));
     if (is_drained(w) && !w->ended) {
         w->ended = true;

@@ -80,6 +80,9 @@ struct worker {
     struct text admin_origin; /* "http://ADDR:PORT" of the admin listener; empty: none */
     uint64_t held_bytes;      /* of request bodies that are held whole beside the slab */
     uint64_t request_count;
+    struct {
+        uint64_t at_ns, cpu_ns;
+    } load; /* when it was last measured */
     uint64_t trim_period; /* the quarter of a second in which memory was last given back */
     uint64_t date_s;      /* what date[] says */
     char date[32];        /* IMF-fixdate (RFC 9110 5.6.7) */

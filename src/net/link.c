@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "net/batch.h"
+#include "net/link_private.h"
 #include "net/outbound.h"
 
 #include <errno.h>
@@ -50,6 +52,7 @@ net_init(struct net *net, struct ring *ring, struct slab *slab, uint32_t high_ma
     list_init(&net->closing);
     list_init(&net->wakes);
     list_init(&net->blocked);
+    list_init(&net->batch.held);
     pool_init(&net->outbounds, sizeof(struct outbound));
     pool_init(&net->chunks, sizeof(struct chunk));
 }
@@ -61,6 +64,7 @@ net_done(struct net *net)
         ASSERT(list_empty(&net->dirty[i]));
     ASSERT(list_empty(&net->closing) && list_empty(&net->blocked));
     timer_stop(&net->stall_timer);
+    batch_done(net);
     pool_done(&net->outbounds);
     pool_done(&net->chunks);
 }
@@ -145,6 +149,7 @@ link_flush(struct link *link)
     struct iovec *iov;
     unsigned n;
 
+    link->waiting = 0;
     if (op_busy(&link->tx) || link->state < LINK_STARTING || link->state > LINK_FINISHING)
         return;
     if (link->filter)
@@ -245,8 +250,8 @@ link_set_filter(struct link *link, struct filter *filter)
     link->filter = filter;
 }
 
-static void
-mark_dirty(struct link *link)
+void
+link_mark_dirty(struct link *link)
 {
     enum priority most = link->out ? outbound_most_urgent(link->out) : PRIORITY_NORMAL;
 
@@ -262,7 +267,7 @@ open_sending(struct link *link)
     link_set_state(link, LINK_OPEN);
     if (link->out && !op_busy(&link->tx)) {
         link->out->blocked = false;
-        mark_dirty(link);
+        link_mark_dirty(link);
     }
 }
 
@@ -352,6 +357,7 @@ say_farewell(struct link *link, enum close_reason reason)
     link->farewell = true;
     link_set_state(link, LINK_FINISHING);
     timer_stop(&link->timer);
+    batch_hurry(link);
     list_del(&link->woken);
 }
 
@@ -372,7 +378,7 @@ link_fail(struct link *link, enum close_reason reason)
     if (link->state != LINK_FINISHING)
         return;
     outbound_clear_lanes(link->net, link->out);
-    mark_dirty(link);
+    link_mark_dirty(link);
 }
 
 void
@@ -385,13 +391,16 @@ link_push(struct link *link, enum priority lane, struct span bytes)
         return;
     if (!link->out)
         link->out = outbound_new(net);
-    copy = bytes.buf->kind == BUF_PROVIDED && (link->out->blocked || link->state != LINK_OPEN);
+    copy =
+        bytes.buf->kind == BUF_PROVIDED && (link->out->blocked || link->is_held || link->state != LINK_OPEN);
     if (!outbound_push(net, link->out, lane, bytes, copy)) {
         link_abort(link, CLOSE_NO_MEMORY, false);
         return;
     }
     net->stats.messages++;
-    mark_dirty(link);
+    if (lane == PRIORITY_CRITICAL)
+        batch_hurry(link);
+    link_mark_dirty(link);
 }
 
 void
@@ -418,7 +427,7 @@ link_transmit(struct link *link, const void *bytes, size_t len)
     if (link->out->wire_bytes + len > LINK_WIRE_MAX ||
         !outbound_transmit(link->net, link->out, bytes, (uint32_t)len))
         return false;
-    mark_dirty(link);
+    link_mark_dirty(link);
     return true;
 }
 
@@ -457,7 +466,7 @@ sent_all(struct link *link)
 {
     if (link->out->queued_bytes) {
         link->out->blocked = false;
-        mark_dirty(link);
+        link_mark_dirty(link);
     } else {
         outbound_free(link->net, &link->out);
     }
@@ -517,7 +526,7 @@ static void
 end_sending(struct link *link)
 {
     if (says_end(link)) {
-        mark_dirty(link);
+        link_mark_dirty(link);
     } else if (link->farewell) {
         link_abort(link, (enum close_reason)link->reason, false);
     } else if (link->state == LINK_FINISHING) {
@@ -730,6 +739,7 @@ link_finish(struct link *link, enum close_reason reason)
     link->reason = (uint8_t)reason;
     link_set_state(link, LINK_FINISHING);
     timer_stop(&link->timer);
+    batch_hurry(link);
     if (!link->out)
         end_sending(link);
 }
@@ -757,7 +767,7 @@ link_abort(struct link *link, enum close_reason reason, bool reset)
     if (link->filter && link->filter->ops->end && link->state == LINK_OPEN && !reset && !link->end_said &&
         !link->out && (reason == CLOSE_DONE || reason == CLOSE_DRAIN)) {
         say_farewell(link, reason);
-        mark_dirty(link);
+        link_mark_dirty(link);
         return;
     }
     if (link->state < LINK_FINISHING)
@@ -766,6 +776,7 @@ link_abort(struct link *link, enum close_reason reason, bool reset)
     link_set_state(link, LINK_ABORTED);
     timer_stop(&link->timer);
     list_del(&link->node);
+    link->is_held = false;
     list_del(&link->woken);
     ring_cancel(link->net->ring, &link->rx);
     ring_cancel(link->net->ring, &link->tx);
@@ -804,6 +815,7 @@ link_end_sending(struct link *link)
     if (link->state != LINK_OPEN)
         return;
     link->end_due = true;
+    batch_hurry(link);
     if (!link->out)
         end_sending(link);
 }
@@ -827,6 +839,7 @@ link_withdraw(struct link *link, uint64_t sent_bytes)
     link->congested = false;
     if (!op_busy(&link->tx) && !link->out->queued_bytes) {
         outbound_free(link->net, &link->out);
+        link_unhold(link);
         list_del(&link->node);
     }
     return true;
@@ -848,10 +861,12 @@ link_move_queue(struct link *from, struct link *to)
         outbound_free(from->net, &from->out);
     to->congested |= from->congested; /* whoever was told to wait hears from `to` */
     from->congested = false;
-    if (from->state != LINK_CLOSED && !from->out)
+    if (from->state != LINK_CLOSED && !from->out) {
+        link_unhold(from);
         list_del(&from->node);
+    }
     if (!ok)
         link_abort(to, CLOSE_NO_MEMORY, false);
     else if (to->state == LINK_OPEN)
-        mark_dirty(to);
+        link_mark_dirty(to);
 }

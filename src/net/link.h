@@ -60,8 +60,21 @@ enum link_side { LINK_CLIENT, LINK_UPSTREAM, LINK_SIDES };
 struct net_stats {
     uint64_t queued_bytes; /* in all lanes now */
     uint64_t spills, pauses, resumes;
-    uint64_t messages; /* pushes since the last flush: for the time-in-gateway histogram */
+    uint64_t batches, batched; /* times a link waited for more, and what came to it meanwhile */
+    uint64_t messages;         /* pushes since the last flush: for the time-in-gateway histogram */
     uint64_t received_bytes[LINK_SIDES], sent_bytes[LINK_SIDES];
+};
+
+/* net/batch.h */
+struct batch_limits {
+    uint32_t window_ms; /* 0: no batching */
+    uint32_t messages, bytes;
+};
+struct batch {
+    struct list_node held; /* links that wait for more, the longest first */
+    struct timer timer;
+    uint32_t window_ms; /* now */
+    struct batch_limits limits;
 };
 
 /* What the links of one worker share. */
@@ -73,6 +86,7 @@ struct net {
     struct list_node wakes;             /* links whose on_woken() is due */
     struct list_node blocked;           /* links that wait for room in the kernel, the longest first */
     struct timer stall_timer;           /* when the first of them has waited for send_timeout_ms */
+    struct batch batch;
     struct pool outbounds, chunks;
     uint32_t high_mark, low_mark; /* bytes */
     uint32_t stop_mark;           /* a source is no longer read: one more receive stays below the high mark */
@@ -150,13 +164,15 @@ struct link {
     struct net *net;
     const struct link_up *up;
     struct filter *filter;
-    struct outbound *out;    /* NULL while nothing is queued */
-    struct list_node woken;  /* on net's woken list */
-    struct list_node node;   /* on net's dirty, blocked or closing list */
-    struct timer timer;      /* the owner's until link_finish(); then the link's own */
-    uint64_t received_bytes; /* from the kernel */
-    uint64_t sent_bytes;     /* of what was pushed: that the kernel took, or that passed the filter */
-    uint32_t blocked_ms;     /* when it became blocked; milliseconds, wraps */
+    struct outbound *out;     /* NULL while nothing is queued */
+    struct list_node woken;   /* on net's woken list */
+    struct list_node node;    /* on net's dirty, held, blocked or closing list */
+    struct timer timer;       /* the owner's until link_finish(); then the link's own */
+    uint64_t received_bytes;  /* from the kernel */
+    uint64_t sent_bytes;      /* of what was pushed: that the kernel took, or that passed the filter */
+    uint32_t blocked_ms;      /* when it became blocked; milliseconds, wraps */
+    uint32_t said_us, due_us; /* batch.c: the last message that may wait; until when; microseconds, wraps */
+    uint16_t waiting;         /* batch.c: messages that wait */
     int fd;
     uint8_t state;   /* enum link_state */
     uint8_t reason;  /* enum close_reason */
@@ -164,6 +180,7 @@ struct link {
     uint8_t urgency; /* enum priority: of what is in the lane PRIORITY_NORMAL; PRIORITY_NORMAL at first */
     uint8_t run;     /* receives in a row that speak for the other buffer group */
     bool paused : 1, bulk : 1, ended : 1, congested : 1, reset : 1, stalled : 1, end_due : 1;
+    bool is_held : 1;  /* batch.c: on the list of those that wait */
     bool end_told : 1; /* on_end() by link_deliver_end() */
     bool end_said : 1; /* the filter's end() was called */
     bool farewell : 1; /* finishing: the owner was told already; after the filter's last words it aborts */

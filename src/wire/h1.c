@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "wire/h1.h"
 
+#include "net/batch.h"
+
 /* Bytes that may wait behind an unfinished reply before the connection is no longer read. */
 enum { STASH_MAX = SLAB_LARGEST, DISCARD_MAX = 64 << 10, CHUNK_MERGE_MAX = 1024 };
 
@@ -707,6 +709,7 @@ h1_send_end(struct h1 *h1, struct span *trailers)
     if (h1->role == H1_CLIENT)
         return;
     h1->user = NULL;
+    batch_hurry(&h1->link);
     if (h1->link.state >= LINK_ABORTED) /* no memory; on_closed follows */
         h1_end(h1);
     if (early_reply(h1))

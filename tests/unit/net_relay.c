@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "net_relay.h"
 
+#include "net/batch.h"
+
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <netinet/in.h>
@@ -44,6 +46,8 @@ on_bytes(struct link *link, struct span bytes)
 
     s->delivered += bytes.len;
     link_push(&s->other->link, PRIORITY_NORMAL, bytes);
+    if (s->other->waits)
+        batch_wait(&s->other->link, 1);
     if (link_congested(&s->other->link))
         link_pause(link);
     moment();

@@ -19,7 +19,8 @@ struct side {
     struct link link;
     struct side *other;
     bool opened, echo_end;
-    bool deaf; /* does not pause the source when it becomes blocked */
+    bool waits; /* what is relayed to it may wait (net/batch.h) */
+    bool deaf;  /* does not pause the source when it becomes blocked */
     unsigned ends, closed, broken, congested, writable, connected;
     uint64_t delivered;
     int connect_error;

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "net/batch.h"
+
+#include "net/link_private.h"
+#include "net/outbound.h"
+
+enum { LOAD_NONE = 50, LOAD_FULL = 90 /* percent */ };
+
+static uint32_t
+now_us(const struct link *link)
+{
+    return (uint32_t)(ring_now(link->net->ring) / 1000);
+}
+
+static struct link *
+first_held(const struct net *net)
+{
+    return list_empty(&net->batch.held) ? NULL
+                                        : container_of(list_first(&net->batch.held), struct link, node);
+}
+
+static void
+on_window(struct ring *ring, struct timer *timer)
+{
+    struct net *net = container_of(timer, struct net, batch.timer);
+    uint32_t now = (uint32_t)(ring_now(ring) / 1000);
+    struct link *link;
+
+    while ((link = first_held(net))) {
+        int32_t left_us = (int32_t)(link->due_us - now);
+
+        if (left_us > 0) {
+            timer_set(ring, timer, (uint32_t)left_us / 1000, on_window);
+            return;
+        }
+        batch_hurry(link);
+    }
+}
+
+void
+batch_init(struct net *net, const struct batch_limits *limits)
+{
+    net->batch.limits = *limits;
+    net->batch.timer.fire = on_window;
+}
+
+void
+batch_done(struct net *net)
+{
+    ASSERT(list_empty(&net->batch.held));
+    timer_stop(&net->batch.timer);
+}
+
+void
+batch_set_load(struct net *net, unsigned percent)
+{
+    unsigned above = percent > LOAD_NONE ? percent - LOAD_NONE : 0, range = LOAD_FULL - LOAD_NONE;
+
+    net->batch.window_ms = net->batch.limits.window_ms * (above < range ? above : range) / range;
+}
+
+/* What waits is copied, and gives the receive buffers back: thousands of links may wait. */
+static void
+hold(struct link *link, uint32_t now)
+{
+    struct net *net = link->net;
+
+    if (!outbound_spill(net, link->out)) {
+        link_abort(link, CLOSE_NO_MEMORY, false);
+        return;
+    }
+    list_del(&link->node);
+    list_add_tail(&net->batch.held, &link->node);
+    link->is_held = true;
+    link->due_us = now + net->batch.window_ms * 1000;
+    net->stats.batches++;
+    if (!timer_running(&net->batch.timer))
+        timer_set(net->ring, &net->batch.timer, net->batch.window_ms, on_window);
+}
+
+/* Whether there is as much as one send should take, or something that cannot wait. */
+static bool
+is_enough(const struct link *link)
+{
+    const struct batch_limits *limits = &link->net->batch.limits;
+
+    return link->waiting >= limits->messages || link_queued(link) >= limits->bytes ||
+           outbound_most_urgent(link->out) == PRIORITY_CRITICAL;
+}
+
+void
+batch_wait(struct link *link, unsigned messages)
+{
+    uint32_t window_us = link->net->batch.window_ms * 1000, now = now_us(link), gap_us = now - link->said_us;
+
+    link->said_us = now;
+    /* What waits for the kernel gathers there. */
+    if (!window_us || link->state != LINK_OPEN || !link->out || op_busy(&link->tx) ||
+        !list_linked(&link->node))
+        return;
+    link->waiting = (uint16_t)(link->waiting + messages);
+    link->net->stats.batched += link->is_held ? messages : 0;
+    if (is_enough(link))
+        batch_hurry(link);
+    else if (!link->is_held && gap_us < window_us)
+        hold(link, now);
+}
+
+void
+batch_hurry(struct link *link)
+{
+    if (!link->is_held)
+        return;
+    link_unhold(link);
+    link_mark_dirty(link);
+}

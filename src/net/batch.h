@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Batching: on a busy worker a message may wait a little for others of its link, so that one send takes them
+ * all. What is ready in one turn leaves in one send anyway; this is about the turns after it.
+ *
+ *      link_push ... batch_wait(link, 1)   --> held --(window, count or bytes reached, batch_hurry)--> dirty
+ *
+ * How long at most is net->batch.window_ms, which follows the worker's load: none below half of a core, all
+ * of
+ * --batch-window from nine tenths on. A message waits only where the one before it came less than a window
+ * ago, so the first of a burst and those of a stream that is slow leave at once; so does what is critical.
+ */
+#ifndef NET_BATCH_H
+#define NET_BATCH_H
+
+#include "net/link.h"
+
+void batch_init(struct net *net, const struct batch_limits *limits);
+void batch_done(struct net *net);
+
+/* How busy the worker is, in percent of a core: some times a second. */
+void batch_set_load(struct net *net, unsigned percent);
+
+/* So many messages have just been pushed whole, which may wait for others. */
+void batch_wait(struct link *link, unsigned messages);
+/* What was pushed leaves with this turn: the end of a stream, say. */
+void batch_hurry(struct link *link);
+
+#endif
