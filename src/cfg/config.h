@@ -28,6 +28,7 @@ enum cfg_forwarded { FORWARDED_X, FORWARDED_RFC7239, FORWARDED_OFF };
 enum cfg_log_format { LOG_TEXT, LOG_JSON };
 enum cfg_merge_prefix { MERGE_PREFIX_AUTO, MERGE_PREFIX_ALWAYS };
 enum cfg_session_binding { BINDING_NONE, BINDING_AUTHORIZATION };
+enum cfg_backpressure { BACKPRESSURE_THROTTLE, BACKPRESSURE_DROP, BACKPRESSURE_COMBINE };
 enum cfg_batch { BATCH_ALL, BATCH_SSE, BATCH_WS };
 enum cfg_spin { SPIN_OFF, SPIN_AUTO, SPIN_ON };
 enum cfg_share { SHARE_SESSION, SHARE_ALL };

@@ -8,7 +8,13 @@
 #include "mcp/bridge_ask.h"
 #include "mcp/bridge_listen.h"
 
-enum { BRIDGED_EDITS = 4096, BRIDGED_MORE = 2, BRIDGED_URI = 4096, BRIDGED_ERROR_BYTES = 1024 };
+enum {
+    BRIDGED_LATE = 4 /* kinds of notices that are combined */,
+    BRIDGED_EDITS = 4096,
+    BRIDGED_MORE = 2,
+    BRIDGED_URI = 4096,
+    BRIDGED_ERROR_BYTES = 1024
+};
 
 /* Scratch of one worker: a message is made at a time. */
 struct bridge_room {
@@ -80,6 +86,8 @@ struct bridged {
     struct bridged *whole;       /* of a part: its batch, or its WebSocket; NULL: it is none */
     struct list_node part;       /* of its batch's, or WebSocket's */
     struct bridged_ws *ws;       /* bridging_ws.c; NULL: it is none */
+    struct held
+        late[BRIDGED_LATE]; /* bridging_behind.c: the latest of its kind, which the client has not heard */
 };
 
 /* Its reply is none of HTTP: it belongs to the stream of HTTP+SSE or to a WebSocket, or into a batch's. */
@@ -129,6 +137,11 @@ void bridged_resume(struct bridged *b);
 void bridged_say(struct bridged *b, struct exchange *stream, const struct text *pieces, unsigned count);
 /* Towards the client. The last three finish. */
 bool bridged_event(struct bridged *b, struct text json, struct text extra);
+/* A notice (bridging_behind.c). True: its source is to be stopped, since the client does not keep up. */
+bool bridged_notice(struct bridged *b, struct text method, struct text message);
+/* Says what the client has not heard. */
+void bridged_catch_up(struct bridged *b);
+void bridged_late_free(struct bridged *b);
 void bridged_reply(struct bridged *b, unsigned status, struct text json, struct text extra);
 void bridged_error(struct bridged *b, int code, unsigned status, const char *text);
 /* The error of a close reason, in the form that is still possible. */

@@ -174,6 +174,7 @@ bridge_writable(struct exchange *ex)
     struct bridged *b = ex->state;
 
     if (b->is_standing && b->session && b->session->is_of_stream) {
+        bridged_catch_up(b);
         bridged_sse_writable(b);
         if (b->ws)
             bridged_ws_writable(b);
@@ -299,6 +300,7 @@ bridged_free(struct bridged *b)
     bridged_relist_free(b);
     bridged_round_free(b);
     bridged_parked_free(b);
+    bridged_late_free(b);
     merging_leave(b);
     session_release(b->session);
     span_unref(b->relayed_session);

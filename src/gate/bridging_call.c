@@ -412,19 +412,21 @@ bridged_take_result(struct bridged *b, struct text message, const struct jsonrpc
     }
 }
 
-static void
+/* True: the source is to be stopped. */
+static bool
 take_notice(struct bridged *b, struct text message, const struct jsonrpc_envelope *env)
 {
     bool is_progress = mcp_method_of(env->method) == MCP_PROGRESS;
     struct bridge_out out;
 
     if (is_progress && bridge_number(env->progress_token) != b->ask.number)
-        return; /* of nobody that is known */
+        return false; /* of nobody that is known */
     if (bridged_out(b->worker, message.len, &out) &&
         bridge_notice(&b->bridge, &b->call, message, env, &out) == BRIDGE_PASS)
-        bridged_event(b, bridged_made(b->worker, &out), (struct text){0});
-    else if (out.act >= BRIDGE_ACT_TOOLS_CHANGED && out.act <= BRIDGE_ACT_UPDATED)
+        return bridged_notice(b, env->method, bridged_made(b->worker, &out));
+    if (out.act >= BRIDGE_ACT_TOOLS_CHANGED && out.act <= BRIDGE_ACT_UPDATED)
         bridging_heard(b->ask.bond, message, env);
+    return bridged_is_congested(b);
 }
 
 /* --- questions of a legacy upstream to a legacy client --- */
@@ -566,18 +568,17 @@ on_message(struct bond_call *ask, struct text message, const struct jsonrpc_enve
         if (!ex)
             return;
         exchange_set_phase(ex, PHASE_LOCAL);
-        take_notice(b, message, env);
+        if (take_notice(b, message, env))
+            bond_pause(ask);
         break;
     case JSONRPC_REQUEST:
         if (ex)
             exchange_set_phase(ex, PHASE_LOCAL);
         take_request(b, message, env);
-        return;
+        break;
     default:
-        return;
+        break;
     }
-    if (bridged_is_congested(b))
-        bond_pause(ask);
 }
 
 static void
@@ -619,7 +620,7 @@ tell(struct bridged *b, const struct bond *bond, struct text listen_id, struct t
         return;
     if (b->is_merged)
         merging_map_down(b->worker, bond->up, MCP_OTHER, message, env, &out);
-    bridged_event(b, bridged_made(b->worker, &out), (struct text){0});
+    bridged_notice(b, env->method, bridged_made(b->worker, &out));
 }
 
 /* The URI of a notification as the merged server's clients know it. */
@@ -683,7 +684,7 @@ bridging_heard(struct bond *bond, struct text message, const struct jsonrpc_enve
     switch (bridge_notice(&bond->bridge, NULL, message, env, &out)) {
     case BRIDGE_PASS:
         if (stream)
-            bridged_event(stream->state, bridged_made(bond->worker, &out), (struct text){0});
+            bridged_notice(stream->state, env->method, bridged_made(bond->worker, &out));
         break;
     case BRIDGE_NOTHING:
         if (out.act < BRIDGE_ACT_TOOLS_CHANGED || out.act > BRIDGE_ACT_UPDATED)

@@ -26,6 +26,7 @@ bridged_is_congested(const struct bridged *b)
 void
 bridged_resume(struct bridged *b)
 {
+    bridged_catch_up(b);
     bond_resume(&b->ask);
     if (b->relay)
         leg_resume(b->relay);
@@ -77,6 +78,7 @@ bridged_reply(struct bridged *b, unsigned status, struct text json, struct text 
 {
     struct exchange *ex = b->ex;
 
+    bridged_catch_up(b);
     b->call.is_done = true;
     if (b->is_hello && !b->is_accepted && !bridged_sse_accept_hello(b))
         return;

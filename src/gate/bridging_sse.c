@@ -179,7 +179,8 @@ bridged_sse_reply(struct bridged *b, const struct text *pieces, unsigned count)
     if (b->call.method == MCP_INITIALIZE && !stream->is_ws)
         sse_front_give_id(b->session);
     bridged_say(b, stream, pieces, count);
-    if (link_congested(&stream->client->link)) /* what is on its way for others waits at its source */
+    if (b->worker->config->backpressure == BACKPRESSURE_THROTTLE &&
+        link_congested(&stream->client->link)) /* what is on its way for others waits at its source */
         list_for_each_safe(node, &bridged_calls(b)->calls)
             bond_pause(&call_at(node)->ask);
     exchange_finish(b->ex, CLOSE_DONE);

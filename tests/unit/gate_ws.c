@@ -625,3 +625,101 @@ Test(ws, closes_behind_all_that_was_said)
     expect_close(1000);
     world_close();
 }
+
+/* --- clients that do not keep up --- */
+
+static void
+notify(struct sim_peer *server, const char *method, unsigned long long token, unsigned value)
+{
+    char event[512];
+
+    snprintf(
+        event, sizeof event,
+        "data: {\"jsonrpc\":\"2.0\",\"method\":\"%s\",\"params\":{\"progressToken\":%llu,\"progress\":%u,"
+        "\"level\":\"info\",\"data\":%u}}\n\n",
+        method, token, value, value);
+    say_chunk(server, event);
+}
+
+#define WATCHED                                                                                              \
+    "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"watched\",\"_meta\":{"   \
+    "\"progressToken\":\"t\",\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\","                    \
+    "\"io.modelcontextprotocol/logLevel\":\"debug\",\"io.modelcontextprotocol/clientCapabilities\":{}}}}"
+
+/* A call whose client reads nothing while its upstream says `count` notices and then the response. */
+static struct sim_peer *
+fall_behind(const char *policy, const char *method, unsigned count)
+{
+    struct sim_peer *server;
+    unsigned long long n;
+    char event[256];
+
+    world_open(1, UPSTREAM, "--backpressure", policy, NULL);
+    upgrade("/ws/up", "");
+    send_text(WATCHED);
+    discover(true);
+    server = server_asked_for("\"name\":\"watched\"", &n);
+    answer_stream(server, "");
+    sim_peer_set_window(client, 0);
+    for (unsigned i = 1; i <= count; i++)
+        notify(server, method, n, i);
+    snprintf(
+        event, sizeof event,
+        "data: {\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{\"resultType\":\"complete\",\"content\":[]}}\n\n",
+        n);
+    say_chunk(server, event);
+    return server;
+}
+
+static void
+catch_up(void)
+{
+    sim_peer_set_window(client, 1 << 20);
+    settle();
+}
+
+Test(ws, a_client_that_does_not_keep_up_hears_all_by_default)
+{
+    fall_behind("throttle", "notifications/progress", 9);
+    catch_up();
+    for (unsigned i = 1; i <= 9; i++)
+        cr_assert(strstr(next_text(), "\"progress\":"), "%s", said);
+    cr_assert(strstr(next_text(), "\"id\":1,\"result\""), "%s", said);
+    cr_assert_eq(counter(STAT_notices_dropped) + counter(STAT_notices_merged), 0);
+    world_close();
+}
+
+Test(ws, a_client_that_does_not_keep_up_hears_the_latest_progress_with_combine)
+{
+    fall_behind("combine", "notifications/progress", 9);
+    catch_up();
+    cr_assert(strstr(next_text(), "\"progress\":1,"), "%s", said);
+    cr_assert(strstr(next_text(), "\"progress\":9,"), "%s", said);
+    cr_assert(strstr(next_text(), "\"id\":1,\"result\""), "%s", said);
+    cr_assert_null(next_text());
+    cr_assert_eq(counter(STAT_notices_merged), 7);
+    cr_assert_eq(counter(STAT_notices_dropped), 0);
+    world_close();
+}
+
+Test(ws, a_client_that_does_not_keep_up_is_spared_log_lines_with_drop)
+{
+    fall_behind("drop", "notifications/message", 9);
+    catch_up();
+    cr_assert(strstr(next_text(), "\"data\":1"), "%s", said);
+    cr_assert(strstr(next_text(), "\"id\":1,\"result\""), "%s", said);
+    cr_assert_null(next_text());
+    cr_assert_eq(counter(STAT_notices_dropped), 8);
+    world_close();
+}
+
+Test(ws, what_is_neither_dropped_nor_combined_waits_at_its_source)
+{
+    fall_behind("drop", "notifications/progress", 9);
+    catch_up();
+    for (unsigned i = 1; i <= 9; i++)
+        cr_assert(strstr(next_text(), "\"progress\":"), "%s", said);
+    cr_assert(strstr(next_text(), "\"id\":1,\"result\""), "%s", said);
+    cr_assert_geq(counter(STAT_pauses), 1);
+    world_close();
+}
