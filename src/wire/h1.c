@@ -506,8 +506,10 @@ static void
 on_writable(struct link *link)
 {
     struct h1 *h1 = h1_of(link);
+    bool reads_on = h1->reading_on && h1->state == H1_IDLE; /* else the next request has begun by itself */
 
-    if (h1->reading_on)
+    h1->reading_on = false;
+    if (reads_on)
         read_on(h1);
     else if (h1->user && h1->up->on_writable)
         h1->up->on_writable(h1);

@@ -464,6 +464,35 @@ Test(h1_server, starts_no_request_while_the_last_reply_is_stuck)
     world_close();
 }
 
+/* It came in the moment in which the last reply moved on, when nothing was stuck. */
+Test(h1_server, tells_of_room_who_asked_before_the_last_reply_had_left)
+{
+    static char body[30001];
+
+    memset(body, 'x', sizeof body - 1);
+    server_open();
+    sim_peer_set_window(peer, 1000);
+    say("GET /1 HTTP/1.1\r\nHost: a\r\n\r\n", 28);
+    send_head(&conn.h1, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", FRAMING_CHUNKED, 0);
+    send_piece(&conn.h1, body);
+    sim_settle(sim); /* on its way, and stuck */
+    send_piece(&conn.h1, body);
+    h1_send_end(&conn.h1, NULL);
+    sim_settle(sim);
+    sim_peer_set_window(peer, 31000); /* room for the first piece and not for the second */
+    ring_wait(net.ring, 0);
+    ring_reap(net.ring); /* what is seen next comes before the second piece is tried */
+    sim_peer_puts(peer, "GET /2 HTTP/1.1\r\nHost: a\r\n\r\n");
+    ring_wait(net.ring, 0);
+    sim_settle(sim);
+    ASSERT_TOLD("head GET /1\nend\nidle 1\nhead GET /2\nend\n");
+    cr_assert(link_congested(&conn.h1.link));
+    sim_peer_set_window(peer, 1 << 20);
+    sim_settle(sim);
+    ASSERT_TOLD("head GET /1\nend\nidle 1\nhead GET /2\nend\nwritable\n");
+    world_close();
+}
+
 Test(h1_server, keeps_the_order_of_what_came_before_and_after_a_stuck_reply)
 {
     static const char four[] = "GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n"
