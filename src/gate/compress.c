@@ -236,6 +236,12 @@ compress_turn(struct worker *w)
         encode(container_of(node, struct compressor, pending), (struct text){"", 0}, ENCODER_FLUSH);
 }
 
+void
+compress_trim(struct worker *w)
+{
+    pool_trim(&w->compress->compressors);
+}
+
 bool
 compress_is_pending(const struct worker *w)
 {
@@ -244,20 +250,14 @@ compress_is_pending(const struct worker *w)
 
 /* --- which replies --- */
 
-static bool
-forbids(const struct http1_head *head)
+bool
+compress_forbidden(const struct http1_head *head)
 {
-    for (unsigned i = 0; i < head->count; i++)
+    for (unsigned i = 0; head->first[HTTP_CACHE_CONTROL] && i < head->count; i++)
         if (head->headers[i].id == HTTP_CACHE_CONTROL &&
             http_list_has(http_value(&head->headers[i]), TEXT("no-transform")))
             return true;
     return false;
-}
-
-bool
-compress_forbidden(const struct http1_head *head)
-{
-    return head->first[HTTP_CACHE_CONTROL] && forbids(head);
 }
 
 void

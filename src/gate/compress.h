@@ -9,8 +9,9 @@
  *
  * A worker lends at most COMPRESS_CONTEXTS_MAX deflate contexts, to replies and to WebSockets. A stream that
  * writes nothing for a while gives its own back, which who decodes does not notice, and takes another one
- * when it writes again; when there is none it goes on in stored blocks. New replies are left as they are while all
- * contexts are lent, or the worker is behind: it has gone from turn to turn without a sleep for a tenth of a second.
+ * when it writes again; when there is none it goes on in stored blocks. New replies are left as they are
+ * while all contexts are lent, or the worker is behind: it has gone from turn to turn without a sleep for a
+ * tenth of a second.
  *
  * Left alone: replies that come encoded, what a server gave no-transform, ranges, a strong ETag or a digest;
  * replies to siblings, whose worker faces the client.
@@ -30,6 +31,8 @@ void compress_done(struct worker *w);
 void compress_turn(struct worker *w);
 /* Something was written since: the next turn is due. */
 bool compress_is_pending(const struct worker *w);
+/* Gives memory that was not needed since the last call back to the system. */
+void compress_trim(struct worker *w);
 
 /* The bound of all contexts: false when none is to be had, else one is the caller's to give back. */
 bool compress_take_context(struct worker *w);

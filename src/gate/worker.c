@@ -399,6 +399,7 @@ trim(struct worker *w)
     pool_trim(&w->leg_pool);
     pool_trim(&w->bond_pool);
     pool_trim(&w->bridged_pool);
+    compress_trim(w);
     sessions_tick(w);
     bonds_tick(w);
 }
