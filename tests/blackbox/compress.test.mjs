@@ -3,6 +3,8 @@
 // decode by themselves, and a client that decodes as the bytes come.
 
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import http from 'node:http';
 import zlib from 'node:zlib';
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 import { Client as ClientV1 } from '@modelcontextprotocol/sdk/client/index.js';
@@ -148,19 +150,45 @@ promise('a client of the SDK 1.x does all it does with compressed streams of the
   assert.ok(metrics.sum('compress_out') < metrics.sum('compress_in') / 4);
 });
 
-promise('a client of the SDK 2.x reads compressed streams that pass', async (world) => {
-  const server = await world.modern();
-  const gateway = await world.gateway({ upstreams: { m: server.url }, args: on });
-  const client = new Client({ name: 'x', version: '1' }, { versionNegotiation: { mode: { pin: '2026-07-28' } } });
-  world.atEnd(() => client.close());
-  await client.connect(new StreamableHTTPClientTransport(new URL(`${gateway.url}/mcp`)));
-  await client.listTools();
-  const progress = [];
-  const result = await client.callTool({ name: 'count', arguments: { to: 20, gap_ms: 10 } }, { onprogress: (p) => progress.push(p.progress) });
-  assert.equal(progress.length, 20);
-  assert.equal(result.content[0].text, 'counted to 20');
-  assert.ok((await gateway.metric('compressed_replies')) >= 1);
-});
+/** The same server without the no-transform that the SDK puts on its streams. */
+async function without(field, world, url) {
+  const proxy = http.createServer((request, response) => {
+    const onward = http.request(url, { method: request.method, path: request.url, headers: request.headers }, (reply) => {
+      delete reply.headers[field];
+      response.writeHead(reply.statusCode, reply.headers);
+      reply.pipe(response);
+    });
+    onward.on('error', () => response.destroy());
+    request.pipe(onward);
+  });
+  proxy.listen(0, '127.0.0.1');
+  await once(proxy, 'listening');
+  world.serves(() => (proxy.closeAllConnections(), new Promise((done) => proxy.close(done))));
+  return `http://127.0.0.1:${proxy.address().port}${new URL(url).pathname}`;
+}
+
+for (const [what, coding] of [['compressed streams that pass', 'gzip'], ['the streams that must not be transformed', null]]) {
+  promise(`a client of the SDK 2.x reads ${what}`, async (world) => {
+    const { url } = await world.modern();
+    const gateway = await world.gateway({ upstreams: { m: coding ? await without('cache-control', world, url) : url }, args: on });
+    const client = new Client({ name: 'x', version: '1' }, { versionNegotiation: { mode: { pin: '2026-07-28' } } });
+    const streams = [];
+    const noted = async (...args) => {
+      const response = await fetch(...args);
+      if (response.headers.get('content-type')?.startsWith('text/event-stream')) streams.push(response.headers.get('content-encoding'));
+      return response;
+    };
+    world.atEnd(() => client.close());
+    await client.connect(new StreamableHTTPClientTransport(new URL(`${gateway.url}/mcp`), { fetch: noted }));
+    await client.listTools();
+    const progress = [];
+    const result = await client.callTool({ name: 'count', arguments: { to: 20, gap_ms: 10 } }, { onprogress: (p) => progress.push(p.progress) });
+    assert.equal(progress.length, 20);
+    assert.equal(result.content[0].text, 'counted to 20');
+    assert.ok(streams.length >= 1);
+    assert.ok(streams.every((one) => one === coding), streams.join());
+  });
+}
 
 promise('the worker that the client is connected to compresses what the session\'s home sends', async (world) => {
   const gateway = await world.gateway({ workers: 3, args: [...on, '--heartbeat', '200ms'] });
