@@ -203,7 +203,6 @@ void bridged_sse_ends(struct bridged *b, enum close_reason reason);
 struct ws_shared {
     struct ws_inflater *inflater; /* made when it is needed */
     struct held text;
-    unsigned deflaters; /* how many there are */
 };
 void bridged_ws_done(struct worker *w);
 /* The GET is whole: upgrades. */

@@ -11,6 +11,7 @@
  * with it, and so does all that is open on it, for clients of every revision.
  */
 #include "gate/bridged.h"
+#include "gate/compress.h"
 #include "gate/events.h"
 #include "gate/heads.h"
 #include "gate/local.h"
@@ -23,9 +24,8 @@
 
 enum { HEAD_BYTES = 512, PARTS_MAX = 256 /* open on one connection */ };
 
-/* A message shorter than that is not worth a context, one kept for so long without use is given back, and
- * there are no more than so many in a worker. */
-enum { DEFLATE_MIN = 128, DEFLATER_IDLE_MS = 5000, DEFLATERS_MAX = 256 };
+/* A message shorter than that is not worth a context, and one kept for so long without use is given back. */
+enum { DEFLATE_MIN = 128, DEFLATER_IDLE_MS = 5000 };
 
 struct bridged_ws {
     struct ws_parser parser;
@@ -178,22 +178,20 @@ drop_deflater(struct bridged *b)
         return;
     ws_deflater_free(b->ws->deflater);
     b->ws->deflater = NULL;
-    b->worker->ws->deflaters--;
+    compress_give_context(b->worker);
     stats_sub(b->worker->stats, STAT_ws_deflaters, 1);
 }
 
 static struct ws_deflater *
 deflater_of(struct bridged *b)
 {
-    struct ws_shared *s = shared(b->worker);
-
-    if (b->ws->deflater || !s || s->deflaters == DEFLATERS_MAX)
+    if (b->ws->deflater || !shared(b->worker) || !compress_take_context(b->worker))
         return b->ws->deflater;
     b->ws->deflater = ws_deflater_new(&b->ws->deflate);
-    if (b->ws->deflater) {
-        s->deflaters++;
+    if (b->ws->deflater)
         stats_add(b->worker->stats, STAT_ws_deflaters, 1);
-    }
+    else
+        compress_give_context(b->worker);
     return b->ws->deflater;
 }
 
@@ -209,8 +207,11 @@ deflated(struct bridged *b, const struct text *pieces, unsigned count, uint64_t 
     b->worker->ws->text.len = 0;
     b->ws->deflated_ns = ring_now(b->worker->ring);
     exchange_wake_in(b->ex, DEFLATER_IDLE_MS);
-    if (ws_deflater_message(d, pieces, count, &to.out) == WS_DEFLATE_FINE)
+    if (ws_deflater_message(d, pieces, count, &to.out) == WS_DEFLATE_FINE) {
+        stats_add(b->worker->stats, STAT_compress_in, bytes);
+        stats_add(b->worker->stats, STAT_compress_out, b->worker->ws->text.len);
         return held_text(&b->worker->ws->text);
+    }
     drop_deflater(b);
     return (struct text){NULL, 0};
 }

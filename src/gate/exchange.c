@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "gate/access_log.h"
+#include "gate/compress.h"
 #include "gate/local.h"
 #include "gate/ws_relay.h"
 #include "net/batch.h"
@@ -93,6 +94,7 @@ exchange_new(struct worker *w, struct h1 *client, const struct http1_head *head)
     ex->expects_100 = head->expect_continue;
     if (w->config->access_log)
         keep_for_log(ex, head);
+    compress_note_request(ex, head);
     client->user = ex;
     stats_add(w->stats, STAT_requests_begun, 1);
     stats_add(w->stats, STAT_exchanges_open, 1);

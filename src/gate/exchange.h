@@ -19,6 +19,7 @@
 
 #include "base/close_reason.h"
 #include "gate/worker.h"
+#include "proto/content_coding.h"
 #include "proto/mcp_names.h"
 #include "proto/priority.h"
 #include "proto/sse.h"
@@ -59,6 +60,14 @@ enum phase {
     PHASE_REPLY,   /* the request is on its way; no reply head yet */
     PHASE_BODY,    /* the reply's body passes */
     PHASES
+};
+
+/* What the reply's head says of its content's coding (compress.h). */
+enum coded {
+    CODED_NOT,
+    CODED_COULD,  /* as it is, for this client or now: Vary */
+    CODED_WHOLE,  /* packed before it was sent */
+    CODED_STREAM, /* as it passes */
 };
 
 enum { EXCHANGE_ID_MAX = 40, REQUEST_ID_BYTES = 20, REQUEST_ID_SHOWN = 64 };
@@ -117,6 +126,9 @@ struct exchange {
     bool is_ws : 1;           /* upgraded: events leave as WebSocket messages */
     bool leg_stream : 1;      /* whose reply is a stream of events */
     bool by_legs : 1;         /* the upstream is asked by legs, which count what they send and receive */
+    bool compresses : 1;      /* --compress, towards this client */
+    uint8_t coding : 2;       /* enum content_coding: what the client takes */
+    uint8_t coded : 2;        /* enum coded */
     char id[EXCHANGE_ID_MAX]; /* the JSON-RPC id as it was written; id_len 0: none, not seen, or too long */
 };
 

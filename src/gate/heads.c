@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "gate/heads.h"
 
+#include "gate/compress.h"
 #include "gate/home.h"
 #include "gate/leg.h"
 
@@ -507,6 +508,30 @@ put_cors(struct writer *w, struct exchange *ex)
                    "Access-Control-Expose-Headers: Mcp-Session-Id, WWW-Authenticate\r\n");
 }
 
+/* A reply that another request would get in another coding says so (RFC 9110 12.5.5). */
+static void
+put_coding(struct writer *w, const struct exchange *ex)
+{
+    if (ex->coded == CODED_WHOLE || ex->coded == CODED_STREAM) {
+        put_literal(w, "Content-Encoding: ");
+        put_text(w, content_coding_name((enum content_coding)ex->coding));
+        put_literal(w, "\r\n");
+    }
+    if (ex->coded != CODED_NOT)
+        put_literal(w, "Vary: Accept-Encoding\r\n");
+}
+
+/* Who comes behind us shall pass each event on at once. A sibling writes these fields itself, and learns here
+ * whether it may compress. */
+static void
+put_stream_fields(struct writer *w, const struct exchange *ex, bool may_transform)
+{
+    put_literal(w, "Cache-Control: no-cache");
+    if (client_of(ex->client)->via != VIA_HOME || !may_transform)
+        put_literal(w, ", no-transform");
+    put_literal(w, "\r\nX-Accel-Buffering: no\r\n");
+}
+
 static bool
 is_cors_field(const struct http_header *h)
 {
@@ -522,6 +547,8 @@ reply_passes(struct exchange *ex, const struct http_header *h)
         return false;
     if (ex->is_stream && (h->id == HTTP_CACHE_CONTROL || h->id == HTTP_X_ACCEL_BUFFERING))
         return false;
+    if (ex->coded == CODED_STREAM && h->id == HTTP_CONTENT_LENGTH)
+        return false;
     return !(ex->origin.buf && is_cors_field(h));
 }
 
@@ -535,7 +562,7 @@ heads_reply(struct exchange *ex, const struct http1_head *head, enum http1_frami
                      fields_size(head) + head->reason.len + ex->origin.len + 448 +
                          (framing == FRAMING_LENGTH && head->length <= SMALL_BODY ? head->length : 0)))
         return (struct span){0};
-    if (framing == FRAMING_CHUNKED || framing == FRAMING_CLOSE)
+    if (compress_wants_reply(ex, head) || framing == FRAMING_CHUNKED || framing == FRAMING_CLOSE)
         framing = unknown_length_framing(ex);
     put_status_line(&w, head->status, head->reason);
     for (unsigned i = 0; i < head->count; i++)
@@ -544,7 +571,8 @@ heads_reply(struct exchange *ex, const struct http1_head *head, enum http1_frami
     if (framing == FRAMING_CHUNKED)
         put_literal(&w, "Transfer-Encoding: chunked\r\n");
     if (ex->is_stream)
-        put_literal(&w, "Cache-Control: no-cache, no-transform\r\nX-Accel-Buffering: no\r\n");
+        put_stream_fields(&w, ex, !compress_forbidden(head));
+    put_coding(&w, ex);
     put_cors(&w, ex);
     if (framing == FRAMING_TUNNEL) {
         const struct http_header *upgrade = http1_find(head, HTTP_UPGRADE);
@@ -556,6 +584,7 @@ heads_reply(struct exchange *ex, const struct http1_head *head, enum http1_frami
         put_connection(&w, ex);
     }
     *ret_framing = framing;
+    compress_begin(ex);
     return writer_close(&w);
 }
 
@@ -570,6 +599,8 @@ heads_local(struct exchange *ex, int status, struct text content_type, int64_t l
                      extra.len + content_type.len + ex->origin.len + 512 +
                          (length > 0 && length <= HEADS_JOIN_MAX ? (size_t)length : 0)))
         return (struct span){0};
+    if (length < 0)
+        compress_wants(ex, content_type, length);
     put_status_line(&w, status, text_of(reason));
     put_literal(&w, "Date: ");
     put_text(&w, worker_date(ex->worker));
@@ -592,9 +623,11 @@ heads_local(struct exchange *ex, int status, struct text content_type, int64_t l
             put_literal(&w, "Transfer-Encoding: chunked\r\n");
     }
     if (text_eq(content_type, TEXT("text/event-stream")))
-        put_literal(&w, "Cache-Control: no-cache, no-transform\r\nX-Accel-Buffering: no\r\n");
+        put_stream_fields(&w, ex, true);
     put_text(&w, extra);
+    put_coding(&w, ex);
     put_cors(&w, ex);
     put_connection(&w, ex);
+    compress_begin(ex);
     return writer_close(&w);
 }

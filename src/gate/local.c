@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "gate/local.h"
 
+#include "gate/compress.h"
 #include "gate/heads.h"
 #include "gate/secure.h"
 
@@ -74,17 +75,36 @@ local_send_copy(struct h1 *to, struct slab *slab, const char *body, uint32_t len
     return true;
 }
 
+static bool
+send_pieces(struct exchange *ex, const struct text *pieces, unsigned count)
+{
+    bool ok = true;
+
+    for (unsigned i = 0; i < count && ok && ex->method != METHOD_HEAD; i++)
+        ok = local_send_copy(ex->client, &ex->worker->slab, pieces[i].at, pieces[i].len);
+    return ok;
+}
+
 void
-local_reply(struct exchange *ex, int status, struct text content_type, struct text extra, const void *body,
-            uint32_t body_len, enum close_reason reason)
+local_reply_pieces(struct exchange *ex, int status, struct text content_type, struct text extra,
+                   const struct text *pieces, unsigned count, enum close_reason reason)
 {
     struct h1 *client = ex->client;
     enum http1_framing framing;
+    struct text packed;
+    uint32_t length = 0;
     struct span head;
 
     if (ex->expects_100) /* it was not told to go on, so what follows may or may not be the body */
         client->keep_alive = false;
-    head = heads_local(ex, status, content_type, body_len, extra, &framing);
+    for (unsigned i = 0; i < count; i++)
+        length += pieces[i].len;
+    if (compress_wants(ex, content_type, length) && (packed = compress_whole(ex, pieces, count)).at) {
+        pieces = &packed;
+        count = 1;
+        length = packed.len;
+    }
+    head = heads_local(ex, status, content_type, length, extra, &framing);
     if (!head.buf) {
         h1_abort(client, CLOSE_NO_MEMORY);
         exchange_finish(ex, CLOSE_NO_MEMORY);
@@ -94,14 +114,23 @@ local_reply(struct exchange *ex, int status, struct text content_type, struct te
     ex->first_ns = ring_now(ex->worker->ring);
     ex->reply_begun = true;
     stats_add(ex->worker->stats, STAT_local_replies, 1);
-    h1_send_head(client, head, framing, body_len, METHOD_GET);
+    h1_send_head(client, head, framing, length, METHOD_GET);
     span_unref(head);
-    if (ex->method != METHOD_HEAD && !local_send_copy(client, &ex->worker->slab, body, body_len)) {
+    if (!send_pieces(ex, pieces, count)) {
         h1_abort(client, CLOSE_NO_MEMORY);
         exchange_finish(ex, CLOSE_NO_MEMORY);
         return;
     }
     exchange_end_reply(ex, reason);
+}
+
+void
+local_reply(struct exchange *ex, int status, struct text content_type, struct text extra, const void *body,
+            uint32_t body_len, enum close_reason reason)
+{
+    struct text piece = {body, body_len};
+
+    local_reply_pieces(ex, status, content_type, extra, &piece, 1, reason);
 }
 
 uint32_t

@@ -5,9 +5,13 @@
 
 #include "gate/exchange.h"
 
-/* One reply with a body that is here. `extra`: whole field lines or len 0. */
+/* One reply with a body that is here, compressed where it may be. `extra`: whole field lines or len 0. */
 void local_reply(struct exchange *ex, int status, struct text content_type, struct text extra,
                  const void *body, uint32_t body_len, enum close_reason reason);
+
+/* The same for a body that lies in pieces, in that order. */
+void local_reply_pieces(struct exchange *ex, int status, struct text content_type, struct text extra,
+                        const struct text *pieces, unsigned count, enum close_reason reason);
 
 /* The error of a close reason: JSON-RPC on MCP fronts (with the request's id where it was seen), a line of
  * text elsewhere. */

@@ -2,6 +2,7 @@
 #include "gate/merging_lists.h"
 
 #include "base/log.h"
+#include "gate/compress.h"
 #include "gate/heads.h"
 #include "gate/local.h"
 #include "mcp/merge_caps.h"
@@ -65,7 +66,59 @@ join(struct span *head, struct text piece)
     head->len += piece.len;
 }
 
+static void
+reply_packed(struct bridged *b, const struct text *pieces, unsigned count, uint32_t length)
+{
+    b->call.is_done = true;
+    b->ex->reply_bytes += length;
+    local_reply_pieces(b->ex, 200, TEXT("application/json"), (struct text){0}, pieces, count, CLOSE_DONE);
+}
+
 /* The bytes of a list are sent from where they lie, but for a short one. */
+static void
+send_list(struct bridged *b, const struct list_value *value, struct text before,
+          const struct merge_slice *slice)
+{
+    struct exchange *ex = b->ex;
+    struct worker *w = b->worker;
+    uint32_t length = before.len + slice->list.len + slice->tail.len;
+    enum http1_framing framing;
+    struct span head, list;
+
+    head = heads_local(ex, 200, TEXT("application/json"), length, (struct text){0}, &framing);
+    if (!head.buf) {
+        exchange_fail(ex, CLOSE_NO_MEMORY);
+        return;
+    }
+    ex->status = 200;
+    ex->first_ns = ring_now(w->ring);
+    ex->reply_begun = b->call.is_done = true;
+    ex->reply_bytes += length;
+    stats_add(w->stats, STAT_local_replies, 1);
+    if (length <= HEADS_JOIN_MAX) {
+        join(&head, before);
+        join(&head, slice->list);
+        join(&head, slice->tail);
+        h1_send_head(ex->client, head, framing, 0, METHOD_GET);
+        span_unref(head);
+        exchange_end_reply(ex, CLOSE_DONE);
+        return;
+    }
+    h1_send_head(ex->client, head, framing, length, METHOD_GET);
+    span_unref(head);
+    list = span_of(value->buf, (uint32_t)(slice->list.at - (const char *)value->buf->data), slice->list.len);
+    if (!local_send_copy(ex->client, &w->slab, before.at, before.len)) {
+        h1_abort(ex->client, CLOSE_NO_MEMORY);
+        exchange_finish(ex, CLOSE_NO_MEMORY);
+        return;
+    }
+    if (list.len)
+        h1_send_piece(ex->client, list);
+    if (slice->tail.len && !local_send_copy(ex->client, &w->slab, slice->tail.at, slice->tail.len))
+        h1_abort(ex->client, CLOSE_NO_MEMORY);
+    exchange_end_reply(ex, CLOSE_DONE);
+}
+
 static void
 reply_list(struct bridged *b, struct list_value *value)
 {
@@ -77,8 +130,6 @@ reply_list(struct bridged *b, struct list_value *value)
                                       .is_private = value->is_private};
     struct merge_slice slice;
     struct bridge_out out;
-    struct span head, list;
-    enum http1_framing framing;
     uint32_t length;
 
     if (!slice_of(b, value, &slice)) {
@@ -95,38 +146,11 @@ reply_list(struct bridged *b, struct list_value *value)
         bridged_detached_reply(b, (struct text[]){json_written(&out.room), slice.list, slice.tail}, 3);
         return;
     }
-    head = heads_local(ex, 200, TEXT("application/json"), length, (struct text){0}, &framing);
-    if (!head.buf) {
-        exchange_fail(ex, CLOSE_NO_MEMORY);
+    if (compress_wants(ex, TEXT("application/json"), length)) {
+        reply_packed(b, (struct text[]){json_written(&out.room), slice.list, slice.tail}, 3, length);
         return;
     }
-    ex->status = 200;
-    ex->first_ns = ring_now(w->ring);
-    ex->reply_begun = b->call.is_done = true;
-    ex->reply_bytes += length;
-    stats_add(w->stats, STAT_local_replies, 1);
-    if (length <= HEADS_JOIN_MAX) {
-        join(&head, json_written(&out.room));
-        join(&head, slice.list);
-        join(&head, slice.tail);
-        h1_send_head(ex->client, head, framing, 0, METHOD_GET);
-        span_unref(head);
-        exchange_end_reply(ex, CLOSE_DONE);
-        return;
-    }
-    h1_send_head(ex->client, head, framing, length, METHOD_GET);
-    span_unref(head);
-    list = span_of(value->buf, (uint32_t)(slice.list.at - (const char *)value->buf->data), slice.list.len);
-    if (!local_send_copy(ex->client, &w->slab, out.room.at, out.room.len)) {
-        h1_abort(ex->client, CLOSE_NO_MEMORY);
-        exchange_finish(ex, CLOSE_NO_MEMORY);
-        return;
-    }
-    if (list.len)
-        h1_send_piece(ex->client, list);
-    if (slice.tail.len && !local_send_copy(ex->client, &w->slab, slice.tail.at, slice.tail.len))
-        h1_abort(ex->client, CLOSE_NO_MEMORY);
-    exchange_end_reply(ex, CLOSE_DONE);
+    send_list(b, value, json_written(&out.room), &slice);
 }
 
 static void

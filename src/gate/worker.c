@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "gate/bond.h"
 #include "gate/bridging.h"
+#include "gate/compress.h"
 #include "gate/exchange.h"
 #include "gate/health.h"
 #include "gate/home.h"
@@ -356,7 +357,7 @@ worker_open(struct worker *w, struct child *child, bool is_admin, char *why, siz
     err = secure_init(w, why, why_size);
     if (err < 0)
         return err;
-    err = upstreams_init(w);
+    err = compress_init(w) ? upstreams_init(w) : -ENOMEM;
     if (err >= 0)
         err = stdio_workers_init(w);
     if (err >= 0)
@@ -404,6 +405,7 @@ trim(struct worker *w)
     pool_trim(&w->leg_pool);
     pool_trim(&w->bond_pool);
     pool_trim(&w->bridged_pool);
+    compress_trim(w);
     sessions_tick(w);
     bonds_tick(w);
 }
@@ -431,6 +433,7 @@ worker_turn(struct worker *w, unsigned max_ms)
     uint64_t messages;
 
     ring_reap(w->ring);
+    compress_turn(w);
     net_flush(&w->net);
     mirror_counters(w);
     trim(w);
@@ -445,7 +448,7 @@ worker_turn(struct worker *w, unsigned max_ms)
     }
     messages = w->net.stats.messages;
     w->net.stats.messages = 0;
-    ring_wait(w->ring, max_ms);
+    ring_wait(w->ring, compress_is_pending(w) ? 0 : max_ms);
     if (messages)
         stats_observe_many(w->stats, HIST_in_gateway, ring_submitted(w->ring) - ring_now(w->ring), messages);
     return true;
@@ -477,6 +480,7 @@ worker_close(struct worker *w)
     timer_stop(&w->drain_timer);
     while (is_busy(w) && turns++ < CLOSE_TURNS_MAX)
         worker_turn(w, 1);
+    compress_done(w);
     journaled_done(w);
     sessions_done(w);
     bridging_done(w);

@@ -69,6 +69,7 @@ struct worker {
     struct list_node parked;               /* calls that wait for their clients (bridging_parked.c) */
     uint32_t parked_count, bond_count;     /* of shared bonds */
     struct merging *merging;               /* NULL: /mcp is not the merged server */
+    struct compress *compress;             /* compress.c */
     struct ws_shared *ws;                  /* bridging_ws.c; NULL: there was none yet */
     struct bridge_room *bridge_room;       /* scratch of bridging (bridged.h) */
     struct stdio_worker stdio;

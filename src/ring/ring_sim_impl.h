@@ -150,7 +150,7 @@ struct ring {
     struct list_node completions; /* in the order in which they are seen */
     unsigned completion_count;
     struct list_node ops, timed;
-    uint64_t serial, rounds;
+    uint64_t serial, rounds, sleeps;
     struct sim_chunk *arena; /* one allocation each, freed when a ring_wait() returns */
     unsigned idle_waits;     /* in a row that did not sleep and found nothing */
 };

@@ -25,6 +25,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -88,6 +89,7 @@ struct ring {
     size_t arena_used;
     unsigned disabled; /* bits of enum feature */
     uint32_t spin_us;
+    uint64_t idle_spins; /* polls that did not find a completion at once */
     int receive_buffer, send_buffer;
     struct ring_stats stats;
 };
@@ -429,6 +431,16 @@ const struct ring_stats *
 ring_stats(const struct ring *ring)
 {
     return &ring->stats;
+}
+
+uint64_t
+ring_sleeps(const struct ring *ring)
+{
+    struct rusage used;
+
+    if (getrusage(RUSAGE_THREAD, &used) < 0)
+        return ring->stats.waits;
+    return ring->idle_spins + (uint64_t)used.ru_nvcsw;
 }
 
 /* --- the arena --- */
@@ -776,9 +788,12 @@ spin(struct ring *ring, uint64_t sleep_ms)
 
     if (!spin_us)
         return false;
-    do
+    submit_and_sleep(ring, 0);
+    if (io_uring_cq_ready(&ring->io))
+        return true;
+    ring->idle_spins++;
+    while (!io_uring_cq_ready(&ring->io) && clock_ns() < end_ns)
         submit_and_sleep(ring, 0);
-    while (!io_uring_cq_ready(&ring->io) && clock_ns() < end_ns);
     return io_uring_cq_ready(&ring->io) || spin_us == sleep_us;
 }
 

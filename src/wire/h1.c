@@ -37,6 +37,14 @@ h1_end(struct h1 *h1)
         h1_set_state(h1, H1_ENDED);
 }
 
+static void
+coder_done(struct h1 *h1)
+{
+    if (h1->coder)
+        h1->coder->ops->done(h1->coder);
+    h1->coder = NULL;
+}
+
 /* --- the stash: bytes that wait --- */
 
 static void
@@ -500,8 +508,10 @@ static void
 on_writable(struct link *link)
 {
     struct h1 *h1 = h1_of(link);
+    bool reads_on = h1->reading_on && h1->state == H1_IDLE; /* else the next request has begun by itself */
 
-    if (h1->reading_on)
+    h1->reading_on = false;
+    if (reads_on)
         read_on(h1);
     else if (h1->user && h1->up->on_writable)
         h1->up->on_writable(h1);
@@ -533,6 +543,7 @@ on_closed(struct link *link, enum close_reason reason)
     struct h1 *h1 = h1_of(link);
 
     stash_clear(h1);
+    coder_done(h1);
     h1->up->on_closed(h1, reason);
 }
 
@@ -647,7 +658,9 @@ push_plain(struct h1 *h1, const struct span *pieces, uint32_t count, uint32_t by
 void
 h1_send_body(struct h1 *h1, const struct h1_body *body)
 {
-    if (h1->tx != FRAMING_CHUNKED) {
+    if (h1->coder) {
+        h1->coder->ops->write(h1->coder, body->data, body->count);
+    } else if (h1->tx != FRAMING_CHUNKED) {
         push_plain(h1, body->data, body->count, body->bytes);
     } else if (!body->raw.len) {
         push_chunk(h1, body->data, body->count);
@@ -662,6 +675,22 @@ h1_send_body(struct h1 *h1, const struct h1_body *body)
 
 void
 h1_send_piece(struct h1 *h1, struct span piece)
+{
+    if (h1->coder)
+        h1->coder->ops->write(h1->coder, &piece, 1);
+    else
+        h1_send_coded(h1, piece);
+}
+
+void
+h1_set_coder(struct h1 *h1, struct h1_coder *coder)
+{
+    ASSERT(h1->role == H1_SERVER && !h1->coder);
+    h1->coder = coder;
+}
+
+void
+h1_send_coded(struct h1 *h1, struct span piece)
 {
     if (!piece.len)
         return;
@@ -696,6 +725,9 @@ void
 h1_send_end(struct h1 *h1, struct span *trailers)
 {
     ASSERT(h1->head_sent && !h1->tx_done);
+    if (h1->coder)
+        h1->coder->ops->end(h1->coder);
+    coder_done(h1);
     h1->tx_done = true;
     if (h1->tx == FRAMING_CHUNKED && trailers) {
         push(h1, span_all(&last_chunk_open));

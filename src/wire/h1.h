@@ -73,6 +73,21 @@ struct h1_up {
     void (*on_idle)(struct h1 *h1, bool reusable);
 };
 
+/* Turns the content of one reply into another form on its way out (a content coding). Set with h1_set_coder()
+ * before the body begins, and owned by the connection from then on: done() is called when the reply is whole,
+ * or when the connection is closed before that. */
+struct h1_coder {
+    const struct h1_coder_ops *ops;
+};
+
+struct h1_coder_ops {
+    /* Takes content; what it becomes is sent by h1_send_coded(), now or later. */
+    void (*write)(struct h1_coder *coder, const struct span *pieces, uint32_t count);
+    /* No more content comes: sends what is left. */
+    void (*end)(struct h1_coder *coder);
+    void (*done)(struct h1_coder *coder);
+};
+
 enum h1_role { H1_SERVER, H1_CLIENT };
 
 enum h1_state {
@@ -100,7 +115,8 @@ struct h1 {
     void *user;            /* the exchange; NULL between two (a server connection then discards body bytes) */
     struct list_node node; /* the owner's: the worker's connections, or a pool's idle ones */
     void *owner;           /* the owner's: the endpoint of a client connection */
-    struct buf *stash;     /* bytes of a partial head, a trailer section, or of the next request */
+    struct h1_coder *coder; /* server: of the reply in progress; NULL: content leaves as it is */
+    struct buf *stash;      /* bytes of a partial head, a trailer section, or of the next request */
     uint32_t stash_len, stash_scanned;
     struct http1_body rx;
     uint64_t tx_left;        /* FRAMING_LENGTH */
@@ -142,6 +158,10 @@ void h1_send_continue(struct h1 *h1);
 void h1_send_body(struct h1 *h1, const struct h1_body *body);
 /* One piece, framed by itself. */
 void h1_send_piece(struct h1 *h1, struct span piece);
+/* The content that follows passes through `coder`; the framing given with the head has no length. */
+void h1_set_coder(struct h1 *h1, struct h1_coder *coder);
+/* For coders: one piece as it leaves, framed by itself. */
+void h1_send_coded(struct h1 *h1, struct span piece);
 /* `trailers`: lines for the trailer section ("a: b\r\n"), may be NULL. */
 void h1_send_end(struct h1 *h1, struct span *trailers);
 

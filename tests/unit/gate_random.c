@@ -2,6 +2,7 @@
 /*
  * A whole worker under random load with random faults, one run per seed. Clients post bodies that exist once,
  * in any framing and any pieces, pipelined, slowly, or leave in the middle; upstreams echo them in any form.
+ * In every other world replies are compressed for those who ask.
  * Whatever the kernel does: each reply is the echo of its own request, whole and in order; no request reaches
  * an upstream twice; the books balance. Only where connections are reset may a reply be an error or be cut
  * off.
@@ -13,6 +14,7 @@
 #include "gate_world.h"
 
 #include <stdlib.h>
+#include <zlib.h>
 
 enum { CLIENTS = 10, REQUESTS = 6, SERVERS_MAX = 400, DEPTH = 3, BYTES_MAX = 12000, LIMIT_MS = 600000 };
 
@@ -37,6 +39,7 @@ struct actor {
 
 static struct actor clients[CLIENTS], servers[SERVERS_MAX];
 static unsigned server_count;
+static unsigned unpacked;                            /* replies that came compressed */
 static bool lossy;                                   /* connections may be reset */
 static unsigned char arrived[2 * CLIENTS][REQUESTS]; /* by the clients of the first and the second worker */
 
@@ -164,8 +167,8 @@ client_ask(struct actor *c)
         add(&body, &"abcdefghijklmnopqrstuvwxyz"[any(26)], 1);
     if (modern)
         add_text(&body, "\"}}");
-    snprintf(line, sizeof line, "POST %s HTTP/1.1\r\nHost: g\r\n%s%s", any(2) ? "/mcp/up" : "/route/x",
-             any(2) ? MCP_ACCEPT : "", modern ? MODERN : "");
+    snprintf(line, sizeof line, "POST %s HTTP/1.1\r\nHost: g\r\n%s%s%s", any(2) ? "/mcp/up" : "/route/x",
+             any(2) ? MCP_ACCEPT : "", any(2) ? "Accept-Encoding: gzip\r\n" : "", modern ? MODERN : "");
     add_text(&c->out, line);
     if (any(2)) {
         snprintf(line, sizeof line, "Content-Length: %zu\r\n\r\n", body.len);
@@ -205,6 +208,33 @@ join_events(struct message *m)
     m->body_len = n;
 }
 
+/* A reply that is whole holds a gzip stream that is whole. */
+static void
+unpack(struct message *m)
+{
+    static char plain[BODY_MAX];
+    z_stream z = {.next_in = (Bytef *)m->body,
+                  .avail_in = (uInt)m->body_len,
+                  .next_out = (Bytef *)plain,
+                  .avail_out = sizeof plain - 1};
+
+    cr_assert_eq(inflateInit2(&z, 31), Z_OK);
+    cr_assert_eq(inflate(&z, Z_FINISH), Z_STREAM_END, "%s", z.msg ? z.msg : "it does not end");
+    cr_assert_eq(z.avail_in, 0);
+    m->body_len = z.total_out;
+    memcpy(m->body, plain, m->body_len);
+    m->body[m->body_len] = '\0';
+    inflateEnd(&z);
+    unpacked++;
+}
+
+/* A stream whose upstream was lost between two events. */
+static bool
+tells_an_error(const struct message *m)
+{
+    return strstr(m->body, "event: message\ndata: {\"jsonrpc\":\"2.0\",\"id\":1,\"error\":") != NULL;
+}
+
 static void
 client_check(struct actor *c, struct message *m)
 {
@@ -212,15 +242,17 @@ client_check(struct actor *c, struct message *m)
 
     cr_assert_gt(c->expected_count, 0, "client %u got a reply that it did not ask for: %s%.100s", c->id,
                  m->head, m->body);
-    if (m->status == 200) {
+    if (strstr(m->head, "Content-Encoding: gzip\r\n"))
+        unpack(m);
+    if (m->status == 200 && !(lossy && tells_an_error(m))) {
         if (strstr(m->head, "text/event-stream"))
             join_events(m);
         cr_assert(m->body_len == echo->len && memcmp(m->body, echo->at, echo->len) == 0,
                   "client %u, reply %u: %zu bytes \"%.60s...\" instead of %zu \"%.60s...\"", c->id,
                   c->answered, m->body_len, m->body, echo->len, echo->at);
     } else {
-        cr_assert(lossy && m->status >= 500, "client %u, reply %u: %s%.200s", c->id, c->answered, m->head,
-                  m->body);
+        cr_assert(lossy && (m->status == 200 || m->status >= 500), "client %u, reply %u: %s%.200s", c->id,
+                  c->answered, m->head, m->body);
     }
     c->answered++;
     bytes_free(echo);
@@ -311,7 +343,7 @@ server_answer(struct actor *s, const struct message *m)
 {
     struct bytes echo = {0};
     const char *line = strstr(m->body, "text\":\"");
-    unsigned id, request;
+    unsigned id, request, form;
 
     line = line ? line + strlen("text\":\"") : m->body;
     cr_assert_eq(sscanf(line, "c%u-r%u-", &id, &request), 2, "a torn request: %.100s", m->body);
@@ -320,12 +352,15 @@ server_answer(struct actor *s, const struct message *m)
     add(&echo, m->body, m->body_len);
     if (any(8) == 0)
         add_text(&s->out, "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n");
+    form = (unsigned)any(4);
     add_text(&s->out, "HTTP/1.1 200 OK\r\n");
+    if (form < 3 && any(2))
+        add_text(&s->out, "Content-Type: application/json\r\n");
     if (any(5) == 0) {
         add_text(&s->out, "Connection: close\r\n");
         s->close_after_out = true;
     }
-    add_reply_body(s, &echo, (unsigned)any(4));
+    add_reply_body(s, &echo, form);
     bytes_free(&echo);
 }
 
@@ -392,7 +427,7 @@ open_random_world(uint64_t seed)
     world_open(seed, "--upstream", "up=http://10.0.0.2:80/mcp,http://10.0.0.3:80/mcp", "--route",
                "/route=http://10.0.0.4:80/r", "--upstream-max", "4", "--upstream-idle-max", "2",
                "--upstream-wait", "1h", "--upstream-idle", "1h", "--high-mark", "4k", "--low-mark", "1k",
-               "--heartbeat", "20ms", NULL);
+               "--heartbeat", "20ms", "--compress", seed % 2 ? "on" : "off", "--compress-min", "100", NULL);
     server_count = 0;
     memset(arrived, 0, sizeof arrived);
     sim_on_peer(world.sim, on_server, NULL);
@@ -455,6 +490,7 @@ Test(worker, echoes_everything_to_its_own_client_whatever_happens, .timeout = 30
     const char *count = getenv("SIM_SEEDS");
 
     sim_for_seeds(1, count ? (unsigned)strtoul(count, NULL, 10) : 200, run);
+    cr_assert(unpacked > 0 || getenv("SIM_SEED"));
 }
 
 /* --- peers that stand still --- */
@@ -468,7 +504,8 @@ stand_still_somewhere(uint64_t seed)
                "/route=http://10.0.0.4:80/r", "--upstream-max", "4", "--upstream-wait", "40ms", "--high-mark",
                "4k", "--low-mark", "1k", "--heartbeat", "20ms", "--head-timeout", "40ms", "--body-timeout",
                "40ms", "--send-timeout", "40ms", "--first-byte-timeout", "40ms", "--reply-idle", "40ms",
-               "--stream-idle", "40ms", "--orphan-timeout", "40ms", "--total-timeout", "1h", NULL);
+               "--stream-idle", "40ms", "--orphan-timeout", "40ms", "--total-timeout", "1h", "--compress",
+               seed % 2 ? "on" : "off", NULL);
     server_count = 0;
     memset(arrived, 0, sizeof arrived);
     sim_on_peer(world.sim, on_server, NULL);

@@ -141,6 +141,29 @@ Test(ring, wait_sleeps_until_a_timer_is_due)
     close_world();
 }
 
+Test(ring, only_a_wait_with_nothing_to_do_counts_as_a_sleep)
+{
+    uint64_t sleeps;
+
+    open_world(16, 256);
+    turn();
+    sleeps = ring_sleeps(ring);
+    for (unsigned i = 0; i < 100; i++) {
+        ring_wait(ring, 0);
+        in_reap = true;
+        ring_reap(ring);
+        in_reap = false;
+    }
+    cr_assert_lt(ring_sleeps(ring) - sleeps, 50);
+    sleeps = ring_sleeps(ring);
+    for (unsigned i = 0; i < 4; i++) {
+        timer_set(ring, &timers[i], 20, on_timer);
+        RUN_UNTIL(timer_runs[i]);
+    }
+    cr_assert_geq(ring_sleeps(ring) - sleeps, 4);
+    close_world();
+}
+
 Test(ring, a_timer_that_is_set_later_each_time_runs_once_after_the_last)
 {
     uint64_t last_ns = 0;

@@ -464,6 +464,35 @@ Test(h1_server, starts_no_request_while_the_last_reply_is_stuck)
     world_close();
 }
 
+/* It came in the moment in which the last reply moved on, when nothing was stuck. */
+Test(h1_server, tells_of_room_who_asked_before_the_last_reply_had_left)
+{
+    static char body[30001];
+
+    memset(body, 'x', sizeof body - 1);
+    server_open();
+    sim_peer_set_window(peer, 1000);
+    say("GET /1 HTTP/1.1\r\nHost: a\r\n\r\n", 28);
+    send_head(&conn.h1, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", FRAMING_CHUNKED, 0);
+    send_piece(&conn.h1, body);
+    sim_settle(sim); /* on its way, and stuck */
+    send_piece(&conn.h1, body);
+    h1_send_end(&conn.h1, NULL);
+    sim_settle(sim);
+    sim_peer_set_window(peer, 31000); /* room for the first piece and not for the second */
+    ring_wait(net.ring, 0);
+    ring_reap(net.ring); /* what is seen next comes before the second piece is tried */
+    sim_peer_puts(peer, "GET /2 HTTP/1.1\r\nHost: a\r\n\r\n");
+    ring_wait(net.ring, 0);
+    sim_settle(sim);
+    ASSERT_TOLD("head GET /1\nend\nidle 1\nhead GET /2\nend\n");
+    cr_assert(link_congested(&conn.h1.link));
+    sim_peer_set_window(peer, 1 << 20);
+    sim_settle(sim);
+    ASSERT_TOLD("head GET /1\nend\nidle 1\nhead GET /2\nend\nwritable\n");
+    world_close();
+}
+
 Test(h1_server, keeps_the_order_of_what_came_before_and_after_a_stuck_reply)
 {
     static const char four[] = "GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -625,6 +654,98 @@ Test(h1_server, ends_a_reply_of_unknown_length_with_the_connection_and_a_cut_one
     h1_abort(&conn.h1, CLOSE_UPSTREAM_GONE);
     sim_settle(sim);
     cr_assert(sim_peer_was_reset(peer));
+    world_close();
+}
+
+/* Content as letters of a kind: each piece is announced, the end has a word of its own. */
+static unsigned codings, coders_done;
+
+static void
+code(struct h1_coder *coder, const struct span *pieces, uint32_t count)
+{
+    (void)coder;
+    for (uint32_t i = 0; i < count; i++) {
+        struct span mark = slab_text("<");
+
+        codings++;
+        h1_send_coded(&conn.h1, mark);
+        h1_send_coded(&conn.h1, pieces[i]);
+        span_unref(mark);
+    }
+}
+
+static void
+code_end(struct h1_coder *coder)
+{
+    struct span mark = slab_text(">");
+
+    (void)coder;
+    h1_send_coded(&conn.h1, mark);
+    span_unref(mark);
+}
+
+static void
+code_done(struct h1_coder *coder)
+{
+    (void)coder;
+    coders_done++;
+}
+
+static struct h1_coder *
+coder_new(void)
+{
+    static const struct h1_coder_ops ops = {.write = code, .end = code_end, .done = code_done};
+    static struct h1_coder coder = {&ops};
+
+    return &coder;
+}
+
+Test(h1_server, passes_the_content_of_one_reply_through_its_coder)
+{
+    struct h1_body body = {.count = 2, .bytes = 4};
+    struct span trailers = {0};
+
+    server_open();
+    say("GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", 54);
+    h1_set_coder(&conn.h1, coder_new());
+    send_head(&conn.h1, "H\r\n\r\n", FRAMING_CHUNKED, 0);
+    send_piece(&conn.h1, "a");
+    body.data[0] = slab_text("bc");
+    body.data[1] = slab_text("d");
+    body.raw = slab_text("2\r\nbc\r\n1\r\nd\r\n0\r\n\r\n"); /* not as it came */
+    body.raw_end = 2;
+    body.raw_last = true;
+    h1_send_body(&conn.h1, &body);
+    cr_assert_eq(codings, 3);
+    cr_assert_eq(coders_done, 0);
+    trailers = slab_text("X: 1\r\n");
+    h1_send_end(&conn.h1, &trailers);
+    cr_assert_eq(coders_done, 1);
+    sim_settle(sim);
+    reply(&conn.h1, "plain"); /* the next one has none */
+    sim_settle(sim);
+    cr_assert_str_eq(
+        sim_peer_peek(peer, NULL),
+        "H\r\n\r\n1\r\n<\r\n1\r\na\r\n1\r\n<\r\n2\r\nbc\r\n1\r\n<\r\n1\r\nd\r\n1\r\n>\r\n0\r\nX: 1\r\n\r\n"
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nplain");
+    span_unref(trailers);
+    span_unref(body.data[0]);
+    span_unref(body.data[1]);
+    span_unref(body.raw);
+    world_close();
+    cr_assert_eq(coders_done, 1);
+}
+
+Test(h1_server, is_rid_of_the_coder_of_a_reply_that_was_cut_short)
+{
+    server_open();
+    say("GET / HTTP/1.1\r\nHost: a\r\n\r\n", 27);
+    h1_set_coder(&conn.h1, coder_new());
+    send_head(&conn.h1, "H\r\n\r\n", FRAMING_CHUNKED, 0);
+    send_piece(&conn.h1, "half");
+    h1_abort(&conn.h1, CLOSE_UPSTREAM_GONE);
+    sim_settle(sim);
+    cr_assert_eq(coders_done, 1);
     world_close();
 }
 
