@@ -28,7 +28,7 @@ static int
 parse(struct words *w, struct flag_list *rest, char *why, int argc, const char **argv)
 {
     memset(w, 0, sizeof *w);
-    return flags_parse(flags, argc, (char **)(uintptr_t)argv, w, rest, why, 128);
+    return flags_parse((struct flag_set[]){{flags, w}, {0}}, argc, (char **)(uintptr_t)argv, rest, why, 128);
 }
 
 Test(mcpload_flags, defaults_stand_in_the_table)

@@ -2,6 +2,19 @@
 /* The tables of flags; see config.h. */
 #include "config.h"
 
+const struct flag stage_flags[] = {
+#define FIELD(name) offsetof(struct stage_config, name)
+    {"duration", FLAG_TIME, FIELD(duration_ns), "10s", "TIME", "of the measurement"},
+    {"warmup", FLAG_TIME, FIELD(warmup_ns), "1s", "TIME", "before it"},
+    {"cpu-of", FLAG_COUNT, FIELD(cpu_of), "0", "PID",
+     "reports the processor time of this process and those below it"},
+    {"json", FLAG_TEXT, FIELD(json), NULL, "FILE",
+     "writes the result there; -: stdout, and the table to stderr"},
+    {"quiet", FLAG_SWITCH, FIELD(quiet), NULL, NULL, "neither plan nor progress"},
+#undef FIELD
+    {0},
+};
+
 const struct flag load_flags[] = {
 #define FIELD(name) offsetof(struct load_config, name)
     {"url", FLAG_TEXT, FIELD(url), NULL, "URL", "http://HOST[:PORT]/PATH, or http+unix:/SOCKET:/PATH"},
@@ -11,8 +24,6 @@ const struct flag load_flags[] = {
      "connections that do requests, one at a time each"},
     {"rate", FLAG_RATE, FIELD(rate), "0", "R",
      "open loop: R requests a second whatever the replies do; 0: closed loop"},
-    {"duration", FLAG_TIME, FIELD(duration_ns), "10s", "TIME", "of the measurement"},
-    {"warmup", FLAG_TIME, FIELD(warmup_ns), "1s", "TIME", "before it"},
     {"timeout", FLAG_TIME, FIELD(timeout_ns), "10s", "TIME", "for one request"},
     {"think", FLAG_TIME, FIELD(think_ns), "0", "TIME",
      "closed loop: pause between a reply and the next request"},
@@ -30,11 +41,6 @@ const struct flag load_flags[] = {
     {"slow-path", FLAG_TEXT, FIELD(slow_path), NULL, "PATH", "what those ask for, if not the URL's path"},
     {"idle", FLAG_COUNT, FIELD(idle), "0", "N", "beside: connections that do one request and stay open"},
     {"rcvbuf", FLAG_BYTES, FIELD(rcvbuf), "0", "N", "SO_RCVBUF; slow readers have 64k if it is not given"},
-    {"cpu-of", FLAG_COUNT, FIELD(cpu_of), "0", "PID",
-     "reports the processor time of this process and those below it"},
-    {"json", FLAG_TEXT, FIELD(json), NULL, "FILE",
-     "writes the result there; -: stdout, and the table to stderr"},
-    {"quiet", FLAG_SWITCH, FIELD(quiet), NULL, NULL, "neither plan nor progress"},
 #undef FIELD
     {0},
 };
@@ -48,17 +54,10 @@ const struct flag ws_flags[] = {
     {"binary", FLAG_SWITCH, FIELD(binary), NULL, NULL, "binary messages instead of text"},
     {"rate", FLAG_RATE, FIELD(rate), "0", "R",
      "open loop: R messages a second over all connections, whatever comes back; 0: closed loop"},
-    {"duration", FLAG_TIME, FIELD(duration_ns), "10s", "TIME", "of the measurement"},
-    {"warmup", FLAG_TIME, FIELD(warmup_ns), "1s", "TIME", "before it"},
     {"timeout", FLAG_TIME, FIELD(timeout_ns), "10s", "TIME",
      "what is not back so long after the end is lost"},
     {"header", FLAG_LIST, FIELD(headers), NULL, "'NAME: VALUE'",
      "one more field of the upgrade; may be repeated"},
-    {"cpu-of", FLAG_COUNT, FIELD(cpu_of), "0", "PID",
-     "reports the processor time of this process and those below it"},
-    {"json", FLAG_TEXT, FIELD(json), NULL, "FILE",
-     "writes the result there; -: stdout, and the table to stderr"},
-    {"quiet", FLAG_SWITCH, FIELD(quiet), NULL, NULL, "no progress"},
 #undef FIELD
     {0},
 };

@@ -8,14 +8,21 @@
 
 #include <stdbool.h>
 
+/* What all loads of a run have in common. */
+struct stage_config {
+    const char *json;
+    uint64_t duration_ns, warmup_ns, cpu_of;
+    bool quiet;
+};
+
 struct load_config {
-    const char *url, *kind, *method, *tool, *args, *json, *slow_path;
+    const char *url, *kind, *method, *tool, *args, *slow_path;
     struct flag_list headers;
     uint64_t connections, streams, slow_readers, idle;
-    uint64_t body_bytes, rcvbuf, cpu_of;
-    uint64_t duration_ns, warmup_ns, timeout_ns, think_ns;
+    uint64_t body_bytes, rcvbuf;
+    uint64_t timeout_ns, think_ns;
     double rate;
-    bool list, quiet;
+    bool list;
 };
 
 struct serve_config {
@@ -29,18 +36,18 @@ struct serve_config {
 };
 
 struct ws_config {
-    const char *url, *json;
+    const char *url;
     struct flag_list headers;
-    uint64_t connections, pipeline, message_bytes, cpu_of;
-    uint64_t duration_ns, warmup_ns, timeout_ns;
+    uint64_t connections, pipeline, message_bytes;
+    uint64_t timeout_ns;
     double rate;
-    bool binary, quiet;
+    bool binary;
 };
 
 struct floor_config {
     const char *listen, *upstream;
 };
 
-extern const struct flag load_flags[], ws_flags[], serve_flags[], floor_flags[];
+extern const struct flag stage_flags[], load_flags[], ws_flags[], serve_flags[], floor_flags[];
 
 #endif

@@ -1,24 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A load run on one ring. Three files:
+ * Load on an HTTP, SSE or MCP server: a part of a run (stage.h). Three files:
  *
- *     load_main.c   flags, the plan, start and end, the report
- *     load.c        the run: windows of time, who starts a request when (closed loop, open loop), progress
+ *     load_main.c   flags, the plan
+ *     load.c        who starts a request when (closed loop, open loop)
  *     load_conn.c   one connection: connect, session, request, reply
- *
- * Time:   begin ......... window_begin_ns ................ window_end_ns ....... all answered
- *         warm-up         what is measured                 drain: nothing new starts
  */
 #ifndef MCPLOAD_LOAD_H
 #define MCPLOAD_LOAD_H
 
 #include "base/list.h"
-#include "config.h"
-#include "pacer.h"
 #include "reply.h"
 #include "request.h"
-#include "ring/ring.h"
-#include "tally.h"
+#include "stage.h"
 
 /* What a connection is for. */
 enum load_role {
@@ -67,31 +61,22 @@ struct load_conn {
     char version[16];
 };
 
-enum load_phase { PHASE_WARMUP, PHASE_MEASURE, PHASE_DRAIN, PHASE_CLOSE };
-
 struct load {
+    struct part part;
     struct load_config config;
     struct plan plan;
-    struct text echo; /* the text that tools/call echo must bring back; len 0: not checked */
-    struct ring *ring;
-    struct pacer pacer;
+    struct text echo;            /* the text that tools/call echo must bring back; len 0: not checked */
+    struct bytes echo_text;      /* where it stands */
+    struct ring *ring;           /* the stage's */
     struct pacer_item start_due; /* open loop */
-    struct timer phase_timer, progress_timer;
-    struct op signals;
-    int signal_fd;
-    uint8_t phase; /* enum load_phase */
     struct load_conn *conns;
-    uint32_t conn_count, open_count, connecting, busy;
+    uint32_t conn_count, connecting, busy;
     uint32_t to_settle, settled; /* connections beside the work that have to stand before the window begins */
     struct list_node ready, queued;
     struct load_conn **fresh; /* began a request in this turn */
     uint32_t fresh_count;
     uint32_t next_id;
-    uint64_t begin_ns, window_begin_ns, window_end_ns;
-    uint64_t cpu_begin_ns; /* --cpu-of at the window's begin */
     uint64_t due, started; /* open loop: requests due so far, and started */
-    uint64_t progress_requests, progress_events, requests_all, events_all;
-    struct tally tally;
 };
 
 /* load_conn.c */
@@ -109,11 +94,15 @@ void load_conn_is_ready(struct load *load, struct load_conn *conn);
 void load_conn_is_closed(struct load *load, struct load_conn *conn);
 void load_settled(struct load *load, struct load_conn *conn);
 void load_error(struct load *load, enum error_kind kind);
-/* True while the event or request that happens now is to be measured. */
-bool load_in_window(const struct load *load);
+/* The part's type, and its connections; load->config and load->plan are set. */
+extern const struct part_type load_part;
+void load_open(struct load *load);
 
-/* Runs until all is answered and closed. 0 or a negated errno with one line in why[]. */
-int load_run(struct load *load, char *why, size_t why_size);
+/* load_main.c: the plan, for the report and for a person. */
+json_t *load_plan_json(const struct part *part);
+void load_print_plan(const struct part *part, FILE *out);
+/* A part that does what `config` says; NULL with one line in why[] when that makes no sense. */
+struct part *load_make(const void *config, char *why, size_t why_size);
 
 /* check.c: whether `json` is the right response to the request with this id. ERROR_NONE, or what is wrong.
  * *ret_notification: it is a notification or a request, not a response. */

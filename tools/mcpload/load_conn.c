@@ -42,9 +42,9 @@ released(struct load_conn *conn)
     if (op_busy(&conn->recv) || op_busy(&conn->send))
         return;
     ring_close(load->ring, conn->fd);
-    load->open_count--;
+    load->part.open--;
     conn->state = CONN_CLOSED;
-    if (conn->wanted && load->phase < PHASE_DRAIN && conn->outcome == ERROR_NONE)
+    if (conn->wanted && load->part.stage->phase < PHASE_DRAIN && conn->outcome == ERROR_NONE)
         load_conn_begin(conn, conn->start_ns);
     else if (conn->outcome != ERROR_NONE)
         retry_later(conn);
@@ -112,7 +112,7 @@ on_connect(struct op *op, int result, struct buf *buf, bool more)
         fail(conn, ERROR_CONNECT);
     } else {
         load->connecting--;
-        load->tally.connects++;
+        load->part.tally.connects++;
         conn->state = CONN_READY;
         ring_recv(load->ring, &conn->recv, conn->fd, RING_SMALL, on_recv);
         send_request(conn);
@@ -158,7 +158,7 @@ start_connect(struct load_conn *conn)
     conn->fd = fd;
     conn->state = CONN_CONNECTING;
     load->connecting++;
-    load->open_count++;
+    load->part.open++;
     timer_set(load->ring, &conn->timer, load->config.timeout_ns / 1000000, on_timeout);
 }
 
@@ -221,8 +221,8 @@ on_send(struct op *op, int result, struct buf *buf, bool more)
 {
     struct load_conn *conn = container_of(op, struct load_conn, send);
 
-    if (result > 0 && load_in_window(conn->load))
-        conn->load->tally.sent_bytes += (uint64_t)result;
+    if (result > 0 && stage_in_window(conn->load->part.stage))
+        conn->load->part.tally.sent_bytes += (uint64_t)result;
     if (conn->state == CONN_CLOSING)
         released(conn);
     else if (conn->state == CONN_BUSY && conn->replied)
@@ -250,11 +250,10 @@ stamp(struct load_conn *conn)
 
     conn->began_ns = ring_now(load->ring);
     if (conn->start_ns) {
-        conn->measured = load->phase >= PHASE_MEASURE && conn->start_ns >= load->window_begin_ns &&
-                         (!load->window_end_ns || conn->start_ns < load->window_end_ns);
+        conn->measured = stage_is_within(load->part.stage, conn->start_ns);
         return;
     }
-    conn->measured = load->phase == PHASE_MEASURE;
+    conn->measured = stage_in_window(load->part.stage);
     if (!conn->stamp_wanted)
         load->fresh[load->fresh_count++] = conn;
     conn->stamp_wanted = true;
@@ -332,20 +331,20 @@ measure_delay(struct load_conn *conn, struct text data, uint64_t now)
     for (int i = 0; i < STAMP_DIGITS; i++)
         sent = sent * 10 + (uint64_t)(at[i] - '0');
     if (sent && sent <= now && now - sent < 3600000000000ull)
-        histogram_add(&conn->load->tally.measures[MEASURE_EVENT_DELAY], now - sent);
+        histogram_add(&conn->load->part.tally.measures[MEASURE_EVENT_DELAY], now - sent);
 }
 
 static void
 measure_event(struct load_conn *conn)
 {
     struct load *load = conn->load;
-    struct histogram *measures = load->tally.measures;
+    struct histogram *measures = load->part.tally.measures;
     uint64_t now = ring_now(load->ring), gap = now - conn->event_ns;
     bool first = !conn->event_ns;
 
-    load->events_all++;
-    if (load_in_window(load)) {
-        load->tally.events++;
+    load->part.events_all++;
+    if (stage_in_window(load->part.stage)) {
+        load->part.tally.events++;
         if (first && conn->measured)
             histogram_add(&measures[MEASURE_FIRST_EVENT], now - conn->start_ns);
         if (!first)
@@ -382,9 +381,9 @@ on_head(struct load_conn *conn)
     bool good = reply->status / 100 == 2;
 
     if (reply->status / 100 < 6)
-        load->tally.statuses[reply->status / 100]++;
+        load->part.tally.statuses[reply->status / 100]++;
     if (conn->measured && conn->role == ROLE_WORK && !is_session(conn) && good)
-        histogram_add(&load->tally.measures[MEASURE_FIRST_BYTE], ring_now(load->ring) - conn->start_ns);
+        histogram_add(&load->part.tally.measures[MEASURE_FIRST_BYTE], ring_now(load->ring) - conn->start_ns);
     if (conn->message == MESSAGE_INITIALIZE && good && reply->session.len &&
         reply->session.len < REPLY_SESSION_MAX) {
         memcpy(conn->session, reply->session.at, reply->session.len);
@@ -421,14 +420,14 @@ measure_reply(struct load_conn *conn)
 {
     struct load *load = conn->load;
 
-    load->requests_all++;
+    load->part.requests_all++;
     if (conn->outcome != ERROR_NONE)
         return;
-    if (load_in_window(load))
-        load->tally.finished++;
+    if (stage_in_window(load->part.stage))
+        load->part.tally.finished++;
     if (conn->measured && conn->role == ROLE_WORK) {
-        load->tally.requests++;
-        histogram_add(&load->tally.measures[MEASURE_LATENCY], ring_now(load->ring) - conn->start_ns);
+        load->part.tally.requests++;
+        histogram_add(&load->part.tally.measures[MEASURE_LATENCY], ring_now(load->ring) - conn->start_ns);
     }
 }
 
@@ -508,7 +507,7 @@ on_lost(struct load_conn *conn, int result)
 
     if (conn->state == CONN_BUSY && result == 0 && reply_end_of_file(&conn->reply)) {
         on_end(conn);
-    } else if (conn->state == CONN_BUSY && load->phase < PHASE_CLOSE) {
+    } else if (conn->state == CONN_BUSY && load->part.stage->phase < PHASE_CLOSE) {
         fail(conn, result == 0 ? ERROR_CLOSED : ERROR_RESET);
     } else { /* between requests a server may close; a slow reader's connection may be given up */
         load_conn_close(conn);
@@ -521,8 +520,8 @@ on_recv(struct op *op, int result, struct buf *buf, bool more)
     struct load_conn *conn = container_of(op, struct load_conn, recv);
 
     if (buf) {
-        if (load_in_window(conn->load))
-            conn->load->tally.received_bytes += (uint64_t)result;
+        if (stage_in_window(conn->load->part.stage))
+            conn->load->part.tally.received_bytes += (uint64_t)result;
         if (conn->state != CONN_CLOSING && conn->state != CONN_HELD)
             on_bytes(conn, (const char *)buf->data, (uint32_t)result);
         buf_unref(buf);

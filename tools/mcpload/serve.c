@@ -12,8 +12,7 @@
 #include <signal.h>
 #include <unistd.h>
 
-const char *const serve_kind_names[SERVE_KINDS] = {"plain",  "mcp", "stream",
-                                                   "tunnel", "ws",  "stats"};
+const char *const serve_kind_names[SERVE_KINDS] = {"plain", "mcp", "stream", "tunnel", "ws", "stats"};
 
 enum { STOPPED_NS = 1000000000 }; /* a send that made no progress for so long */
 
@@ -152,7 +151,8 @@ serve_main(int argc, char **argv)
         help();
         return 0;
     }
-    if (flags_parse(serve_flags, argc, argv, &serve.config, NULL, why, sizeof(why)) < 0 ||
+    if (flags_parse((struct flag_set[]){{serve_flags, &serve.config}, {0}}, argc, argv, NULL, why,
+                    sizeof(why)) < 0 ||
         serve_open(&serve, why, sizeof(why)) < 0) {
         fprintf(stderr, "mcpload: %s\n", why);
         bytes_done(&serve.canned);

@@ -105,7 +105,7 @@ struct serve_conn {
     uint32_t stamp_at, number_at; /* where an event's digits stand in text; 0: no event is composed yet */
     bool rpc_events;              /* events are JSON-RPC notifications */
     struct bytes progress_token;  /* events are progress for it; empty: they are not */
-    struct serve_ws *ws;           /* NULL: it is none */
+    struct serve_ws *ws;          /* NULL: it is none */
     struct bytes last_event; /* leaves after the other events: a tool's result; empty for plain streams */
     uint64_t sent_bytes, progress_ns; /* for /stats: what the kernel took, and when last */
 };

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `mcpload ws`: flags and the plan; see ws.h. */
+#include "mcpload.h"
+#include "run.h"
+#include "ws.h"
+
+#include <errno.h>
+#include <inttypes.h>
+
+static int
+check_config(struct ws_load *load, char *why, size_t why_size)
+{
+    struct ws_config *c = &load->config;
+
+    if (!c->url)
+        snprintf(why, why_size, "--url is missing (try mcpload ws --help)");
+    else if (!c->connections || c->connections > 100000 || !c->pipeline || c->pipeline > 1000000)
+        snprintf(why, why_size, "--connections must be 1 to 100000, --pipeline 1 to 1000000");
+    else if (c->message_bytes < WS_MESSAGE_MIN || c->message_bytes > WS_MESSAGE_MAX)
+        snprintf(why, why_size, "--message-bytes must be %d to %d", WS_MESSAGE_MIN, WS_MESSAGE_MAX);
+    else
+        return url_parse(c->url, &load->url, why, why_size);
+    return -EINVAL;
+}
+
+void
+ws_print_plan(const struct part *part, FILE *out)
+{
+    const struct ws_config *c = &container_of(part, const struct ws_load, part)->config;
+
+    fprintf(out, "%s: ws, messages of %" PRIu64 " bytes; %" PRIu64 " connections, ", c->url, c->message_bytes,
+            c->connections);
+    if (c->rate > 0)
+        fprintf(out, "open loop at %g messages/s\n", c->rate);
+    else
+        fprintf(out, "closed loop with %" PRIu64 " messages under way on each\n", c->pipeline);
+}
+
+json_t *
+ws_plan_json(const struct part *part)
+{
+    const struct ws_config *c = &container_of(part, const struct ws_load, part)->config;
+
+    return json_pack("{s:s, s:s, s:I, s:I, s:I, s:f}", "url", c->url, "kind", "ws", "connections",
+                     (json_int_t)c->connections, "pipeline", (json_int_t)c->pipeline, "message_bytes",
+                     (json_int_t)c->message_bytes, "rate", c->rate);
+}
+
+struct part *
+ws_make(const void *config, char *why, size_t why_size)
+{
+    struct ws_load *load = calloc(1, sizeof *load); /* large: it holds the histograms */
+
+    ASSERT(load);
+    load->config = *(const struct ws_config *)config;
+    if (check_config(load, why, why_size) < 0) {
+        free(load);
+        return NULL;
+    }
+    ws_open(load);
+    return &load->part;
+}
+
+static void
+help(void)
+{
+    printf("usage: mcpload ws --url URL [flags]\n\nSends messages over WebSocket to a server that sends each "
+           "one back, such as "
+           "mcpload serve,\nstraight or through a gateway, and measures their way there and back.\n\n");
+    flags_help(ws_flags, stdout);
+    flags_help(stage_flags, stdout);
+}
+
+int
+ws_main(int argc, char **argv)
+{
+    struct ws_config config = {0};
+    struct stage_config stage = {0};
+    struct part *part = NULL;
+    char why[512];
+
+    if (argc == 0 || mcpload_wants_help(argc, argv)) {
+        help();
+        return argc == 0 ? 2 : 0;
+    }
+    if (flags_parse((struct flag_set[]){{ws_flags, &config}, {stage_flags, &stage}, {0}}, argc, argv, NULL,
+                    why, sizeof why) == 0 &&
+        run_check(&stage, why, sizeof why) == 0)
+        part = ws_make(&config, why, sizeof why);
+    if (!part) {
+        fprintf(stderr, "mcpload: %s\n", why);
+        return 2;
+    }
+    return run_parts(&stage, &part, 1);
+}
