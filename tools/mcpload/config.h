@@ -18,8 +18,9 @@ struct stage_config {
 struct load_config {
     const char *url, *kind, *method, *tool, *args, *slow_path;
     struct flag_list headers;
+    struct flag_list stream_paths;
     uint64_t connections, streams, slow_readers, idle;
-    uint64_t body_bytes, rcvbuf;
+    uint64_t body_bytes, rcvbuf, burst, slow_rate;
     uint64_t timeout_ns, think_ns;
     double rate;
     bool list;
@@ -29,7 +30,7 @@ struct serve_config {
     const char *listen;
     const char *json;
     uint64_t reply_bytes, delay_ns, chunk_bytes;
-    uint64_t events, event_bytes, progress, list_bytes;
+    uint64_t events, event_bytes, burst, progress, list_bytes;
     uint64_t sndbuf, rcvbuf;
     double rate;
     bool sse, chunked;
@@ -38,7 +39,8 @@ struct serve_config {
 struct ws_config {
     const char *url;
     struct flag_list headers;
-    uint64_t connections, pipeline, message_bytes;
+    uint64_t connections, slow_readers, pipeline, message_bytes;
+    uint64_t burst, slow_rate, rcvbuf;
     uint64_t timeout_ns;
     double rate;
     bool binary;

@@ -2,6 +2,8 @@
 /* Who starts a request when, and the load as a part of a run. */
 #include "load.h"
 
+#include "schedule.h"
+
 #include <stdlib.h>
 
 void
@@ -23,7 +25,7 @@ load_settled(struct load *load, struct load_conn *conn)
 static uint64_t
 intended_ns(const struct load *load, uint64_t number)
 {
-    return load->part.stage->begin_ns + (uint64_t)((double)number * 1e9 / load->config.rate);
+    return schedule_due_ns(load->part.stage->begin_ns, load->config.rate, load->config.burst, number);
 }
 
 /* Open loop: requests that are due start in order on the connections that are free. Those that find none
@@ -116,7 +118,7 @@ begin(struct part *part)
     load->ring = part->stage->ring;
     for (uint32_t i = 0; i < load->conn_count; i++)
         load_conn_is_closed(load, &load->conns[i]);
-    if (load->config.rate > 0)
+    if (load->config.rate > 0 && load->config.connections)
         on_start_due(&load->start_due, part->stage->begin_ns);
 }
 
@@ -177,6 +179,9 @@ load_free(struct part *part)
         load_conn_done(&load->conns[i]);
     free(load->conns);
     free(load->fresh);
+    for (unsigned i = 0; i < load->stream_path_count; i++)
+        free(load->stream_paths[i]);
+    free(load->stream_paths);
     bytes_done(&load->echo_text);
     bytes_done(&load->plan.filler);
     free(load);
@@ -196,6 +201,42 @@ const struct part_type load_part = {
     .free = load_free,
 };
 
+/* The path, with the stream's share of --rate where that is of the events: words of the query of `mcpload
+ * serve`. */
+static char *
+make_stream_path(const struct load_config *c, const char *path)
+{
+    struct bytes text = {0};
+
+    bytes_print(&text, "%s", path);
+    if (c->rate > 0 && !c->connections)
+        bytes_print(&text, "%crate=%.9g&burst=%llu", strchr(path, '?') ? '&' : '?',
+                    c->rate / (double)c->streams, (unsigned long long)c->burst);
+    bytes_add(&text, "", 1);
+    return text.at;
+}
+
+static void
+make_stream_paths(struct load *load)
+{
+    const struct flag_list *paths = &load->config.stream_paths;
+
+    load->stream_path_count = paths->count ? paths->count : 1;
+    load->stream_paths = calloc(load->stream_path_count, sizeof(char *));
+    ASSERT(load->stream_paths);
+    for (unsigned i = 0; i < load->stream_path_count; i++)
+        load->stream_paths[i] =
+            make_stream_path(&load->config, paths->count ? paths->items[i] : load->plan.url.path);
+}
+
+static const char *
+path_of(const struct load *load, enum load_role role, uint64_t number)
+{
+    if (role == ROLE_STREAM)
+        return load->stream_paths[number % load->stream_path_count];
+    return role == ROLE_SLOW && load->config.slow_path ? load->config.slow_path : load->plan.url.path;
+}
+
 void
 load_open(struct load *load)
 {
@@ -209,9 +250,11 @@ load_open(struct load *load)
     load->conns = calloc(load->conn_count, sizeof(*load->conns));
     load->fresh = calloc(load->conn_count, sizeof(struct load_conn *));
     ASSERT(load->conns && load->fresh);
+    make_stream_paths(load);
     for (unsigned role = 0; role < 4; role++)
         for (uint64_t i = 0; i < counts[role]; i++)
-            load_conn_init(load, &load->conns[n++], (enum load_role)role);
+            load_conn_init(load, &load->conns[n++], (enum load_role)role,
+                           path_of(load, (enum load_role)role, i));
     list_init(&load->ready);
     list_init(&load->queued);
     load->next_id = REQUEST_FIRST_ID;

@@ -12,6 +12,7 @@
 #include "base/list.h"
 #include "reply.h"
 #include "request.h"
+#include "slow_reader.h"
 #include "stage.h"
 
 /* What a connection is for. */
@@ -51,6 +52,10 @@ struct load_conn {
     uint32_t id;
     uint64_t start_ns, began_ns; /* start_ns: the intended one in open loop */
     uint64_t event_ns, gap_ns;   /* of the last event; 0: none yet */
+    uint64_t delay_ns;           /* of the last stamped event */
+    uint64_t event_next;         /* the number that the next stamped event has; 0: there was none */
+    struct slow_reader slow;
+    const char *path;
     struct reply reply;
     struct bytes request;
     size_t id_at;
@@ -65,8 +70,10 @@ struct load {
     struct part part;
     struct load_config config;
     struct plan plan;
-    struct text echo;            /* the text that tools/call echo must bring back; len 0: not checked */
-    struct bytes echo_text;      /* where it stands */
+    struct text echo;       /* the text that tools/call echo must bring back; len 0: not checked */
+    struct bytes echo_text; /* where it stands */
+    char **stream_paths;    /* what streams ask for, in turn */
+    unsigned stream_path_count;
     struct ring *ring;           /* the stage's */
     struct pacer_item start_due; /* open loop */
     struct load_conn *conns;
@@ -80,7 +87,7 @@ struct load {
 };
 
 /* load_conn.c */
-void load_conn_init(struct load *load, struct load_conn *conn, enum load_role role);
+void load_conn_init(struct load *load, struct load_conn *conn, enum load_role role, const char *path);
 /* Starts a request, connecting first if need be. `intended_ns` 0: it starts when it is submitted. The
  * connection is CONN_READY (and on no list) or CONN_CLOSED. */
 void load_conn_begin(struct load_conn *conn, uint64_t intended_ns);

@@ -2,6 +2,8 @@
 /* One connection of a load run: connect, session, request, reply. Who starts what when is load.c's. */
 #include "load.h"
 
+#include "stamp.h"
+
 #include <errno.h>
 #include <sys/socket.h>
 
@@ -9,9 +11,6 @@ enum {
     CONNECTING_MAX = 128,
     RETRY_MS = 10,
     RETRY_BESIDE_MS = 500,
-    SLOW_RCVBUF = 64 << 10,
-    STAMP_DIGITS = 17,
-    STAMP_WITHIN = 160
 };
 
 static void on_recv(struct op *op, int result, struct buf *buf, bool more);
@@ -58,6 +57,7 @@ load_conn_close(struct load_conn *conn)
     struct load *load = conn->load;
 
     timer_stop(&conn->timer);
+    slow_reader_end(&conn->slow);
     list_del(&conn->node);
     if (conn->state == CONN_QUEUED)
         conn->state = CONN_CLOSED;
@@ -143,7 +143,7 @@ start_connect(struct load_conn *conn)
     int fd;
 
     if (conn->role == ROLE_SLOW && !rcvbuf)
-        rcvbuf = SLOW_RCVBUF;
+        rcvbuf = SLOW_READER_RCVBUF;
     ring_set_connect_buffers(load->ring, (unsigned)rcvbuf, 0);
     conn->outcome = ERROR_NONE;
     fd = ring_connect(load->ring, &conn->send, (const struct sockaddr *)&address->sa, address->len,
@@ -233,12 +233,10 @@ on_send(struct op *op, int result, struct buf *buf, bool more)
 static void
 compose(struct load_conn *conn)
 {
-    const struct plan *plan = &conn->load->plan;
-    const char *path = conn->role == ROLE_SLOW && plan->slow_path ? plan->slow_path : plan->url.path;
-
     conn->request.len = 0;
-    conn->id_at = request_build(plan, conn->message, path, (struct text){conn->session, conn->session_len},
-                                text_of(conn->version), &conn->request);
+    conn->id_at = request_build(&conn->load->plan, conn->message, conn->path,
+                                (struct text){conn->session, conn->session_len}, text_of(conn->version),
+                                &conn->request);
 }
 
 /* Which part of the window the request belongs to is decided when it starts; in open loop, when it should
@@ -285,7 +283,7 @@ send_request(struct load_conn *conn)
         load->busy++;
     conn->replied = conn->answered = false;
     conn->outcome = ERROR_NONE;
-    conn->event_ns = conn->gap_ns = 0;
+    conn->event_ns = conn->gap_ns = conn->event_next = 0;
     if (is_session(conn))
         conn->began_ns = ring_now(load->ring);
     else
@@ -316,22 +314,29 @@ load_conn_begin(struct load_conn *conn, uint64_t intended_ns)
 
 /* --- in --- */
 
-/* The sender's clock reading in an event of `mcpload serve`. */
-static void
-measure_delay(struct load_conn *conn, struct text data, uint64_t now)
+static uint64_t
+difference(uint64_t a, uint64_t b)
 {
-    static const char mark[] = "\"ns\":\"";
-    size_t within = data.len < STAMP_WITHIN ? data.len : STAMP_WITHIN;
-    const char *at = memmem(data.at, within, mark, sizeof(mark) - 1);
-    uint64_t sent = 0;
+    return a > b ? a - b : b - a;
+}
 
-    if (!at || (size_t)(data.at + data.len - at) < sizeof(mark) - 1 + STAMP_DIGITS)
-        return;
-    at += sizeof(mark) - 1;
-    for (int i = 0; i < STAMP_DIGITS; i++)
-        sent = sent * 10 + (uint64_t)(at[i] - '0');
-    if (sent && sent <= now && now - sent < 3600000000000ull)
-        histogram_add(&conn->load->part.tally.measures[MEASURE_EVENT_DELAY], now - sent);
+/* An event of `mcpload serve`, which says when it left and how many went before. The gap between two of them
+ * at arrival and at departure differ by as much as their delays do. */
+static void
+measure_stamp(struct load_conn *conn, const struct stamp *stamp, uint64_t now, bool in_window)
+{
+    struct histogram *measures = conn->load->part.tally.measures;
+    uint64_t delay = now > stamp->ns ? now - stamp->ns : 0;
+
+    if (conn->event_next && stamp->number > conn->event_next)
+        conn->load->part.tally.errors[ERROR_LOST] += stamp->number - conn->event_next;
+    if (in_window) {
+        histogram_add(&measures[MEASURE_EVENT_DELAY], delay);
+        if (conn->event_next)
+            histogram_add(&measures[MEASURE_JITTER], difference(delay, conn->delay_ns));
+    }
+    conn->event_next = stamp->number + 1;
+    conn->delay_ns = delay;
 }
 
 static void
@@ -340,21 +345,21 @@ measure_event(struct load_conn *conn)
     struct load *load = conn->load;
     struct histogram *measures = load->part.tally.measures;
     uint64_t now = ring_now(load->ring), gap = now - conn->event_ns;
-    bool first = !conn->event_ns;
+    bool first = !conn->event_ns, in_window = stage_in_window(load->part.stage);
+    struct stamp stamp;
 
     load->part.events_all++;
-    if (stage_in_window(load->part.stage)) {
+    if (in_window) {
         load->part.tally.events++;
         if (first && conn->measured)
             histogram_add(&measures[MEASURE_FIRST_EVENT], now - conn->start_ns);
         if (!first)
             histogram_add(&measures[MEASURE_EVENT_GAP], gap);
-        if (conn->gap_ns)
-            histogram_add(&measures[MEASURE_JITTER],
-                          gap > conn->gap_ns ? gap - conn->gap_ns : conn->gap_ns - gap);
-        if (conn->role == ROLE_STREAM)
-            measure_delay(conn, conn->reply.event.data, now);
     }
+    if (stamp_read(conn->reply.event.data, &stamp))
+        measure_stamp(conn, &stamp, now, in_window);
+    else if (conn->gap_ns && in_window)
+        histogram_add(&measures[MEASURE_JITTER], difference(gap, conn->gap_ns));
     conn->gap_ns = first ? 0 : gap;
     conn->event_ns = now;
 }
@@ -396,7 +401,7 @@ on_head(struct load_conn *conn)
     if (conn->role == ROLE_SLOW && conn->message == MESSAGE_WORK && good) {
         timer_stop(&conn->timer);
         conn->state = CONN_HELD;
-        ring_cancel(load->ring, &conn->recv);
+        slow_reader_begin(&conn->slow, load->ring, &conn->recv, conn->fd, load->config.slow_rate, on_recv);
         load_settled(load, conn);
     }
 }
@@ -522,7 +527,9 @@ on_recv(struct op *op, int result, struct buf *buf, bool more)
     if (buf) {
         if (stage_in_window(conn->load->part.stage))
             conn->load->part.tally.received_bytes += (uint64_t)result;
-        if (conn->state != CONN_CLOSING && conn->state != CONN_HELD)
+        if (conn->state == CONN_HELD)
+            slow_reader_took(&conn->slow, (uint64_t)result);
+        else if (conn->state != CONN_CLOSING)
             on_bytes(conn, (const char *)buf->data, (uint32_t)result);
         buf_unref(buf);
         return;
@@ -534,9 +541,10 @@ on_recv(struct op *op, int result, struct buf *buf, bool more)
 }
 
 void
-load_conn_init(struct load *load, struct load_conn *conn, enum load_role role)
+load_conn_init(struct load *load, struct load_conn *conn, enum load_role role, const char *path)
 {
     conn->load = load;
+    conn->path = path;
     conn->role = (uint8_t)role;
     set_message(conn, first_message(load, role));
 }

@@ -55,8 +55,10 @@ check_numbers(const struct load_config *c, char *why, size_t why_size)
         snprintf(why, why_size,
                  "%" PRIu64 " connections need more than the %lu descriptors allowed (ulimit -Hn)", sum,
                  descriptors);
-    else if (c->rate > 0 && !c->connections)
-        snprintf(why, why_size, "--rate needs --connections");
+    else if (c->rate > 0 && !c->connections && !c->streams)
+        snprintf(why, why_size, "--rate needs --connections, or --streams");
+    else if (!c->burst)
+        snprintf(why, why_size, "--burst 0: a burst has at least one request");
     else if (!c->timeout_ns)
         snprintf(why, why_size, "--timeout must be longer than nothing");
     else
@@ -93,7 +95,6 @@ make_plan(struct load *load, char *why, size_t why_size)
     }
     json_decref(args);
     plan->method = c->method ? c->method : c->body_bytes ? "POST" : "GET";
-    plan->slow_path = c->slow_path;
     plan->body_bytes = c->body_bytes;
     plan->headers = &c->headers;
     plan->tool = c->tool;
@@ -120,9 +121,11 @@ load_print_plan(const struct part *part, FILE *out)
         fprintf(out, "tools/call %s %s", plan->tool, plan->args);
     fprintf(out, "; %" PRIu64 " connections", c->connections);
     if (c->rate > 0)
-        fprintf(out, ", open loop at %g requests/s", c->rate);
+        fprintf(out, ", open loop at %g %s/s", c->rate, c->connections ? "requests" : "events");
     else
         fprintf(out, ", closed loop");
+    if (c->rate > 0 && c->burst > 1)
+        fprintf(out, " in bursts of %" PRIu64, c->burst);
     if (c->think_ns)
         fprintf(out, ", %g ms between requests", (double)c->think_ns / 1e6);
     if (c->streams)
@@ -140,10 +143,11 @@ load_plan_json(const struct part *part)
     const struct load *load = container_of(part, const struct load, part);
     const struct load_config *c = &load->config;
 
-    return json_pack("{s:s, s:s, s:I, s:f, s:I, s:I, s:I, s:I}", "url", c->url, "kind",
+    return json_pack("{s:s, s:s, s:I, s:f, s:I, s:I, s:I, s:I, s:I}", "url", c->url, "kind",
                      kind_names[load->plan.kind], "connections", (json_int_t)c->connections, "rate", c->rate,
-                     "body_bytes", (json_int_t)c->body_bytes, "streams", (json_int_t)c->streams,
-                     "slow_readers", (json_int_t)c->slow_readers, "idle", (json_int_t)c->idle);
+                     "burst", (json_int_t)c->burst, "body_bytes", (json_int_t)c->body_bytes, "streams",
+                     (json_int_t)c->streams, "slow_readers", (json_int_t)c->slow_readers, "idle",
+                     (json_int_t)c->idle);
 }
 
 struct part *

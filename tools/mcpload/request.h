@@ -24,7 +24,6 @@ struct plan {
     enum load_kind kind;
     struct url url;
     const char *method;              /* KIND_HTTP */
-    const char *slow_path;           /* of slow readers; NULL: the URL's */
     uint64_t body_bytes;             /* KIND_HTTP */
     const struct flag_list *headers; /* "Name: value" */
     const char *tool, *args;         /* tools/call */

@@ -86,9 +86,14 @@ serve_open(struct serve *serve, char *why, size_t why_size)
                                          .progress = c->progress,
                                          .list_bytes = c->list_bytes,
                                          .rate = c->rate,
+                                         .burst = c->burst,
                                          .status = 200,
                                          .sse = c->sse,
                                          .chunked = c->chunked};
+    if (!c->burst) {
+        snprintf(why, why_size, "--burst 0: a burst has at least one event");
+        return -EINVAL;
+    }
     list_init(&serve->open);
     list_init(&serve->dead);
     pool_init(&serve->conns, sizeof(struct serve_conn));

@@ -2,12 +2,27 @@
 /* `mcpload ws`: who sends a message when, and the load as a part of a run; see ws.h. */
 #include "ws.h"
 
+#include "schedule.h"
+
 #include <stdlib.h>
 
 static uint64_t
 intended_ns(const struct ws_load *load, uint64_t number)
 {
-    return load->part.stage->begin_ns + (uint64_t)((double)number * 1e9 / load->config.rate);
+    return schedule_due_ns(load->part.stage->begin_ns, load->config.rate, load->config.burst, number);
+}
+
+/* Whose turn the next message is; connections that are lost have none. NULL: all are. */
+static struct ws_conn *
+next_conn(const struct ws_load *load)
+{
+    for (uint64_t i = 0; i < load->config.connections; i++) {
+        struct ws_conn *conn = &load->conns[(load->started + i) % load->config.connections];
+
+        if (!conn->is_over)
+            return conn;
+    }
+    return NULL;
 }
 
 /* Open loop: what is due leaves in order. */
@@ -15,9 +30,9 @@ static void
 start_due(struct ws_load *load)
 {
     while (load->started < load->due) {
-        struct ws_conn *conn = &load->conns[load->started % load->config.connections];
+        struct ws_conn *conn = next_conn(load);
 
-        if (!ws_conn_has_room(conn))
+        if (!conn || !ws_conn_has_room(conn))
             break;
         ws_conn_send(conn, intended_ns(load, load->started++));
         ws_conn_flush(conn);
@@ -42,7 +57,7 @@ ws_fill(struct ws_conn *conn)
 {
     struct ws_load *load = conn->load;
 
-    if (load->part.stage->phase >= PHASE_DRAIN)
+    if (load->part.stage->phase >= PHASE_DRAIN || conn->is_slow)
         return;
     if (load->config.rate > 0) {
         start_due(load);
@@ -66,7 +81,7 @@ is_settled(const struct part *part)
 {
     const struct ws_load *load = container_of(part, const struct ws_load, part);
 
-    return load->upgraded + load->lost >= load->config.connections;
+    return load->upgraded + load->lost >= load->conn_count;
 }
 
 static bool
@@ -101,7 +116,7 @@ begin(struct part *part)
 
     load->ring = part->stage->ring;
     load->mask_state = part->stage->begin_ns | 1;
-    for (uint64_t i = 0; i < load->config.connections; i++)
+    for (uint64_t i = 0; i < load->conn_count; i++)
         ws_conn_connect(&load->conns[i]);
     if (load->config.rate > 0)
         on_due(&load->due_item, part->stage->begin_ns);
@@ -124,7 +139,7 @@ close_all(struct part *part)
     struct ws_load *load = load_of(part);
 
     part->tally.errors[ERROR_TIMEOUT] += sum_under_way(load);
-    for (uint64_t i = 0; i < load->config.connections; i++)
+    for (uint64_t i = 0; i < load->conn_count; i++)
         ws_conn_close(&load->conns[i]);
 }
 
@@ -139,7 +154,7 @@ ws_free(struct part *part)
 {
     struct ws_load *load = load_of(part);
 
-    for (uint64_t i = 0; i < load->config.connections; i++)
+    for (uint64_t i = 0; i < load->conn_count; i++)
         ws_conn_done(&load->conns[i]);
     free(load->conns);
     bytes_done(&load->message);
@@ -162,7 +177,7 @@ const struct part_type ws_part = {
 static void
 make_message(struct ws_load *load)
 {
-    bytes_print(&load->message, "{\"ns\":\"%0*d\",\"pad\":\"", WS_STAMP_DIGITS, 0);
+    bytes_print(&load->message, "{\"ns\":\"%0*d\",\"pad\":\"", STAMP_DIGITS, 0);
     bytes_fill(&load->message, 'x', load->config.message_bytes - load->message.len - 2);
     bytes_print(&load->message, "\"}");
 }
@@ -171,9 +186,10 @@ void
 ws_open(struct ws_load *load)
 {
     load->part.type = &ws_part;
-    load->conns = calloc(load->config.connections, sizeof *load->conns);
+    load->conn_count = load->config.connections + load->config.slow_readers;
+    load->conns = calloc(load->conn_count, sizeof *load->conns);
     ASSERT(load->conns);
-    for (uint64_t i = 0; i < load->config.connections; i++)
-        load->conns[i] = (struct ws_conn){.load = load, .fd = -1};
+    for (uint64_t i = 0; i < load->conn_count; i++)
+        load->conns[i] = (struct ws_conn){.load = load, .fd = -1, .is_slow = i >= load->config.connections};
     make_message(load);
 }

@@ -21,9 +21,11 @@
 #include "bytes.h"
 #include "proto/ws.h"
 #include "proto/ws_key.h"
+#include "slow_reader.h"
 #include "stage.h"
+#include "stamp.h"
 
-enum { WS_MESSAGE_MIN = 64, WS_MESSAGE_MAX = 16 << 20, WS_STAMP_AT = 7, WS_STAMP_DIGITS = 17 };
+enum { WS_MESSAGE_MIN = 64, WS_MESSAGE_MAX = 16 << 20, WS_STAMP_AT = 7 };
 
 struct ws_load;
 
@@ -32,13 +34,16 @@ struct ws_conn {
     struct op recv, send;
     int fd;
     bool is_open, is_upgraded, is_over; /* the socket stands; the 101 came; nothing more is wanted */
+    bool is_slow; /* sends without end, reads slowly or not at all, and is not measured */
     uint32_t under_way;
-    uint64_t last_ns, gap_ns; /* of what came back; 0: not yet */
+    uint64_t last_ns,
+        delay_ns; /* of what came back last: its arrival (0: nothing did), its time on the way */
+    struct slow_reader slow;
     struct ws_parser parser;
     struct bytes head;         /* the reply to the upgrade, as far as it is here */
     struct bytes out, sending; /* frames: waiting, and with the kernel */
     struct iovec iov;
-    char stamp[WS_STAMP_AT + WS_STAMP_DIGITS];
+    char stamp[WS_STAMP_AT + STAMP_DIGITS];
     uint32_t stamp_len; /* of the message that comes back in pieces */
     char key[WS_KEY_CHARS];
 };
@@ -49,7 +54,8 @@ struct ws_load {
     struct url url;
     struct ring *ring; /* the stage's */
     struct pacer_item due_item;
-    struct ws_conn *conns;
+    struct ws_conn *conns; /* the slow readers are the last */
+    uint64_t conn_count;
     uint32_t upgraded, lost; /* connections: those that are or were upgraded, and those that failed before */
     struct bytes message;    /* unmasked, the stamp's digits zero */
     uint64_t drain_end_ns;

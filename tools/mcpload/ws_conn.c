@@ -48,8 +48,8 @@ add_frame(struct ws_conn *conn, enum ws_opcode opcode, struct text payload, uint
     bytes_add(&conn->out, head, ws_write_head(head, opcode, true, false, payload.len, mask));
     at = bytes_room(&conn->out, payload.len);
     memcpy(at, payload.at, payload.len);
-    for (int i = WS_STAMP_DIGITS - 1; i >= 0 && stamp_ns; i--, stamp_ns /= 10)
-        at[WS_STAMP_AT + i] = (char)('0' + stamp_ns % 10);
+    if (stamp_ns)
+        stamp_digits(at + WS_STAMP_AT, STAMP_DIGITS, stamp_ns);
     ws_mask(at, payload.len, mask, 0);
     conn->out.len += payload.len;
 }
@@ -59,7 +59,7 @@ ws_conn_send(struct ws_conn *conn, uint64_t stamp_ns)
 {
     const struct bytes *message = &conn->load->message;
 
-    conn->under_way++;
+    conn->under_way += !conn->is_slow;
     add_frame(conn, conn->load->config.binary ? WS_BINARY : WS_TEXT,
               (struct text){message->at, (uint32_t)message->len}, stamp_ns);
     if (conn->load->part.stage->phase == PHASE_MEASURE)
@@ -93,13 +93,14 @@ ws_conn_close(struct ws_conn *conn)
     conn->is_open = false;
     if (conn->fd < 0)
         return;
+    slow_reader_end(&conn->slow);
     ring_shutdown(conn->load->ring, conn->fd, SHUT_RDWR);
     ring_cancel(conn->load->ring, &conn->recv);
     ring_cancel(conn->load->ring, &conn->send);
     released(conn);
 }
 
-/* What was under way on it is lost, each of it. */
+/* What was under way on it is lost, each of it. A slow reader may be given up. */
 static void
 fail(struct ws_conn *conn, enum error_kind kind)
 {
@@ -107,10 +108,19 @@ fail(struct ws_conn *conn, enum error_kind kind)
 
     if (!conn->is_over && !conn->is_upgraded)
         load->lost++;
-    if (!conn->is_over && load->part.stage->phase < PHASE_CLOSE)
+    if (!conn->is_over && load->part.stage->phase < PHASE_CLOSE && !(conn->is_slow && conn->is_upgraded))
         load->part.tally.errors[kind] += conn->under_way ? conn->under_way : 1;
     conn->under_way = 0;
     ws_conn_close(conn);
+}
+
+/* One message after the other until the server takes no more, since nobody reads what it sends back. */
+static void
+feed_slow(struct ws_conn *conn)
+{
+    if (conn->load->part.stage->phase < PHASE_DRAIN && !conn->out.len)
+        ws_conn_send(conn, ring_now(conn->load->ring));
+    ws_conn_flush(conn);
 }
 
 static void
@@ -123,6 +133,8 @@ on_sent(struct op *op, int result, struct buf *buf, bool more)
         released(conn);
     else if (result <= 0)
         fail(conn, ERROR_RESET);
+    else if (conn->is_slow && conn->is_upgraded)
+        feed_slow(conn);
     else
         ws_conn_flush(conn);
 }
@@ -134,22 +146,22 @@ measure(struct ws_conn *conn, uint64_t sent_ns)
 {
     struct ws_load *load = conn->load;
     struct histogram *measures = load->part.tally.measures;
-    uint64_t now = ring_now(load->ring), gap = conn->last_ns ? now - conn->last_ns : 0;
+    uint64_t now = ring_now(load->ring), delay = now > sent_ns ? now - sent_ns : 0;
 
     load->part.requests_all++;
-    if (load->part.stage->phase == PHASE_MEASURE)
+    if (stage_in_window(load->part.stage))
         load->part.tally.finished++;
     if (stage_is_within(load->part.stage, sent_ns)) {
         load->part.tally.requests++;
-        histogram_add(&measures[MEASURE_LATENCY], now > sent_ns ? now - sent_ns : 0);
-        if (conn->gap_ns)
+        histogram_add(&measures[MEASURE_LATENCY], delay);
+        if (conn->last_ns) {
+            histogram_add(&measures[MEASURE_EVENT_GAP], now - conn->last_ns);
             histogram_add(&measures[MEASURE_JITTER],
-                          gap > conn->gap_ns ? gap - conn->gap_ns : conn->gap_ns - gap);
-        if (gap)
-            histogram_add(&measures[MEASURE_EVENT_GAP], gap);
+                          delay > conn->delay_ns ? delay - conn->delay_ns : conn->delay_ns - delay);
+        }
     }
-    conn->gap_ns = gap;
     conn->last_ns = now;
+    conn->delay_ns = delay;
 }
 
 /* A message may come in pieces; only its beginning is looked at. */
@@ -170,10 +182,9 @@ take_piece(struct ws_conn *conn, const struct ws_event *e)
     if (!e->ends)
         return true;
     if (conn->stamp_len < sizeof conn->stamp || memcmp(conn->stamp, "{\"ns\":\"", WS_STAMP_AT) != 0 ||
+        !stamp_digits_read((struct text){conn->stamp + WS_STAMP_AT, STAMP_DIGITS}, STAMP_DIGITS, &sent) ||
         !conn->under_way)
         return false;
-    for (int i = 0; i < WS_STAMP_DIGITS; i++)
-        sent = sent * 10 + (uint64_t)(conn->stamp[WS_STAMP_AT + i] - '0');
     conn->under_way--;
     measure(conn, sent);
     return true;
@@ -243,6 +254,8 @@ take_head(struct ws_conn *conn, struct text *ret_rest)
     return true;
 }
 
+static void on_recv(struct op *op, int result, struct buf *buf, bool more);
+
 static void
 on_bytes(struct ws_conn *conn, char *at, uint32_t len)
 {
@@ -257,6 +270,12 @@ on_bytes(struct ws_conn *conn, char *at, uint32_t len)
         return;
     conn->is_upgraded = true;
     conn->load->upgraded++;
+    if (conn->is_slow) {
+        slow_reader_begin(&conn->slow, conn->load->ring, &conn->recv, conn->fd, conn->load->config.slow_rate,
+                          on_recv);
+        feed_slow(conn);
+        return;
+    }
     ws_parser_init(&conn->parser, false, false, 0);
     take_frames(conn, (char *)(uintptr_t)rest.at, rest.len);
     ws_fill(conn);
@@ -268,7 +287,9 @@ on_recv(struct op *op, int result, struct buf *buf, bool more)
     struct ws_conn *conn = container_of(op, struct ws_conn, recv);
 
     if (buf) {
-        if (!conn->is_over)
+        if (conn->is_slow && conn->is_upgraded)
+            slow_reader_took(&conn->slow, (uint64_t)result);
+        else if (!conn->is_over)
             on_bytes(conn, (char *)buf->data, (uint32_t)result);
         buf_unref(buf);
         return;
@@ -320,7 +341,10 @@ void
 ws_conn_connect(struct ws_conn *conn)
 {
     const struct address *address = &conn->load->url.address;
+    uint64_t rcvbuf = conn->load->config.rcvbuf;
 
+    ring_set_connect_buffers(conn->load->ring,
+                             (unsigned)(conn->is_slow && !rcvbuf ? SLOW_READER_RCVBUF : rcvbuf), 0);
     conn->fd = ring_connect(conn->load->ring, &conn->send, (const struct sockaddr *)&address->sa,
                             address->len, on_connect);
     if (conn->fd < 0)

@@ -16,6 +16,10 @@ check_config(struct ws_load *load, char *why, size_t why_size)
         snprintf(why, why_size, "--url is missing (try mcpload ws --help)");
     else if (!c->connections || c->connections > 100000 || !c->pipeline || c->pipeline > 1000000)
         snprintf(why, why_size, "--connections must be 1 to 100000, --pipeline 1 to 1000000");
+    else if (c->slow_readers > 100000)
+        snprintf(why, why_size, "--slow-readers must be at most 100000");
+    else if (!c->burst)
+        snprintf(why, why_size, "--burst 0: a burst has at least one message");
     else if (c->message_bytes < WS_MESSAGE_MIN || c->message_bytes > WS_MESSAGE_MAX)
         snprintf(why, why_size, "--message-bytes must be %d to %d", WS_MESSAGE_MIN, WS_MESSAGE_MAX);
     else
@@ -31,9 +35,14 @@ ws_print_plan(const struct part *part, FILE *out)
     fprintf(out, "%s: ws, messages of %" PRIu64 " bytes; %" PRIu64 " connections, ", c->url, c->message_bytes,
             c->connections);
     if (c->rate > 0)
-        fprintf(out, "open loop at %g messages/s\n", c->rate);
+        fprintf(out, "open loop at %g messages/s", c->rate);
     else
-        fprintf(out, "closed loop with %" PRIu64 " messages under way on each\n", c->pipeline);
+        fprintf(out, "closed loop with %" PRIu64 " messages under way on each", c->pipeline);
+    if (c->rate > 0 && c->burst > 1)
+        fprintf(out, " in bursts of %" PRIu64, c->burst);
+    if (c->slow_readers)
+        fprintf(out, "; %" PRIu64 " slow readers", c->slow_readers);
+    fprintf(out, "\n");
 }
 
 json_t *
@@ -41,9 +50,10 @@ ws_plan_json(const struct part *part)
 {
     const struct ws_config *c = &container_of(part, const struct ws_load, part)->config;
 
-    return json_pack("{s:s, s:s, s:I, s:I, s:I, s:f}", "url", c->url, "kind", "ws", "connections",
-                     (json_int_t)c->connections, "pipeline", (json_int_t)c->pipeline, "message_bytes",
-                     (json_int_t)c->message_bytes, "rate", c->rate);
+    return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:f, s:I}", "url", c->url, "kind", "ws", "connections",
+                     (json_int_t)c->connections, "slow_readers", (json_int_t)c->slow_readers, "pipeline",
+                     (json_int_t)c->pipeline, "message_bytes", (json_int_t)c->message_bytes, "rate", c->rate,
+                     "burst", (json_int_t)c->burst);
 }
 
 struct part *

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// mcpload's streams: paths of their own, bursts, lost events, jitter, slow readers, classes, mixes, the search for a rate.
+
+import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
+import { program } from './lib/gateway.mjs';
+import { run } from './lib/process.mjs';
+import { until } from './lib/wait.mjs';
+import { promise } from './lib/world.mjs';
+
+const quick = ['--duration', '400ms', '--warmup', '100ms', '--quiet', '--json', '-'];
+const streams = ['--connections', '0', '--streams'];
+
+/** Runs mcpload and gives its exit status and its JSON. */
+async function mcpload(...args) {
+  const { code, stdout, stderr } = await run(program('mcpload'), [...args]);
+  assert.notEqual(code, 2, stderr);
+  return { code, ...JSON.parse(stdout) };
+}
+
+const stats = async (server) => (await fetch(`${server.url}/stats`)).json();
+
+/** An HTTP server of the test's own; `answer(request, response)`. */
+async function http(world, answer) {
+  const server = createServer(answer);
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  world.serves(() => new Promise((resolve) => {
+    server.closeAllConnections();
+    server.close(resolve);
+  }));
+  return `http://127.0.0.1:${server.address().port}`;
+}
+
+/** Sends `pieces` of events again and again until the client leaves; the number of an event goes on. */
+function stream(response, pieces) {
+  let number = 0;
+  response.writeHead(200, { 'content-type': 'text/event-stream' });
+  const timer = setInterval(() => {
+    const text = pieces(number, process.hrtime.bigint());
+    number += 1;
+    response.write(text);
+  }, 20);
+  response.on('close', () => clearInterval(timer));
+}
+
+const event = (ns, number) => `data: {"ns":"${String(ns).padStart(17, '0')}","n":"${String(number).padStart(10, '0')}"}\n\n`;
+
+promise('streams take their paths in turn', async (world) => {
+  const asked = [];
+  const url = await http(world, (request, response) => {
+    asked.push(request.url);
+    stream(response, (n, ns) => event(ns, n));
+  });
+  const { code, result } = await mcpload(...quick, '--url', `${url}/c`, ...streams, '4', '--stream-path', '/a', '--stream-path', '/b');
+  assert.equal(code, 0, JSON.stringify(result.errors));
+  assert.deepEqual(asked.sort(), ['/a', '/a', '/b', '/b']);
+});
+
+promise('a rate without connections is that of the events: each stream asks for its share', async (world) => {
+  const asked = [];
+  const url = await http(world, (request, response) => {
+    asked.push(request.url);
+    stream(response, (n, ns) => event(ns, n));
+  });
+  await mcpload(...quick, '--url', `${url}/sse?x=1`, ...streams, '4', '--rate', '10', '--burst', '5');
+  assert.deepEqual(new Set(asked), new Set(['/sse?x=1&rate=2.5&burst=5']));
+});
+
+promise('the mock sends the events of a burst back to back', async (world) => {
+  const server = await world.load();
+  const reply = await fetch(`${server.url}/sse?rate=0.001&burst=20&events=10`); // at an even pace this would take hours
+  const text = await reply.text();
+  assert.equal(text.match(/^data: /gm).length, 10);
+});
+
+promise('an event whose number was skipped is lost, and the run has failed', async (world) => {
+  const url = await http(world, (_, response) => stream(response, (n, ns) => event(ns, n < 2 ? n : n + 3)));
+  const { code, result } = await mcpload(...quick, '--url', `${url}/`, ...streams, '1');
+  assert.equal(code, 1);
+  assert.equal(result.errors.lost, 3);
+  assert.equal(result.failed, 3);
+});
+
+promise('jitter is the difference of an event\'s gaps, before and behind the way', async (world) => {
+  const second = 1_000_000_000n;
+  // Two events that arrive together and say that they left a second apart.
+  const url = await http(world, (_, response) => stream(response, (n, ns) => event(ns - second, 2 * n) + event(ns, 2 * n + 1)));
+  const { code, result } = await mcpload(...quick, '--url', `${url}/`, ...streams, '1');
+  assert.equal(code, 0, JSON.stringify(result.errors));
+  assert.ok(result.jitter.count >= 2 && result.jitter.p50_us > 900_000, JSON.stringify(result.jitter));
+});
+
+promise('slow readers with a rate go on reading', async (world) => {
+  const server = await world.load('--sndbuf', '65536');
+  const p = world.process(program('mcpload'), ['--url', `${server.url}/`, '--connections', '0', '--slow-readers', '2', '--slow-rate', '1m', '--slow-path', '/sse?rate=0&event-bytes=2k', '--duration', '60s', '--quiet']);
+  await until('more was taken than buffers hold', async () => (await stats(server)).replies.stream.sent_bytes > 8 << 20);
+  assert.equal((await p.stop('SIGINT')).code, 0, p.output);
+});
+
+promise('ws: slow readers stop their server beside those that read', async (world) => {
+  const server = await world.load('--sndbuf', '65536');
+  const url = server.url.replace('http', 'ws');
+  const p = world.process(program('mcpload'), ['ws', '--url', url, '--connections', '2', '--rate', '100', '--slow-readers', '3', '--message-bytes', '4k', '--duration', '60s', '--quiet', '--json', '-']);
+  await until('three connections stand still', async () => (await stats(server)).stopped_connections === 3);
+  const before = (await stats(server)).replies.ws.requests;
+  await until('the others go on', async () => (await stats(server)).replies.ws.requests > before + 10);
+  assert.equal((await p.stop('SIGINT')).code, 0, p.output);
+  const { result, plan } = JSON.parse(p.stdout);
+  assert.equal(plan.slow_readers, 3);
+  assert.ok(result.requests > 0 && result.failed === 0, JSON.stringify(result.errors));
+});
