@@ -109,3 +109,20 @@ promise('ws: slow readers stop their server beside those that read', async (worl
   assert.equal(plan.slow_readers, 3);
   assert.ok(result.requests > 0 && result.failed === 0, JSON.stringify(result.errors));
 });
+
+promise('each request asks for the class that is its share, and the report has each class', async (world) => {
+  const asked = {};
+  const url = await http(world, (request, response) => {
+    const { priority } = request.headers;
+    asked[priority] = (asked[priority] ?? 0) + 1;
+    response.end('fine');
+  });
+  const { code, plan, result } = await mcpload(...quick, '--warmup', '0', '--url', `${url}/`, '--connections', '1', '--priority', 'high=1,normal=2,low=1');
+  assert.equal(code, 0, JSON.stringify(result.errors));
+  assert.equal(plan.priority, 'high=1,normal=2,low=1');
+  const { high, normal, low } = result.classes;
+  assert.deepEqual(Object.keys(asked).sort(), ['u=1', 'u=3', 'u=6']);
+  for (const [name, mine] of Object.entries({ 'u=1': high, 'u=3': normal, 'u=6': low })) assert.equal(asked[name], mine.latency.count, name);
+  assert.ok(Math.abs(high.latency.count - low.latency.count) <= 1 && Math.abs(normal.latency.count - 2 * high.latency.count) <= 2, JSON.stringify(asked));
+  assert.equal(high.latency.count + normal.latency.count + low.latency.count, result.requests);
+});

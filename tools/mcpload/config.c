@@ -34,6 +34,10 @@ const struct flag load_flags[] = {
     {"args", FLAG_TEXT, FIELD(args), "{\"text\":\"hi\"}", "JSON",
      "mcp: its arguments; echo's text is checked in the reply"},
     {"list", FLAG_SWITCH, FIELD(list), NULL, NULL, "mcp: tools/list instead of tools/call"},
+    {"priority", FLAG_TEXT, FIELD(priority), NULL, "CLASSES",
+     "what requests and streams ask for in the field Priority: high (u=1), normal (u=3) or low (u=6), or "
+     "shares of "
+     "them, such as high=1,normal=8,low=1; the report has each class"},
     {"method", FLAG_TEXT, FIELD(method), NULL, "METHOD", "http: by default POST with a body, else GET"},
     {"body-bytes", FLAG_BYTES, FIELD(body_bytes), "0", "N", "http: size of the request's body"},
     {"header", FLAG_LIST, FIELD(headers), NULL, "'NAME: VALUE'", "one more request field; may be repeated"},

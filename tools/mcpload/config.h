@@ -16,7 +16,7 @@ struct stage_config {
 };
 
 struct load_config {
-    const char *url, *kind, *method, *tool, *args, *slow_path;
+    const char *url, *kind, *method, *tool, *args, *slow_path, *priority;
     struct flag_list headers;
     struct flag_list stream_paths;
     uint64_t connections, streams, slow_readers, idle;

@@ -48,6 +48,7 @@ struct load_conn {
     bool answered;                /* SSE: the event with the response was seen */
     bool settled;                 /* counted in load->settled */
     bool stamp_wanted;            /* start_ns becomes the time of the submit */
+    uint8_t priority;             /* enum priority of the request under way */
     uint8_t outcome;              /* enum error_kind of the reply under way */
     uint32_t id;
     uint64_t start_ns, began_ns; /* start_ns: the intended one in open loop */
@@ -58,7 +59,7 @@ struct load_conn {
     const char *path;
     struct reply reply;
     struct bytes request;
-    size_t id_at;
+    struct request_marks marks;
     struct iovec iov[2];
     unsigned iov_at, iov_count;
     char session[REPLY_SESSION_MAX];
@@ -83,6 +84,7 @@ struct load {
     struct load_conn **fresh; /* began a request in this turn */
     uint32_t fresh_count;
     uint32_t next_id;
+    struct priority_mix priorities;
     uint64_t due, started; /* open loop: requests due so far, and started */
 };
 

@@ -234,7 +234,7 @@ static void
 compose(struct load_conn *conn)
 {
     conn->request.len = 0;
-    conn->id_at = request_build(&conn->load->plan, conn->message, conn->path,
+    conn->marks = request_build(&conn->load->plan, conn->message, conn->path,
                                 (struct text){conn->session, conn->session_len}, text_of(conn->version),
                                 &conn->request);
 }
@@ -273,8 +273,12 @@ send_request(struct load_conn *conn)
 
     if (!conn->request.len)
         compose(conn);
-    if (conn->id_at)
-        request_set_id(&conn->request, conn->id_at, conn->id = load->next_id++);
+    if (conn->marks.id_at)
+        request_set_id(&conn->request, conn->marks.id_at, conn->id = load->next_id++);
+    if (conn->marks.urgency_at) {
+        conn->priority = (uint8_t)priority_next(&load->priorities);
+        request_set_priority(&conn->request, conn->marks.urgency_at, (enum priority)conn->priority);
+    }
     if (load->plan.kind == KIND_HTTP && strcmp(load->plan.method, "HEAD") == 0)
         method = METHOD_HEAD;
     reply_start(&conn->reply, method, load->plan.kind != KIND_HTTP);
@@ -325,15 +329,16 @@ difference(uint64_t a, uint64_t b)
 static void
 measure_stamp(struct load_conn *conn, const struct stamp *stamp, uint64_t now, bool in_window)
 {
-    struct histogram *measures = conn->load->part.tally.measures;
+    struct tally *tally = &conn->load->part.tally;
     uint64_t delay = now > stamp->ns ? now - stamp->ns : 0;
 
     if (conn->event_next && stamp->number > conn->event_next)
-        conn->load->part.tally.errors[ERROR_LOST] += stamp->number - conn->event_next;
+        tally->errors[ERROR_LOST] += stamp->number - conn->event_next;
     if (in_window) {
-        histogram_add(&measures[MEASURE_EVENT_DELAY], delay);
+        tally_add(tally, MEASURE_EVENT_DELAY, (enum priority)conn->priority, delay);
         if (conn->event_next)
-            histogram_add(&measures[MEASURE_JITTER], difference(delay, conn->delay_ns));
+            tally_add(tally, MEASURE_JITTER, (enum priority)conn->priority,
+                      difference(delay, conn->delay_ns));
     }
     conn->event_next = stamp->number + 1;
     conn->delay_ns = delay;
@@ -343,23 +348,24 @@ static void
 measure_event(struct load_conn *conn)
 {
     struct load *load = conn->load;
-    struct histogram *measures = load->part.tally.measures;
+    struct tally *tally = &load->part.tally;
+    enum priority priority = (enum priority)conn->priority;
     uint64_t now = ring_now(load->ring), gap = now - conn->event_ns;
     bool first = !conn->event_ns, in_window = stage_in_window(load->part.stage);
     struct stamp stamp;
 
     load->part.events_all++;
     if (in_window) {
-        load->part.tally.events++;
+        tally->events++;
         if (first && conn->measured)
-            histogram_add(&measures[MEASURE_FIRST_EVENT], now - conn->start_ns);
+            tally_add(tally, MEASURE_FIRST_EVENT, priority, now - conn->start_ns);
         if (!first)
-            histogram_add(&measures[MEASURE_EVENT_GAP], gap);
+            tally_add(tally, MEASURE_EVENT_GAP, priority, gap);
     }
     if (stamp_read(conn->reply.event.data, &stamp))
         measure_stamp(conn, &stamp, now, in_window);
     else if (conn->gap_ns && in_window)
-        histogram_add(&measures[MEASURE_JITTER], difference(gap, conn->gap_ns));
+        tally_add(tally, MEASURE_JITTER, priority, difference(gap, conn->gap_ns));
     conn->gap_ns = first ? 0 : gap;
     conn->event_ns = now;
 }
@@ -388,7 +394,8 @@ on_head(struct load_conn *conn)
     if (reply->status / 100 < 6)
         load->part.tally.statuses[reply->status / 100]++;
     if (conn->measured && conn->role == ROLE_WORK && !is_session(conn) && good)
-        histogram_add(&load->part.tally.measures[MEASURE_FIRST_BYTE], ring_now(load->ring) - conn->start_ns);
+        tally_add(&load->part.tally, MEASURE_FIRST_BYTE, (enum priority)conn->priority,
+                  ring_now(load->ring) - conn->start_ns);
     if (conn->message == MESSAGE_INITIALIZE && good && reply->session.len &&
         reply->session.len < REPLY_SESSION_MAX) {
         memcpy(conn->session, reply->session.at, reply->session.len);
@@ -432,7 +439,8 @@ measure_reply(struct load_conn *conn)
         load->part.tally.finished++;
     if (conn->measured && conn->role == ROLE_WORK) {
         load->part.tally.requests++;
-        histogram_add(&load->part.tally.measures[MEASURE_LATENCY], ring_now(load->ring) - conn->start_ns);
+        tally_add(&load->part.tally, MEASURE_LATENCY, (enum priority)conn->priority,
+                  ring_now(load->ring) - conn->start_ns);
     }
 }
 

@@ -94,6 +94,12 @@ make_plan(struct load *load, char *why, size_t why_size)
         return -EINVAL;
     }
     json_decref(args);
+    if (c->priority && priority_parse(c->priority, &load->priorities) < 0) {
+        snprintf(why, why_size, "--priority %s: write high, normal or low, or shares such as high=1,low=9",
+                 c->priority);
+        return -EINVAL;
+    }
+    plan->has_priority = c->priority != NULL;
     plan->method = c->method ? c->method : c->body_bytes ? "POST" : "GET";
     plan->body_bytes = c->body_bytes;
     plan->headers = &c->headers;
@@ -126,6 +132,8 @@ load_print_plan(const struct part *part, FILE *out)
         fprintf(out, ", closed loop");
     if (c->rate > 0 && c->burst > 1)
         fprintf(out, " in bursts of %" PRIu64, c->burst);
+    if (c->priority)
+        fprintf(out, ", priority %s", c->priority);
     if (c->think_ns)
         fprintf(out, ", %g ms between requests", (double)c->think_ns / 1e6);
     if (c->streams)
@@ -143,11 +151,11 @@ load_plan_json(const struct part *part)
     const struct load *load = container_of(part, const struct load, part);
     const struct load_config *c = &load->config;
 
-    return json_pack("{s:s, s:s, s:I, s:f, s:I, s:I, s:I, s:I, s:I}", "url", c->url, "kind",
-                     kind_names[load->plan.kind], "connections", (json_int_t)c->connections, "rate", c->rate,
-                     "burst", (json_int_t)c->burst, "body_bytes", (json_int_t)c->body_bytes, "streams",
-                     (json_int_t)c->streams, "slow_readers", (json_int_t)c->slow_readers, "idle",
-                     (json_int_t)c->idle);
+    return json_pack("{s:s, s:s, s:s*, s:I, s:f, s:I, s:I, s:I, s:I, s:I}", "url", c->url, "kind",
+                     kind_names[load->plan.kind], "priority", c->priority, "connections",
+                     (json_int_t)c->connections, "rate", c->rate, "burst", (json_int_t)c->burst, "body_bytes",
+                     (json_int_t)c->body_bytes, "streams", (json_int_t)c->streams, "slow_readers",
+                     (json_int_t)c->slow_readers, "idle", (json_int_t)c->idle);
 }
 
 struct part *
