@@ -126,3 +126,46 @@ promise('each request asks for the class that is its share, and the report has e
   assert.ok(Math.abs(high.latency.count - low.latency.count) <= 1 && Math.abs(normal.latency.count - 2 * high.latency.count) <= 2, JSON.stringify(asked));
   assert.equal(high.latency.count + normal.latency.count + low.latency.count, result.requests);
 });
+
+const ws = (server) => server.url.replace('http', 'ws');
+
+promise('ws: sessions of MCP, whose calls ask for classes', async (world) => {
+  const server = await world.load();
+  const { code, result } = await mcpload('ws', ...quick, '--url', `${ws(server)}/mcp`, '--kind', 'mcp', '--connections', '3', '--rate', '400', '--priority', 'high=1,low=3');
+  assert.equal(code, 0, JSON.stringify(result.errors));
+  const { high, low } = result.classes;
+  assert.equal(high.latency.count + low.latency.count, result.requests);
+  assert.ok(high.latency.count > 10 && low.latency.count > 2 * high.latency.count, JSON.stringify(result.classes));
+});
+
+promise('ws: calls go through the gateway to a server of HTTP', async (world) => {
+  const server = await world.load();
+  const gateway = await world.gateway({ upstreams: { load: `${server.url}/mcp` } });
+  const { code, result } = await mcpload('ws', ...quick, '--url', `${gateway.url.replace('http', 'ws')}/ws`, '--kind', 'mcp', '--connections', '2', '--priority', 'normal');
+  assert.equal(code, 0, JSON.stringify(result.errors));
+  assert.ok(result.requests > 0 && result.classes.normal.latency.count === result.requests);
+});
+
+promise('ws: a server that sends initialize back is no MCP server', async (world) => {
+  const server = await world.load();
+  const { code, result } = await mcpload('ws', ...quick, '--url', `${ws(server)}/x`, '--kind', 'mcp');
+  assert.equal(code, 1);
+  assert.equal(result.errors.bad_reply, 1);
+});
+
+promise('ws: after so many messages a connection is closed and another one opened', async (world) => {
+  const server = await world.load();
+  const { code, result } = await mcpload('ws', ...quick, '--url', ws(server), '--messages', '5', '--pipeline', '2');
+  assert.equal(code, 0, JSON.stringify(result.errors));
+  assert.ok(result.connects > 2 && result.requests <= 5 * result.connects, `${result.requests} messages, ${result.connects} connections`);
+  assert.ok(result.first_event.count > 0 && result.first_byte.count >= result.first_event.count);
+});
+
+promise('ws: what makes no sense is refused in one line', async () => {
+  for (const [args, why] of [[['--kind', 'x'], 'echo or mcp'], [['--priority', 'urgent'], 'high, normal or low'], [['--message-bytes', '10'], 'at least'], [['--priority', 'low', '--message-bytes', '100'], 'at least'], [['--messages', '3', '--rate', '5'], '--rate'], [['--burst', '0'], 'burst']]) {
+    const { code, stderr } = await run(program('mcpload'), ['ws', '--url', 'ws://127.0.0.1:1/', ...args]);
+    assert.equal(code, 2, args.join(' '));
+    assert.match(stderr, /^mcpload: [^\n]+\n$/, args.join(' '));
+    assert.ok(stderr.includes(why), stderr);
+  }
+});

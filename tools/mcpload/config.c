@@ -59,9 +59,17 @@ const struct flag load_flags[] = {
 const struct flag ws_flags[] = {
 #define FIELD(name) offsetof(struct ws_config, name)
     {"url", FLAG_TEXT, FIELD(url), NULL, "URL", "ws://HOST[:PORT]/PATH, or http+unix:/SOCKET:/PATH"},
+    {"kind", FLAG_TEXT, FIELD(kind), "echo", "KIND",
+     "echo: the server sends each message back; mcp: sessions of 2025-11-25 with calls of the tool echo"},
     {"connections", FLAG_COUNT, FIELD(connections), "1", "N", "connections"},
     {"pipeline", FLAG_COUNT, FIELD(pipeline), "16", "N", "messages under way on each connection, at most"},
-    {"message-bytes", FLAG_BYTES, FIELD(message_bytes), "200", "N", "size of a message, at least 64"},
+    {"messages", FLAG_COUNT, FIELD(messages), "0", "N",
+     "closed loop: so many on a connection, then it is closed and another one opened; 0: it stays"},
+    {"message-bytes", FLAG_BYTES, FIELD(message_bytes), "200", "N", "size of a message"},
+    {"priority", FLAG_TEXT, FIELD(priority), NULL, "CLASSES",
+     "what messages ask for in params._meta[\"mcpgate/priority\"]: high, normal or low, or shares of them, "
+     "such as "
+     "high=1,normal=8,low=1; the report has each class"},
     {"binary", FLAG_SWITCH, FIELD(binary), NULL, NULL, "binary messages instead of text"},
     {"rate", FLAG_RATE, FIELD(rate), "0", "R",
      "open loop: R messages a second over all connections, whatever comes back; 0: closed loop"},

@@ -37,9 +37,9 @@ struct serve_config {
 };
 
 struct ws_config {
-    const char *url;
+    const char *url, *kind, *priority;
     struct flag_list headers;
-    uint64_t connections, slow_readers, pipeline, message_bytes;
+    uint64_t connections, slow_readers, pipeline, messages, message_bytes;
     uint64_t burst, slow_rate, rcvbuf;
     uint64_t timeout_ns;
     double rate;

@@ -81,7 +81,7 @@ is_settled(const struct part *part)
 {
     const struct ws_load *load = container_of(part, const struct ws_load, part);
 
-    return load->upgraded + load->lost >= load->conn_count;
+    return load->ready + load->lost >= load->conn_count;
 }
 
 static bool
@@ -157,7 +157,8 @@ ws_free(struct part *part)
     for (uint64_t i = 0; i < load->conn_count; i++)
         ws_conn_done(&load->conns[i]);
     free(load->conns);
-    bytes_done(&load->message);
+    for (unsigned p = 0; p < PRIORITIES; p++)
+        bytes_done(&load->messages[p].text);
     free(load);
 }
 
@@ -174,22 +175,12 @@ const struct part_type ws_part = {
     .free = ws_free,
 };
 
-static void
-make_message(struct ws_load *load)
-{
-    bytes_print(&load->message, "{\"ns\":\"%0*d\",\"pad\":\"", STAMP_DIGITS, 0);
-    bytes_fill(&load->message, 'x', load->config.message_bytes - load->message.len - 2);
-    bytes_print(&load->message, "\"}");
-}
-
 void
 ws_open(struct ws_load *load)
 {
-    load->part.type = &ws_part;
     load->conn_count = load->config.connections + load->config.slow_readers;
     load->conns = calloc(load->conn_count, sizeof *load->conns);
     ASSERT(load->conns);
     for (uint64_t i = 0; i < load->conn_count; i++)
         load->conns[i] = (struct ws_conn){.load = load, .fd = -1, .is_slow = i >= load->config.connections};
-    make_message(load);
 }

@@ -1,18 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `mcpload ws`: messages over WebSocket to a server that sends each one back (`mcpload serve`), straight or
- * through a gateway; a part of a run (stage.h). A message tells when it was sent, so that what comes back
- * needs no table:
- *
- *     {"ns":"01234567890123456","pad":"xxx..."}
+ * `mcpload ws`: messages over WebSocket to a server that sends each one back (`mcpload serve`), or MCP to one
+ * that answers; straight or through a gateway. A part of a run (stage.h).
  *
  * Closed loop: --pipeline of them are under way on each connection. Open loop: they leave at --rate, whatever
  * comes back, in turn over the connections; one that finds its connection's --pipeline used up waits, and its
- * latency runs. Three files:
+ * latency runs. Four files:
  *
- *     ws_main.c   flags, the plan
- *     ws.c        who sends when
- *     ws_conn.c   one connection: upgrade, messages out, messages in
+ *     ws_main.c      flags, the plan
+ *     ws.c           who sends when
+ *     ws_conn.c      one connection: upgrade, session, messages out, messages in
+ *     ws_message.c   the messages
  */
 #ifndef MCPLOAD_WS_H
 #define MCPLOAD_WS_H
@@ -23,9 +21,9 @@
 #include "proto/ws_key.h"
 #include "slow_reader.h"
 #include "stage.h"
-#include "stamp.h"
+#include "ws_message.h"
 
-enum { WS_MESSAGE_MIN = 64, WS_MESSAGE_MAX = 16 << 20, WS_STAMP_AT = 7 };
+enum { WS_MESSAGE_MAX = 16 << 20 };
 
 struct ws_load;
 
@@ -33,8 +31,11 @@ struct ws_conn {
     struct ws_load *load;
     struct op recv, send;
     int fd;
-    bool is_open, is_upgraded, is_over; /* the socket stands; the 101 came; nothing more is wanted */
-    bool is_slow; /* sends without end, reads slowly or not at all, and is not measured */
+    bool is_open, is_upgraded; /* the socket stands; the 101 came */
+    bool is_ready, was_ready;  /* the session too: it can take messages; and once it could */
+    bool is_leaving, is_over;  /* our close was sent; nothing more is wanted */
+    bool comes_back;           /* after --messages: connects again */
+    bool is_slow;              /* sends without end, reads slowly or not at all, and is not measured */
     uint32_t under_way;
     uint64_t last_ns,
         delay_ns; /* of what came back last: its arrival (0: nothing did), its time on the way */
@@ -43,8 +44,8 @@ struct ws_conn {
     struct bytes head;         /* the reply to the upgrade, as far as it is here */
     struct bytes out, sending; /* frames: waiting, and with the kernel */
     struct iovec iov;
-    char stamp[WS_STAMP_AT + STAMP_DIGITS];
-    uint32_t stamp_len; /* of the message that comes back in pieces */
+    struct bytes message;    /* what comes in pieces, as far as it is looked at */
+    uint64_t begin_ns, sent; /* of the connecting; messages since */
     char key[WS_KEY_CHARS];
 };
 
@@ -56,8 +57,12 @@ struct ws_load {
     struct pacer_item due_item;
     struct ws_conn *conns; /* the slow readers are the last */
     uint64_t conn_count;
-    uint32_t upgraded, lost; /* connections: those that are or were upgraded, and those that failed before */
-    struct bytes message;    /* unmasked, the stamp's digits zero */
+    uint32_t ready, lost; /* connections: those that could take messages once, and those that never could */
+    bool is_mcp;          /* each connection is a session */
+    enum ws_form form;
+    struct ws_message messages[PRIORITIES];
+    struct priority_mix priorities;
+    uint32_t next_number;
     uint64_t drain_end_ns;
     uint64_t due, started; /* open loop */
     uint64_t mask_state;

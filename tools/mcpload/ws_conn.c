@@ -3,13 +3,20 @@
 #include "ws.h"
 
 #include "proto/http1.h"
+#include "proto/jsonrpc.h"
 
 #include <errno.h>
 #include <sys/random.h>
 
+#define INITIALIZE                                                                                           \
+    "{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":\"initialize\",\"params\":{\"protocolVersion\":\"2025-11-"     \
+    "25\","                                                                                                  \
+    "\"capabilities\":{},\"clientInfo\":{\"name\":\"mcpload\",\"version\":\"" MCPGATE_VERSION "\"}}}"
+
 /* --- out --- */
 
 static void on_sent(struct op *op, int result, struct buf *buf, bool more);
+static void on_recv(struct op *op, int result, struct buf *buf, bool more);
 
 void
 ws_conn_flush(struct ws_conn *conn)
@@ -39,7 +46,7 @@ next_mask(struct ws_load *load, uint8_t mask[4])
 }
 
 static void
-add_frame(struct ws_conn *conn, enum ws_opcode opcode, struct text payload, uint64_t stamp_ns)
+add_frame(struct ws_conn *conn, enum ws_opcode opcode, struct text payload)
 {
     uint8_t head[WS_HEAD_MAX], mask[4];
     char *at;
@@ -48,28 +55,37 @@ add_frame(struct ws_conn *conn, enum ws_opcode opcode, struct text payload, uint
     bytes_add(&conn->out, head, ws_write_head(head, opcode, true, false, payload.len, mask));
     at = bytes_room(&conn->out, payload.len);
     memcpy(at, payload.at, payload.len);
-    if (stamp_ns)
-        stamp_digits(at + WS_STAMP_AT, STAMP_DIGITS, stamp_ns);
     ws_mask(at, payload.len, mask, 0);
     conn->out.len += payload.len;
+}
+
+static void
+add_text(struct ws_conn *conn, struct text text)
+{
+    add_frame(conn, conn->load->config.binary ? WS_BINARY : WS_TEXT, text);
+    if (stage_in_window(conn->load->part.stage))
+        conn->load->part.tally.sent_bytes += text.len;
 }
 
 void
 ws_conn_send(struct ws_conn *conn, uint64_t stamp_ns)
 {
-    const struct bytes *message = &conn->load->message;
+    struct ws_load *load = conn->load;
+    struct ws_message *message = &load->messages[priority_next(&load->priorities)];
 
     conn->under_way += !conn->is_slow;
-    add_frame(conn, conn->load->config.binary ? WS_BINARY : WS_TEXT,
-              (struct text){message->at, (uint32_t)message->len}, stamp_ns);
-    if (conn->load->part.stage->phase == PHASE_MEASURE)
-        conn->load->part.tally.sent_bytes += message->len;
+    conn->sent++;
+    ws_message_stamp(message, stamp_ns, load->next_number++);
+    add_text(conn, (struct text){message->text.at, (uint32_t)message->text.len});
 }
 
 bool
 ws_conn_has_room(const struct ws_conn *conn)
 {
-    return conn->is_upgraded && !conn->is_over && conn->under_way < conn->load->config.pipeline;
+    const struct ws_config *c = &conn->load->config;
+
+    return conn->is_ready && !conn->is_over && conn->under_way < c->pipeline &&
+           (!c->messages || conn->sent < c->messages);
 }
 
 /* --- the connection --- */
@@ -82,6 +98,8 @@ released(struct ws_conn *conn)
     ring_close(conn->load->ring, conn->fd);
     conn->fd = -1;
     conn->load->part.open--;
+    if (conn->comes_back && conn->load->part.stage->phase < PHASE_DRAIN)
+        ws_conn_connect(conn);
 }
 
 void
@@ -106,9 +124,9 @@ fail(struct ws_conn *conn, enum error_kind kind)
 {
     struct ws_load *load = conn->load;
 
-    if (!conn->is_over && !conn->is_upgraded)
+    if (!conn->is_over && !conn->was_ready)
         load->lost++;
-    if (!conn->is_over && load->part.stage->phase < PHASE_CLOSE && !(conn->is_slow && conn->is_upgraded))
+    if (!conn->is_over && load->part.stage->phase < PHASE_CLOSE && !(conn->is_slow && conn->is_ready))
         load->part.tally.errors[kind] += conn->under_way ? conn->under_way : 1;
     conn->under_way = 0;
     ws_conn_close(conn);
@@ -133,7 +151,7 @@ on_sent(struct op *op, int result, struct buf *buf, bool more)
         released(conn);
     else if (result <= 0)
         fail(conn, ERROR_RESET);
-    else if (conn->is_slow && conn->is_upgraded)
+    else if (conn->is_slow && conn->is_ready)
         feed_slow(conn);
     else
         ws_conn_flush(conn);
@@ -141,53 +159,131 @@ on_sent(struct op *op, int result, struct buf *buf, bool more)
 
 /* --- in --- */
 
+/* A gap lies between messages of any class, so those are not kept by class. */
 static void
-measure(struct ws_conn *conn, uint64_t sent_ns)
+measure(struct ws_conn *conn, const struct ws_origin *origin)
 {
     struct ws_load *load = conn->load;
-    struct histogram *measures = load->part.tally.measures;
-    uint64_t now = ring_now(load->ring), delay = now > sent_ns ? now - sent_ns : 0;
+    struct tally *tally = &load->part.tally;
+    uint64_t now = ring_now(load->ring), delay = now > origin->sent_ns ? now - origin->sent_ns : 0;
 
     load->part.requests_all++;
-    if (stage_in_window(load->part.stage))
-        load->part.tally.finished++;
-    if (stage_is_within(load->part.stage, sent_ns)) {
-        load->part.tally.requests++;
-        histogram_add(&measures[MEASURE_LATENCY], delay);
+    tally->finished += stage_in_window(load->part.stage);
+    if (stage_is_within(load->part.stage, origin->sent_ns)) {
+        tally->requests++;
+        tally_add(tally, MEASURE_LATENCY, origin->priority, delay);
         if (conn->last_ns) {
-            histogram_add(&measures[MEASURE_EVENT_GAP], now - conn->last_ns);
-            histogram_add(&measures[MEASURE_JITTER],
+            histogram_add(&tally->measures[MEASURE_EVENT_GAP], now - conn->last_ns);
+            histogram_add(&tally->measures[MEASURE_JITTER],
                           delay > conn->delay_ns ? delay - conn->delay_ns : conn->delay_ns - delay);
+        } else if (stage_is_within(load->part.stage, conn->begin_ns)) {
+            tally_add(tally, MEASURE_FIRST_EVENT, origin->priority, now - conn->begin_ns);
         }
     }
     conn->last_ns = now;
     conn->delay_ns = delay;
 }
 
-/* A message may come in pieces; only its beginning is looked at. */
-static bool
+/* After --messages: a close and its answer (RFC 6455 section 7.1.2), then a new connection. */
+static void
+leave(struct ws_conn *conn)
+{
+    static const char normal[] = {WS_CLOSE_NORMAL >> 8, (char)(WS_CLOSE_NORMAL & 0xff)};
+
+    conn->is_leaving = conn->comes_back = true;
+    add_frame(conn, WS_CLOSE, (struct text){normal, sizeof normal});
+}
+
+static void
+become_ready(struct ws_conn *conn)
+{
+    conn->load->ready += !conn->was_ready;
+    conn->is_ready = conn->was_ready = true;
+    if (!conn->is_slow)
+        return;
+    slow_reader_begin(&conn->slow, conn->load->ring, &conn->recv, conn->fd, conn->load->config.slow_rate,
+                      on_recv);
+    feed_slow(conn);
+}
+
+/* The answer to initialize; who sends the question back is no MCP server. */
+static enum error_kind
+take_greeting(struct ws_conn *conn, struct text message)
+{
+    struct jsonrpc_envelope envelope;
+
+    if (jsonrpc_scan(message, JSON_SCAN_FAST, &envelope) != JSONRPC_FAULT_FINE)
+        return ERROR_REPLY;
+    if (envelope.kind == JSONRPC_REQUEST && text_eq(envelope.method, TEXT("initialize")))
+        return ERROR_REPLY;
+    if (envelope.kind == JSONRPC_NOTIFICATION || envelope.kind == JSONRPC_REQUEST)
+        return ERROR_NONE;
+    if (envelope.kind != JSONRPC_RESPONSE)
+        return ERROR_JSONRPC;
+    add_text(conn, TEXT("{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}"));
+    become_ready(conn);
+    return ERROR_NONE;
+}
+
+static enum error_kind
+take_message(struct ws_conn *conn, struct text message)
+{
+    struct ws_load *load = conn->load;
+    struct ws_origin origin;
+    enum error_kind error;
+    bool other;
+
+    if (!conn->is_ready)
+        return take_greeting(conn, message);
+    error = ws_message_read(load->form, message, &origin, &other);
+    if (other)
+        return ERROR_NONE;
+    if (error == ERROR_REPLY || error == ERROR_ID || !conn->under_way)
+        return error == ERROR_NONE ? ERROR_ID : error;
+    conn->under_way--;
+    if (error == ERROR_NONE)
+        measure(conn, &origin);
+    else
+        load->part.tally.errors[error]++;
+    if (load->config.messages && conn->sent >= load->config.messages && !conn->under_way)
+        leave(conn);
+    return ERROR_NONE;
+}
+
+/* A message may come in pieces; of a plain one only the beginning is looked at. */
+static enum error_kind
 take_piece(struct ws_conn *conn, const struct ws_event *e)
 {
-    uint32_t n = (uint32_t)sizeof conn->stamp - (e->begins ? 0 : conn->stamp_len);
-    uint64_t sent = 0;
+    size_t look = conn->load->form == WS_FORM_PLAIN ? WS_PLAIN_LOOK : 2 * WS_MESSAGE_MAX, room;
+    struct text message = e->payload;
 
-    if (e->begins)
-        conn->stamp_len = 0;
-    if (n > e->payload.len)
-        n = e->payload.len;
-    memcpy(conn->stamp + conn->stamp_len, e->payload.at, n);
-    conn->stamp_len += n;
-    if (conn->load->part.stage->phase == PHASE_MEASURE)
+    if (stage_in_window(conn->load->part.stage))
         conn->load->part.tally.received_bytes += e->payload.len;
-    if (!e->ends)
-        return true;
-    if (conn->stamp_len < sizeof conn->stamp || memcmp(conn->stamp, "{\"ns\":\"", WS_STAMP_AT) != 0 ||
-        !stamp_digits_read((struct text){conn->stamp + WS_STAMP_AT, STAMP_DIGITS}, STAMP_DIGITS, &sent) ||
-        !conn->under_way)
-        return false;
-    conn->under_way--;
-    measure(conn, sent);
-    return true;
+    if (e->begins)
+        conn->message.len = 0;
+    if (!e->begins || !e->ends) {
+        room = look - conn->message.len;
+        bytes_add(&conn->message, e->payload.at, e->payload.len < room ? e->payload.len : room);
+        message = (struct text){conn->message.at, (uint32_t)conn->message.len};
+    }
+    return e->ends ? take_message(conn, message) : ERROR_NONE;
+}
+
+static void
+take_event(struct ws_conn *conn, const struct ws_event *e)
+{
+    enum error_kind error = ERROR_NONE;
+
+    if (e->opcode == WS_PING)
+        add_frame(conn, WS_PONG, e->payload);
+    else if (e->opcode == WS_CLOSE && conn->is_leaving)
+        ws_conn_close(conn);
+    else if (e->opcode == WS_CLOSE)
+        error = ERROR_CLOSED;
+    else if (e->opcode != WS_PONG)
+        error = take_piece(conn, e);
+    if (error != ERROR_NONE)
+        fail(conn, error);
 }
 
 static void
@@ -196,7 +292,7 @@ take_frames(struct ws_conn *conn, char *at, uint32_t len)
     struct ws_event e;
     uint32_t used;
 
-    while (len && !conn->is_over) {
+    while (len && !conn->is_over && !(conn->is_slow && conn->is_ready)) {
         enum parse_result result = ws_parser_next(&conn->parser, at, len, &used, &e);
 
         if (result == PARSE_MORE)
@@ -205,12 +301,8 @@ take_frames(struct ws_conn *conn, char *at, uint32_t len)
         len -= used;
         if (result == PARSE_BAD)
             fail(conn, ERROR_REPLY);
-        else if (e.opcode == WS_PING)
-            add_frame(conn, WS_PONG, e.payload, 0);
-        else if (e.opcode == WS_CLOSE)
-            fail(conn, ERROR_CLOSED);
-        else if (e.opcode != WS_PONG && !take_piece(conn, &e))
-            fail(conn, ERROR_REPLY);
+        else
+            take_event(conn, &e);
     }
     if (!conn->is_over) {
         ws_conn_flush(conn);
@@ -254,8 +346,6 @@ take_head(struct ws_conn *conn, struct text *ret_rest)
     return true;
 }
 
-static void on_recv(struct op *op, int result, struct buf *buf, bool more);
-
 static void
 on_bytes(struct ws_conn *conn, char *at, uint32_t len)
 {
@@ -269,16 +359,15 @@ on_bytes(struct ws_conn *conn, char *at, uint32_t len)
     if (!take_head(conn, &rest))
         return;
     conn->is_upgraded = true;
-    conn->load->upgraded++;
-    if (conn->is_slow) {
-        slow_reader_begin(&conn->slow, conn->load->ring, &conn->recv, conn->fd, conn->load->config.slow_rate,
-                          on_recv);
-        feed_slow(conn);
-        return;
-    }
     ws_parser_init(&conn->parser, false, false, 0);
+    if (stage_is_within(conn->load->part.stage, conn->begin_ns))
+        tally_add(&conn->load->part.tally, MEASURE_FIRST_BYTE, PRIORITY_NONE,
+                  ring_now(conn->load->ring) - conn->begin_ns);
+    if (conn->load->is_mcp)
+        add_text(conn, TEXT(INITIALIZE));
+    else
+        become_ready(conn);
     take_frames(conn, (char *)(uintptr_t)rest.at, rest.len);
-    ws_fill(conn);
 }
 
 static void
@@ -287,7 +376,7 @@ on_recv(struct op *op, int result, struct buf *buf, bool more)
     struct ws_conn *conn = container_of(op, struct ws_conn, recv);
 
     if (buf) {
-        if (conn->is_slow && conn->is_upgraded)
+        if (conn->is_slow && conn->is_ready)
             slow_reader_took(&conn->slow, (uint64_t)result);
         else if (!conn->is_over)
             on_bytes(conn, (char *)buf->data, (uint32_t)result);
@@ -297,6 +386,8 @@ on_recv(struct op *op, int result, struct buf *buf, bool more)
     (void)more;
     if (conn->is_over)
         released(conn);
+    else if (conn->is_leaving)
+        ws_conn_close(conn);
     else if (result != -ECANCELED)
         fail(conn, result == 0 ? ERROR_CLOSED : ERROR_RESET);
 }
@@ -311,8 +402,9 @@ send_upgrade(struct ws_conn *conn)
     ws_key_make(nonce, conn->key);
     bytes_print(&conn->out,
                 "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %.*s\r\n",
-                load->url.path, load->url.authority, WS_KEY_CHARS, conn->key);
+                "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %.*s\r\n%s",
+                load->url.path, load->url.authority, WS_KEY_CHARS, conn->key,
+                load->is_mcp ? "Sec-WebSocket-Protocol: mcp\r\n" : "");
     for (unsigned i = 0; i < load->config.headers.count; i++)
         bytes_print(&conn->out, "%s\r\n", load->config.headers.items[i]);
     bytes_print(&conn->out, "\r\n");
@@ -343,6 +435,11 @@ ws_conn_connect(struct ws_conn *conn)
     const struct address *address = &conn->load->url.address;
     uint64_t rcvbuf = conn->load->config.rcvbuf;
 
+    conn->is_open = conn->is_upgraded = conn->is_ready = conn->is_leaving = conn->is_over = conn->comes_back =
+        false;
+    conn->head.len = conn->out.len = 0;
+    conn->sent = conn->last_ns = 0;
+    conn->begin_ns = ring_now(conn->load->ring);
     ring_set_connect_buffers(conn->load->ring,
                              (unsigned)(conn->is_slow && !rcvbuf ? SLOW_READER_RCVBUF : rcvbuf), 0);
     conn->fd = ring_connect(conn->load->ring, &conn->send, (const struct sockaddr *)&address->sa,
@@ -359,4 +456,5 @@ ws_conn_done(struct ws_conn *conn)
     bytes_done(&conn->head);
     bytes_done(&conn->out);
     bytes_done(&conn->sending);
+    bytes_done(&conn->message);
 }
