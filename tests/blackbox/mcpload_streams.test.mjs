@@ -169,3 +169,57 @@ promise('ws: what makes no sense is refused in one line', async () => {
     assert.ok(stderr.includes(why), stderr);
   }
 });
+
+promise('a mix runs several loads at once and has a report for each', async (world) => {
+  const server = await world.load();
+  const { code, parts, plan } = await mcpload('mix', ...quick,
+    '+', '--name', 'calls', '--url', `${server.url}/mcp`, '--connections', '2', '--rate', '100',
+    '+', '--url', `${server.url}/sse?rate=50`, '--connections', '0', '--streams', '3',
+    '+', 'ws', '--url', ws(server), '--connections', '2', '--rate', '200');
+  assert.equal(code, 0, JSON.stringify(parts.map((p) => p.result.errors)));
+  assert.deepEqual(parts.map((p) => p.name), ['calls', 'http 2', 'ws 3']);
+  assert.deepEqual(parts.map((p) => p.plan.kind), ['mcp', 'http', 'ws']);
+  assert.equal(plan.duration_s, 0.4);
+  const [calls, events, messages] = parts.map((p) => p.result);
+  assert.ok(calls.requests > 10 && calls.events === 0 && events.events > 10 && events.requests === 0 && messages.requests > 20);
+  for (const p of parts) assert.equal(p.result.seconds, calls.seconds, 'one window for all');
+});
+
+promise('a mix fails when one of its parts does', async (world) => {
+  const server = await world.load();
+  const { code, parts } = await mcpload('mix', ...quick, '+', '--url', `${server.url}/`, '--connections', '1', '+', '--url', `${server.url}/x?status=500`, '--connections', '1');
+  assert.equal(code, 1);
+  assert.equal(parts[0].result.failed, 0);
+  assert.ok(parts[1].result.errors.http_status > 0);
+});
+
+promise('a mix that makes no sense is refused in one line', async () => {
+  for (const [args, why] of [[['--duration', '1s'], 'no part'], [['+'], 'part 1'], [['+', 'ws'], 'part 1: --url'], [['+', '--url', 'http://x:1/', '--duration', '1s'], '--duration'], [['--find-rate', '+', '--url', 'http://127.0.0.1:1/'], 'find-rate']]) {
+    const { code, stderr } = await run(program('mcpload'), ['mix', ...args]);
+    assert.equal(code, 2, args.join(' '));
+    assert.match(stderr, /^mcpload: [^\n]+\n$/, args.join(' '));
+    assert.ok(stderr.includes(why), stderr);
+  }
+});
+
+for (const [kind, args] of Object.entries({
+  // One connection and 50 ms for a reply: 20 a second at most; the limit of 2 s lets a queue be.
+  requests: (server) => ['--url', `${server.url}/?delay=50`, '--connections', '1'],
+  events: (server) => ['--url', `${server.url}/sse`, '--connections', '0', '--streams', '2'],
+  messages: (server) => ['ws', '--url', ws(server), '--pipeline', '64'],
+}))
+  promise(`the highest rate of ${kind} is found`, async (world) => {
+    const server = await world.load();
+    const [first, ...more] = args(server);
+    const limits = kind === 'requests' ? ['--rate', '10', '--find-p99', '2s'] : ['--rate', '500000', '--find-p99', '1s'];
+    const { find_rate: found, plan, result } = await mcpload(first, ...more, '--find-rate', ...limits, '--duration', '500ms', '--warmup', '0', '--quiet', '--json', '-');
+    const rates = found.runs.map((r) => r.rate);
+    assert.equal(rates[0], Number(limits[1]));
+    const good = found.runs.filter((r) => !r.fault).map((r) => r.rate);
+    const bad = found.runs.filter((r) => r.fault).map((r) => r.rate);
+    assert.equal(found.rate, good.length ? good.at(-1) : 0, JSON.stringify(found));
+    assert.ok(bad.length > 0 && bad.every((rate) => rate > found.rate), JSON.stringify(found));
+    if (kind === 'requests') assert.ok(found.rate < 40, `one connection does 20 a second, not ${found.rate}`);
+    if (found.rate) assert.equal(plan.rate, found.rate);
+    assert.ok(result.seconds > 0);
+  });

@@ -11,8 +11,13 @@
 /* What all loads of a run have in common. */
 struct stage_config {
     const char *json;
-    uint64_t duration_ns, warmup_ns, cpu_of;
-    bool quiet;
+    uint64_t duration_ns, warmup_ns, cpu_of, find_p99_ns;
+    bool quiet, find_rate;
+};
+
+/* What the parts of a mix have in common. */
+struct part_config {
+    const char *name;
 };
 
 struct load_config {
@@ -50,6 +55,6 @@ struct floor_config {
     const char *listen, *upstream;
 };
 
-extern const struct flag stage_flags[], load_flags[], ws_flags[], serve_flags[], floor_flags[];
+extern const struct flag stage_flags[], part_flags[], load_flags[], ws_flags[], serve_flags[], floor_flags[];
 
 #endif

@@ -182,7 +182,7 @@ load_main(int argc, char **argv)
 {
     struct load_config config = {0};
     struct stage_config stage = {0};
-    struct part *part = NULL;
+    struct run_kind kind = {load_make, &config, &config.rate, 0};
     char why[512];
 
     if (argc == 0 || mcpload_wants_help(argc, argv)) {
@@ -190,12 +190,10 @@ load_main(int argc, char **argv)
         return argc == 0 ? 2 : 0;
     }
     if (flags_parse((struct flag_set[]){{load_flags, &config}, {stage_flags, &stage}, {0}}, argc, argv, NULL,
-                    why, sizeof(why)) == 0 &&
-        run_check(&stage, why, sizeof(why)) == 0)
-        part = load_make(&config, why, sizeof(why));
-    if (!part) {
+                    why, sizeof why) < 0) {
         fprintf(stderr, "mcpload: %s\n", why);
         return 2;
     }
-    return run_parts(&stage, &part, 1);
+    kind.burst = config.burst;
+    return run_one(&stage, &kind);
 }

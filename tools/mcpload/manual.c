@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Build time: copies the manual's template from stdin to stdout and puts the tables of flags in place of the
  * lines
- * "@RUN@", "@LOAD@", "@WS@", "@SERVE@", "@FLOOR@" and that of the query's words in place of "@QUERY@", so
- * that none is without an entry. */
+ * "@RUN@", "@PART@", "@LOAD@", "@WS@", "@SERVE@", "@FLOOR@" and that of the query's words in place of
+ * "@QUERY@", so that none is without an entry. */
 #include "behaviour.h"
 #include "config.h"
 
@@ -60,6 +60,8 @@ replaced(const char *line)
 {
     if (strcmp(line, "@RUN@\n") == 0)
         put_flags(stage_flags, stdout);
+    else if (strcmp(line, "@PART@\n") == 0)
+        put_flags(part_flags, stdout);
     else if (strcmp(line, "@LOAD@\n") == 0)
         put_flags(load_flags, stdout);
     else if (strcmp(line, "@WS@\n") == 0)
@@ -87,5 +89,5 @@ main(void)
         else
             fputs(line, stdout);
     }
-    return found == 6 && fflush(stdout) == 0 ? 0 : 1;
+    return found == 7 && fflush(stdout) == 0 ? 0 : 1;
 }

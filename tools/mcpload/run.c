@@ -10,70 +10,131 @@
 int
 run_check(const struct stage_config *config, char *why, size_t why_size)
 {
-    if (config->duration_ns)
+    if (config->duration_ns && config->find_p99_ns)
         return 0;
-    snprintf(why, why_size, "--duration must be longer than nothing");
+    snprintf(why, why_size, "--duration and --find-p99 must be longer than nothing");
     return -EINVAL;
 }
 
-static void
-print_plans(const struct stage *stage)
+FILE *
+run_out(const struct stage_config *config)
 {
-    for (unsigned i = 0; i < stage->part_count; i++)
-        stage->parts[i]->type->print_plan(stage->parts[i], stderr);
-    fprintf(stderr, "%g s after a warm-up of %g s\n", (double)stage->config->duration_ns / 1e9,
-            (double)stage->config->warmup_ns / 1e9);
+    return config->json && strcmp(config->json, "-") == 0 ? stderr : stdout;
 }
 
-static json_t *
-result_json(const struct stage *stage)
+static void
+print_plans(const struct stage_config *config, struct part **parts, unsigned count)
 {
-    const struct part *part = stage->parts[0];
+    for (unsigned i = 0; i < count; i++) {
+        if (parts[i]->name)
+            fprintf(stderr, "%s: ", parts[i]->name);
+        parts[i]->type->print_plan(parts[i], stderr);
+    }
+    fprintf(stderr, "%g s after a warm-up of %g s\n", (double)config->duration_ns / 1e9,
+            (double)config->warmup_ns / 1e9);
+}
+
+static void
+add_times(json_t *plan, const struct stage_config *config)
+{
+    json_object_set_new(plan, "duration_s", json_real((double)config->duration_ns / 1e9));
+    json_object_set_new(plan, "warmup_s", json_real((double)config->warmup_ns / 1e9));
+}
+
+json_t *
+run_part_json(const struct part *part)
+{
     json_t *plan = part->type->plan(part);
 
-    json_object_set_new(plan, "duration_s", json_real((double)stage->config->duration_ns / 1e9));
-    json_object_set_new(plan, "warmup_s", json_real((double)stage->config->warmup_ns / 1e9));
-    return json_pack("{s:s, s:o, s:o}", "mcpload", MCPGATE_VERSION, "plan", plan, "result",
-                     tally_json(&part->tally));
+    add_times(plan, part->stage->config);
+    return json_pack("{s:o, s:o}", "plan", plan, "result", tally_json(&part->tally));
 }
 
-/* The exit status. */
+/* Runs and prints; returns the exit status. */
 static int
-report(const struct stage *stage)
+run(struct stage *stage, const struct stage_config *config, struct part **parts, unsigned count)
 {
-    const char *file = stage->config->json;
-    FILE *out = file && strcmp(file, "-") == 0 ? stderr : stdout;
+    char why[512];
     int status = 0;
 
-    for (unsigned i = 0; i < stage->part_count; i++) {
-        const struct part *part = stage->parts[i];
-
-        tally_print(&part->tally, out);
-        if (tally_errors(&part->tally) || !part->type->was_good(part))
-            status = 1;
+    if (!config->quiet)
+        print_plans(config, parts, count);
+    if (stage_run(stage, config, parts, count, why, sizeof why) < 0) {
+        fprintf(stderr, "mcpload: %s\n", why);
+        return 2;
     }
-    if (file) {
-        json_t *result = result_json(stage);
-
-        status |= mcpload_write_json(result, file);
-        json_decref(result);
+    for (unsigned i = 0; i < count; i++) {
+        if (parts[i]->name)
+            fprintf(run_out(config), "%s%s: ", i ? "\n" : "", parts[i]->name);
+        tally_print(&parts[i]->tally, run_out(config));
+        if (tally_errors(&parts[i]->tally) || !parts[i]->type->was_good(parts[i]))
+            status = 1;
     }
     return status;
 }
 
-int
-run_parts(const struct stage_config *config, struct part **parts, unsigned count)
+static int
+write_json(const struct stage_config *config, json_t *result)
 {
-    struct stage stage = {.config = config, .parts = parts, .part_count = count};
-    char why[512];
-    int status = 2;
+    int status;
 
-    if (!config->quiet)
-        print_plans(&stage);
-    if (stage_run(&stage, config, parts, count, why, sizeof why) == 0)
-        status = report(&stage);
-    else
+    json_object_set_new(result, "mcpload", json_string(MCPGATE_VERSION));
+    status = mcpload_write_json(result, config->json);
+    json_decref(result);
+    return status;
+}
+
+int
+run_one(const struct stage_config *config, const struct run_kind *kind)
+{
+    struct stage stage;
+    struct part *part;
+    char why[512];
+    int status;
+
+    if (run_check(config, why, sizeof why) < 0 || !(part = kind->make(kind->config, why, sizeof why))) {
         fprintf(stderr, "mcpload: %s\n", why);
+        return 2;
+    }
+    if (config->find_rate) {
+        part->type->free(part);
+        return find_run(config, kind);
+    }
+    status = run(&stage, config, &part, 1);
+    if (status < 2 && config->json)
+        status |= write_json(config, run_part_json(part));
+    part->type->free(part);
+    return status;
+}
+
+static json_t *
+mix_json(const struct stage *stage)
+{
+    json_t *plan = json_object(), *list = json_array();
+    json_t *result = json_pack("{s:o, s:o}", "plan", plan, "parts", list);
+
+    add_times(plan, stage->config);
+    for (unsigned i = 0; i < stage->part_count; i++) {
+        json_t *part = run_part_json(stage->parts[i]);
+
+        json_object_set_new(part, "name", json_string(stage->parts[i]->name));
+        json_array_append_new(list, part);
+    }
+    if (stage->config->cpu_of)
+        json_object_set_new(result, "cpu_seconds", json_real((double)stage->cpu_ns / 1e9));
+    return result;
+}
+
+int
+run_mix(const struct stage_config *config, struct part **parts, unsigned count)
+{
+    struct stage stage;
+    int status = run(&stage, config, parts, count);
+
+    if (status < 2 && config->cpu_of)
+        fprintf(run_out(config), "\nprocessor time of all: %.3f s\n", (double)stage.cpu_ns / 1e9);
+    if (status < 2 && config->json)
+        status |= write_json(config, mix_json(&stage));
     for (unsigned i = 0; i < count; i++)
         parts[i]->type->free(parts[i]);
     return status;

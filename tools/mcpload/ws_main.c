@@ -120,7 +120,7 @@ ws_main(int argc, char **argv)
 {
     struct ws_config config = {0};
     struct stage_config stage = {0};
-    struct part *part = NULL;
+    struct run_kind kind = {ws_make, &config, &config.rate, 0};
     char why[512];
 
     if (argc == 0 || mcpload_wants_help(argc, argv)) {
@@ -128,12 +128,10 @@ ws_main(int argc, char **argv)
         return argc == 0 ? 2 : 0;
     }
     if (flags_parse((struct flag_set[]){{ws_flags, &config}, {stage_flags, &stage}, {0}}, argc, argv, NULL,
-                    why, sizeof why) == 0 &&
-        run_check(&stage, why, sizeof why) == 0)
-        part = ws_make(&config, why, sizeof why);
-    if (!part) {
+                    why, sizeof why) < 0) {
         fprintf(stderr, "mcpload: %s\n", why);
         return 2;
     }
-    return run_parts(&stage, &part, 1);
+    kind.burst = config.burst;
+    return run_one(&stage, &kind);
 }
