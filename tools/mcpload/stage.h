@@ -22,7 +22,6 @@ enum { STAGE_PARTS_MAX = 16 };
 struct part;
 
 struct part_type {
-    const char *name;                 /* what it is called in a report, unless its part says otherwise */
     void (*begin)(struct part *part); /* the ring stands: connects, and starts what is due */
     /* The window may begin: what has to stand beside the work does. */
     bool (*is_settled)(const struct part *part);
@@ -35,15 +34,14 @@ struct part_type {
     void (*close)(struct part *part); /* closes all connections; the loop goes on until part->open is 0 */
     json_t *(*plan)(const struct part *part);
     void (*print_plan)(const struct part *part, FILE *out);
-    bool (*was_good)(
-        const struct part *part); /* something was measured; whether something failed the tally knows */
+    bool (*was_good)(const struct part *part); /* something was measured; what failed stands in the tally */
     void (*free)(struct part *part);
 };
 
 struct part {
     const struct part_type *type;
     struct stage *stage;               /* set by stage_run() */
-    const char *name;                  /* in the report; NULL: the type's */
+    const char *name;                  /* in the report of a mix; else NULL */
     uint32_t open;                     /* connections */
     uint64_t requests_all, events_all; /* of the whole run, for the progress */
     struct tally tally;
