@@ -33,7 +33,7 @@ class Row:
 
 def _requests(path, *flags, command=()):
     def measure(bench, server, seconds):
-        result = load.run(bench, server, path, flags, seconds, command=command)
+        result = load.result(bench, server, path, flags, seconds, command=command)
         latency = result.get("latency", {})
         return {
             "cpu_us": result.get("cpu_us", 0),
@@ -49,7 +49,7 @@ def _requests(path, *flags, command=()):
 def _events(rate):
     def measure(bench, server, seconds):
         flags = ["--connections", 0, "--streams", 100]
-        result = load.run(bench, server, f"/sse?rate={rate}", flags, seconds)
+        result = load.result(bench, server, f"/sse?rate={rate}", flags, seconds)
         delay = result.get("event_delay", {})
         return {
             "cpu_us": result.get("cpu_us", 0),
@@ -80,7 +80,7 @@ def _counted(counter):
 
 def _held(bench, server, flags, path, ready):
     """Memory per connection that mcpload holds open; `ready` says when all are."""
-    load.run(bench, server, "/plain", ["--body-bytes", 200], 0.5)  # warms pools up
+    load.result(bench, server, "/plain", ["--body-bytes", 200], 0.5)  # warms pools up
     time.sleep(0.3)
     ready(_upstream_stats(bench))
     before = proc.pss_bytes(server.pid)
@@ -137,10 +137,10 @@ def _stalled(bench, server, seconds):
     """What stopped readers do to those that read: the running ones' p99 with the others beside them by that without."""
     flags = ["--connections", 0, "--streams", READERS]
     path = "/sse?rate=4&event-bytes=200"
-    alone = load.run(bench, server, path, flags, seconds, warmup=1)
+    alone = load.result(bench, server, path, flags, seconds, warmup=1)
     holder = _hold_stopped_readers(bench, server)
     try:
-        beside = load.run(bench, server, path, flags, seconds, warmup=1)
+        beside = load.result(bench, server, path, flags, seconds, warmup=1)
     finally:
         proc.stop(holder)
     if "event_delay" not in beside:

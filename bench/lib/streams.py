@@ -12,15 +12,19 @@ FIGURES = {
     "jitter_us": ("jitter, p99", "us", True),
     "per_second": ("throughput", "messages/s", False),
     "cpu_us": ("processor time", "us/message", False),
+    "high_us": ("delay of high priority beside low, p99", "us", True),
+    "low_us": ("delay of low priority beside high, p99", "us", True),
+    "rate": ("highest rate whose p99 stays below 10 ms", "messages/s", False),
 }
 
 
 class Row:
     """`measure(bench, server, seconds)` gives figures; `shown` are those that stand in the table. Rows that are `fresh`
-    get servers of their own in each round. Rows of one `plot`, whose heading is `heading`, differ in `x` only."""
+    get servers of their own in each round. Rows of one `plot`, whose heading is `heading`, differ in `x` only. Rows that
+    take `long` are only measured when they are asked for."""
 
-    def __init__(self, name, title, shown, measure, fresh=False, plot=None, heading=None, x=None):
-        self.name, self.title, self.shown, self.measure, self.fresh = name, title, shown, measure, fresh
+    def __init__(self, name, title, shown, measure, fresh=False, long=False, plot=None, heading=None, x=None):
+        self.name, self.title, self.shown, self.measure, self.fresh, self.long = name, title, shown, measure, fresh, long
         self.plot, self.heading, self.x = plot, heading, x
 
 
@@ -41,7 +45,7 @@ def _figures(server, result, delay):
 def _sse(path, streams, flags):
     def measure(bench, server, seconds):
         words = ["--connections", 0, "--streams", streams, *flags]
-        return _figures(server, load.run(bench, server, path, words, seconds), "event_delay")
+        return _figures(server, load.result(bench, server, path, words, seconds), "event_delay")
 
     return measure
 
@@ -49,14 +53,14 @@ def _sse(path, streams, flags):
 def _ws(connections, flags):
     def measure(bench, server, seconds):
         words = ["--connections", connections, *flags]
-        return _figures(server, load.run(bench, server, "/ws", words, seconds, command=("ws",)), "latency")
+        return _figures(server, load.result(bench, server, "/ws", words, seconds, command=("ws",)), "latency")
 
     return measure
 
 
 def _first(path, flags, command=()):
     def measure(bench, server, seconds):
-        result = load.run(bench, server, path, ["--connections", 1, *flags], seconds, warmup=0.2, command=command)
+        result = load.result(bench, server, path, ["--connections", 1, *flags], seconds, warmup=0.2, command=command)
         return {"first_us": result.get("first_event", {}).get("p50_us", 0), "failed": result["failed"]}
 
     return measure
@@ -66,8 +70,32 @@ def _first_call(bench, server, _seconds):
     """The only call that a client makes of a server that has just been started."""
     time.sleep(0.5)
     flags = ["--kind", "mcp-2026", "--connections", 1, "--think", "1h"]
-    result = load.run(bench, server, "/mcp", flags, 0.2, warmup=0)
+    result = load.result(bench, server, "/mcp", flags, 0.2, warmup=0)
     return {"first_us": result.get("first_byte", {}).get("p50_us", 0), "failed": result["failed"]}
+
+
+def _classes(path, flags, command=()):
+    """One request of ten is of high priority; the other nine keep the server busy."""
+
+    def measure(bench, server, seconds):
+        result = load.result(bench, server, path, ["--priority", "high=1,low=9", *flags], seconds, command=command)
+        latency = {name: figures["latency"]["p99_us"] for name, figures in result["classes"].items()}
+        return {
+            "high_us": latency.get("high", 0),
+            "low_us": latency.get("low", 0),
+            "per_second": result["requests_per_second"],
+            "failed": result["failed"],
+        }
+
+    return measure
+
+
+def _highest(path, flags, command=()):
+    def measure(bench, server, seconds):
+        found = load.run(bench, server, path, ["--find-rate", *flags], seconds, command=command, at_most=60 * (seconds + 2))
+        return {"rate": found["find_rate"]["rate"], "failed": 0}
+
+    return measure
 
 
 def size_name(size):
@@ -103,6 +131,16 @@ def make(streams, sizes, rates, burst):
         sse, ws = _sse(f"/sse?rate=0&event-bytes={size}", streams, []), _ws(streams, ["--message-bytes", size, "--pipeline", 64])
         rows.append(Row(f"sse-{size}-full", f"SSE, {size_name(size)}, as fast as it goes", full, sse))
         rows.append(Row(f"ws-{size}-full", f"WebSocket, {size_name(size)}, as fast as it goes", full, ws))
+    high = ("high_us", "low_us", "per_second")
+    rows += [
+        Row("classes-http", "MCP calls, 64 at a time, 1 of 10 of high priority", high, _classes("/mcp", ["--kind", "mcp", "--connections", 64])),
+        Row("classes-ws", "WebSocket, 64 under way on each, 1 of 10 of high priority", high, _classes("/ws", ["--connections", streams, "--pipeline", 64], ("ws",))),
+    ]
+    for size in sizes:
+        sse = _highest(f"/sse?event-bytes={size}", ["--connections", 0, "--streams", streams])
+        ws = _highest("/ws", ["--connections", streams, "--message-bytes", size, "--pipeline", 100000], ("ws",))
+        rows.append(Row(f"sse-{size}-highest", f"SSE, {size_name(size)}", ("rate",), sse, long=True))
+        rows.append(Row(f"ws-{size}-highest", f"WebSocket, {size_name(size)}", ("rate",), ws, long=True))
     return rows
 
 

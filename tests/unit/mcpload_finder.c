@@ -30,6 +30,22 @@ Test(mcpload_finder, the_rate_is_known_to_a_twentieth_from_wherever_it_begins)
         }
 }
 
+Test(mcpload_finder, a_run_that_fails_by_chance_changes_nothing_but_its_number)
+{
+    struct finder calm = search(1000, 50000), f;
+    unsigned hiccups = 0;
+    bool good;
+
+    finder_begin(&f, 1000);
+    do {
+        good = f.rate <= 50000 && f.is_repeated; /* each good rate fails at its first run */
+        hiccups += !good && f.rate <= 50000;
+    } while (finder_next(&f, good));
+    cr_assert_gt(hiccups, 5);
+    cr_assert_eq(f.good, calm.good);
+    cr_assert_eq(f.bad, calm.bad);
+}
+
 Test(mcpload_finder, where_no_rate_is_good_the_search_ends)
 {
     cr_assert_eq(search(1000, 0).good, 0);

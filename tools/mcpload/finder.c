@@ -16,6 +16,9 @@ finder_next(struct finder *finder, bool was_good)
     bool has_both;
 
     finder->runs++;
+    finder->is_repeated = !was_good && !finder->is_repeated;
+    if (finder->is_repeated && finder->runs < FINDER_RUNS_MAX)
+        return true;
     if (was_good)
         finder->good = finder->rate;
     else
