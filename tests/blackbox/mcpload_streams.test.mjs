@@ -194,7 +194,7 @@ promise('a mix fails when one of its parts does', async (world) => {
 });
 
 promise('a mix that makes no sense is refused in one line', async () => {
-  for (const [args, why] of [[['--duration', '1s'], 'no part'], [['+'], 'part 1'], [['+', 'ws'], 'part 1: --url'], [['+', '--url', 'http://x:1/', '--duration', '1s'], '--duration'], [['--find-rate', '+', '--url', 'http://127.0.0.1:1/'], 'find-rate']]) {
+  for (const [args, why] of [[['--duration', '1s'], 'no part'], [['+'], 'part 1'], [['+', 'ws'], 'part 1: --url'], [['+', '--url', 'http://x:1/', '--duration', '1s'], '--duration'], [['--find-rate', '+', '--url', 'http://127.0.0.1:1/'], '--find-rate: no such flag']]) {
     const { code, stderr } = await run(program('mcpload'), ['mix', ...args]);
     assert.equal(code, 2, args.join(' '));
     assert.match(stderr, /^mcpload: [^\n]+\n$/, args.join(' '));

@@ -8,15 +8,21 @@ const struct flag stage_flags[] = {
     {"warmup", FLAG_TIME, FIELD(warmup_ns), "1s", "TIME", "before it"},
     {"cpu-of", FLAG_COUNT, FIELD(cpu_of), "0", "PID",
      "reports the processor time of this process and those below it"},
-    {"find-rate", FLAG_SWITCH, FIELD(find_rate), NULL, NULL,
-     "looks for the highest rate, from --rate (or 1000) on: one run after the other, until the rate is known "
-     "to a "
-     "twentieth"},
-    {"find-p99", FLAG_TIME, FIELD(find_p99_ns), "10ms", "TIME",
-     "a rate counts when nothing fails, 99 of 100 of what was due comes, and its p99 is at most this"},
     {"json", FLAG_TEXT, FIELD(json), NULL, "FILE",
      "writes the result there; -: stdout, and the table to stderr"},
     {"quiet", FLAG_SWITCH, FIELD(quiet), NULL, NULL, "neither plan nor progress"},
+#undef FIELD
+    {0},
+};
+
+const struct flag find_flags[] = {
+#define FIELD(name) offsetof(struct find_config, name)
+    {"find-rate", FLAG_SWITCH, FIELD(is_wanted), NULL, NULL,
+     "looks for the highest rate, from --rate (or 1000) on: one run after the other, until the rate is known "
+     "to a "
+     "twentieth"},
+    {"find-p99", FLAG_TIME, FIELD(p99_ns), "10ms", "TIME",
+     "a rate counts when nothing fails, 99 of 100 of what was due comes, and its p99 is at most this"},
 #undef FIELD
     {0},
 };

@@ -11,8 +11,14 @@
 /* What all loads of a run have in common. */
 struct stage_config {
     const char *json;
-    uint64_t duration_ns, warmup_ns, cpu_of, find_p99_ns;
-    bool quiet, find_rate;
+    uint64_t duration_ns, warmup_ns, cpu_of;
+    bool quiet;
+};
+
+/* The search for the highest rate, of one load alone. */
+struct find_config {
+    uint64_t p99_ns;
+    bool is_wanted;
 };
 
 /* What the parts of a mix have in common. */
@@ -55,6 +61,7 @@ struct floor_config {
     const char *listen, *upstream;
 };
 
-extern const struct flag stage_flags[], part_flags[], load_flags[], ws_flags[], serve_flags[], floor_flags[];
+extern const struct flag stage_flags[], find_flags[], part_flags[], load_flags[], ws_flags[], serve_flags[],
+    floor_flags[];
 
 #endif

@@ -8,6 +8,7 @@ static const double first_rate = 1000;
 
 struct search {
     const struct stage_config *config;
+    const struct find_config *find;
     const struct run_kind *kind;
     struct finder finder;
     json_t *runs, *best; /* a line for each run; the last good one whole, else the last one */
@@ -50,7 +51,7 @@ step(struct search *search)
             part->type->free(part);
         return err;
     }
-    fault = finder_fault(&part->tally, search->finder.rate, search->kind->burst, search->config->find_p99_ns);
+    fault = finder_fault(&part->tally, search->finder.rate, search->kind->burst, search->find->p99_ns);
     if (!stage.interrupted)
         note(search, part, fault);
     more = !stage.interrupted && finder_next(&search->finder, !fault);
@@ -75,16 +76,16 @@ report(const struct search *search)
     json_object_set_new(result, "mcpload", json_string(MCPGATE_VERSION));
     json_object_set_new(result, "find_rate",
                         json_pack("{s:f, s:f, s:O}", "rate", rate, "p99_max_us",
-                                  (double)search->config->find_p99_ns / 1e3, "runs", search->runs));
+                                  (double)search->find->p99_ns / 1e3, "runs", search->runs));
     status |= mcpload_write_json(result, search->config->json);
     json_decref(result);
     return status;
 }
 
 int
-find_run(const struct stage_config *config, const struct run_kind *kind)
+find_run(const struct stage_config *config, const struct find_config *find, const struct run_kind *kind)
 {
-    struct search search = {.config = config, .kind = kind, .runs = json_array()};
+    struct search search = {.config = config, .find = find, .kind = kind, .runs = json_array()};
     int more, status = 2;
 
     finder_begin(&search.finder, *kind->rate > 0 ? *kind->rate : first_rate);

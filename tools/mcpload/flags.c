@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { HELP_AT = 29, HELP_WIDTH = 100 };
+
 struct unit {
     const char *suffix;
     uint64_t factor;
@@ -194,17 +196,41 @@ flags_parse(const struct flag_set *sets, int argc, char **argv, struct flag_list
     return 0;
 }
 
+/* Words in lines of at most HELP_WIDTH columns, from HELP_AT on; the first line has begun. */
+static void
+put_wrapped(const char *text, FILE *out)
+{
+    int column = HELP_AT;
+
+    while (*text) {
+        int len = (int)strcspn(text, " ");
+
+        if (column > HELP_AT && column + 1 + len > HELP_WIDTH) {
+            fprintf(out, "\n%*s", HELP_AT, "");
+            column = HELP_AT;
+        } else if (column > HELP_AT) {
+            fputc(' ', out);
+            column++;
+        }
+        fprintf(out, "%.*s", len, text);
+        column += len;
+        text += len;
+        text += *text == ' ';
+    }
+}
+
 void
 flags_help(const struct flag *flags, FILE *out)
 {
     for (; flags->name; flags++) {
-        char left[64];
+        char left[64], text[512];
 
         snprintf(left, sizeof(left), "--%s%s%s", flags->name, flags->argument ? " " : "",
                  flags->argument ? flags->argument : "");
-        fprintf(out, "  %-26s %s", left, flags->help);
-        if (flags->fallback)
-            fprintf(out, " [%s]", flags->fallback);
+        snprintf(text, sizeof(text), "%s%s%s%s", flags->help, flags->fallback ? " [" : "",
+                 flags->fallback ? flags->fallback : "", flags->fallback ? "]" : "");
+        fprintf(out, "  %-*s ", HELP_AT - 3, left);
+        put_wrapped(text, out);
         fputc('\n', out);
     }
 }

@@ -20,6 +20,7 @@ help(void)
         "       mcpload --version\n\n");
     flags_help(load_flags, stdout);
     flags_help(stage_flags, stdout);
+    flags_help(find_flags, stdout);
     printf("\nExit status: 0 when at least one request was answered and nothing failed; "
            "1 when\n"
            "something failed; 2 when it could not start. See mcpload(1).\n");
@@ -182,6 +183,7 @@ load_main(int argc, char **argv)
 {
     struct load_config config = {0};
     struct stage_config stage = {0};
+    struct find_config find = {0};
     struct run_kind kind = {load_make, &config, &config.rate, 0};
     char why[512];
 
@@ -189,11 +191,12 @@ load_main(int argc, char **argv)
         help();
         return argc == 0 ? 2 : 0;
     }
-    if (flags_parse((struct flag_set[]){{load_flags, &config}, {stage_flags, &stage}, {0}}, argc, argv, NULL,
-                    why, sizeof why) < 0) {
+    if (flags_parse(
+            (struct flag_set[]){{load_flags, &config}, {stage_flags, &stage}, {find_flags, &find}, {0}}, argc,
+            argv, NULL, why, sizeof why) < 0) {
         fprintf(stderr, "mcpload: %s\n", why);
         return 2;
     }
     kind.burst = config.burst;
-    return run_one(&stage, &kind);
+    return run_one(&stage, &find, &kind);
 }

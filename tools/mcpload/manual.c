@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Build time: copies the manual's template from stdin to stdout and puts the tables of flags in place of the
  * lines
- * "@RUN@", "@PART@", "@LOAD@", "@WS@", "@SERVE@", "@FLOOR@" and that of the query's words in place of
+ * "@RUN@", "@FIND@", "@PART@", "@LOAD@", "@WS@", "@SERVE@", "@FLOOR@" and that of the query's words in place
+ * of
  * "@QUERY@", so that none is without an entry. */
 #include "behaviour.h"
 #include "config.h"
@@ -60,6 +61,8 @@ replaced(const char *line)
 {
     if (strcmp(line, "@RUN@\n") == 0)
         put_flags(stage_flags, stdout);
+    else if (strcmp(line, "@FIND@\n") == 0)
+        put_flags(find_flags, stdout);
     else if (strcmp(line, "@PART@\n") == 0)
         put_flags(part_flags, stdout);
     else if (strcmp(line, "@LOAD@\n") == 0)
@@ -89,5 +92,5 @@ main(void)
         else
             fputs(line, stdout);
     }
-    return found == 7 && fflush(stdout) == 0 ? 0 : 1;
+    return found == 8 && fflush(stdout) == 0 ? 0 : 1;
 }

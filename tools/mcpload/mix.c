@@ -92,10 +92,8 @@ parse(struct mix *mix, int argc, char **argv, char *why, size_t why_size)
     if (flags_parse((struct flag_set[]){{stage_flags, &mix->stage}, {0}}, n, argv, NULL, why, why_size) < 0 ||
         run_check(&mix->stage, why, why_size) < 0)
         return false;
-    if (mix->stage.find_rate || n == argc) {
-        snprintf(why, why_size,
-                 mix->stage.find_rate ? "mix: --find-rate is for one load alone"
-                                      : "mix: there is no part (try mcpload mix --help)");
+    if (n == argc) {
+        snprintf(why, why_size, "mix: there is no part (try mcpload mix --help)");
         return false;
     }
     while (n < argc) {

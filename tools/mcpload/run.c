@@ -10,9 +10,9 @@
 int
 run_check(const struct stage_config *config, char *why, size_t why_size)
 {
-    if (config->duration_ns && config->find_p99_ns)
+    if (config->duration_ns)
         return 0;
-    snprintf(why, why_size, "--duration and --find-p99 must be longer than nothing");
+    snprintf(why, why_size, "--duration must be longer than nothing");
     return -EINVAL;
 }
 
@@ -85,7 +85,7 @@ write_json(const struct stage_config *config, json_t *result)
 }
 
 int
-run_one(const struct stage_config *config, const struct run_kind *kind)
+run_one(const struct stage_config *config, const struct find_config *find, const struct run_kind *kind)
 {
     struct stage stage;
     struct part *part;
@@ -96,9 +96,9 @@ run_one(const struct stage_config *config, const struct run_kind *kind)
         fprintf(stderr, "mcpload: %s\n", why);
         return 2;
     }
-    if (config->find_rate) {
+    if (find->is_wanted) {
         part->type->free(part);
-        return find_run(config, kind);
+        return find_run(config, find, kind);
     }
     status = run(&stage, config, &part, 1);
     if (status < 2 && config->json)

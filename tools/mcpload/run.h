@@ -21,13 +21,13 @@ int run_check(const struct stage_config *config, char *why, size_t why_size);
 FILE *run_out(const struct stage_config *config);
 
 /* The one load of a command: runs it, or looks for its highest rate, and reports. Returns the exit status. */
-int run_one(const struct stage_config *config, const struct run_kind *kind);
+int run_one(const struct stage_config *config, const struct find_config *find, const struct run_kind *kind);
 
 /* Runs the named parts side by side, reports each of them and frees them all. Returns the exit status. */
 int run_mix(const struct stage_config *config, struct part **parts, unsigned count);
 
 /* find.c: --find-rate. */
-int find_run(const struct stage_config *config, const struct run_kind *kind);
+int find_run(const struct stage_config *config, const struct find_config *find, const struct run_kind *kind);
 
 /* {"plan", "result"} of a part that ran. */
 json_t *run_part_json(const struct part *part);

@@ -113,6 +113,7 @@ help(void)
            "way there and back.\n\n");
     flags_help(ws_flags, stdout);
     flags_help(stage_flags, stdout);
+    flags_help(find_flags, stdout);
 }
 
 int
@@ -120,6 +121,7 @@ ws_main(int argc, char **argv)
 {
     struct ws_config config = {0};
     struct stage_config stage = {0};
+    struct find_config find = {0};
     struct run_kind kind = {ws_make, &config, &config.rate, 0};
     char why[512];
 
@@ -127,11 +129,11 @@ ws_main(int argc, char **argv)
         help();
         return argc == 0 ? 2 : 0;
     }
-    if (flags_parse((struct flag_set[]){{ws_flags, &config}, {stage_flags, &stage}, {0}}, argc, argv, NULL,
-                    why, sizeof why) < 0) {
+    if (flags_parse((struct flag_set[]){{ws_flags, &config}, {stage_flags, &stage}, {find_flags, &find}, {0}},
+                    argc, argv, NULL, why, sizeof why) < 0) {
         fprintf(stderr, "mcpload: %s\n", why);
         return 2;
     }
     kind.burst = config.burst;
-    return run_one(&stage, &kind);
+    return run_one(&stage, &find, &kind);
 }
