@@ -28,18 +28,20 @@ class Row:
         self.plot, self.heading, self.x = plot, heading, x
 
 
+def _known(**figures):
+    """Without those that mcpload had nothing for."""
+    return {name: value for name, value in figures.items() if value is not None}
+
+
 def _figures(server, result, delay):
-    measure, jitter = result.get(delay, {}), result.get("jitter", {})
-    figures = {
-        "p50_us": measure.get("p50_us", 0),
-        "p99_us": measure.get("p99_us", 0),
-        "jitter_us": jitter.get("p99_us", 0),
-        "per_second": result["events_per_second"] or result["requests_per_second"],
-        "failed": result["failed"],
-    }
-    if server.name != "direct":  # that is the upstream itself
-        figures["cpu_us"] = result.get("cpu_us", 0)
-    return figures
+    return _known(
+        p50_us=result.get(delay, {}).get("p50_us"),
+        p99_us=result.get(delay, {}).get("p99_us"),
+        jitter_us=result.get("jitter", {}).get("p99_us"),
+        per_second=result["events_per_second"] or result["requests_per_second"],
+        cpu_us=None if server.name == "direct" else result.get("cpu_us"),  # of direct it would be the upstream's
+        failed=result["failed"],
+    )
 
 
 def _sse(path, streams, flags):
@@ -61,7 +63,7 @@ def _ws(connections, flags):
 def _first(path, flags, command=()):
     def measure(bench, server, seconds):
         result = load.result(bench, server, path, ["--connections", 1, *flags], seconds, warmup=0.2, command=command)
-        return {"first_us": result.get("first_event", {}).get("p50_us", 0), "failed": result["failed"]}
+        return _known(first_us=result.get("first_event", {}).get("p50_us"), failed=result["failed"])
 
     return measure
 
@@ -71,7 +73,7 @@ def _first_call(bench, server, _seconds):
     time.sleep(0.5)
     flags = ["--kind", "mcp-2026", "--connections", 1, "--think", "1h"]
     result = load.result(bench, server, "/mcp", flags, 0.2, warmup=0)
-    return {"first_us": result.get("first_byte", {}).get("p50_us", 0), "failed": result["failed"]}
+    return _known(first_us=result.get("first_byte", {}).get("p50_us"), failed=result["failed"])
 
 
 def _classes(path, flags, command=()):
@@ -79,13 +81,13 @@ def _classes(path, flags, command=()):
 
     def measure(bench, server, seconds):
         result = load.result(bench, server, path, ["--priority", "high=1,low=9", *flags], seconds, command=command)
-        latency = {name: figures["latency"]["p99_us"] for name, figures in result["classes"].items()}
-        return {
-            "high_us": latency.get("high", 0),
-            "low_us": latency.get("low", 0),
-            "per_second": result["requests_per_second"],
-            "failed": result["failed"],
-        }
+        latency = {name: figures["latency"]["p99_us"] for name, figures in result.get("classes", {}).items() if "latency" in figures}
+        return _known(
+            high_us=latency.get("high"),
+            low_us=latency.get("low"),
+            per_second=result["requests_per_second"],
+            failed=result["failed"],
+        )
 
     return measure
 
@@ -148,11 +150,14 @@ def make(streams, sizes, rates, burst):
 
 
 def added(rounds, figure):
-    """[{server: what it adds to the direct way}], round by round; where nothing is subtracted, the figure itself."""
+    """[{server: what it adds to the direct way}], round by round; where nothing is subtracted, the figure itself. A round
+    that has nothing to subtract gives nothing."""
     subtract = FIGURES[figure][2]
     result = []
     for one in rounds:
-        base = one["direct"][figure] if subtract else 0
+        base = one["direct"].get(figure) if subtract else 0
+        if base is None:
+            continue
         result.append({s: {figure: f[figure] - base} for s, f in one.items() if figure in f and s != "direct"})
     return result
 
