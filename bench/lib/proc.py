@@ -100,10 +100,10 @@ def free_port():
 def wait_port(port, process, what):
     for _ in range(500):
         if process.poll() is not None:
-            raise SystemExit(f"bench/compare: {what} ended with status {process.returncode} before it listened; see its log")
+            raise SystemExit(f"bench: {what} ended with status {process.returncode} before it listened; see its log")
         try:
             socket.create_connection(("127.0.0.1", port), 0.2).close()
             return
         except OSError:
             time.sleep(0.02)
-    raise SystemExit(f"bench/compare: {what} does not listen on port {port}")
+    raise SystemExit(f"bench: {what} does not listen on port {port}")

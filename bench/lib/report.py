@@ -3,9 +3,10 @@
 import statistics
 
 BASELINES = ("nginx", "haproxy")
+SUBJECTS = ("mcpgate", "enhanced")
 
 
-def _number(value):
+def number(value):
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 
@@ -45,7 +46,7 @@ def row_result(row, rounds):
 
 def _cell(summary, main):
     figure = summary[main]
-    text = f"**{_number(figure['median'])}** ({_number(figure['low'])}-{_number(figure['high'])})"
+    text = f"**{number(figure['median'])}** ({number(figure['low'])}-{number(figure['high'])})"
     if summary.get("failed", {}).get("high"):
         text += f" {summary['failed']['high']:.0f} failed"
     return text
@@ -71,7 +72,7 @@ def detail_table(results, peers):
     lines = ["| | " + " | ".join(peers) + " |", "|---|" + "---|" * len(peers)]
     for result in results.values():
         for figure, name in (("per_second", "per second"), ("p50_us", "p50, us"), ("p99_us", "p99, us"), ("p99_alone_us", "p99 alone, us"), ("gap_ratio", "ratio of the p99 gaps"), ("total_mib", "total, MiB")):
-            cells = [_number(result["summary"][p][figure]["median"]) if figure in result["summary"].get(p, {}) else "" for p in peers]
+            cells = [number(result["summary"][p][figure]["median"]) if figure in result["summary"].get(p, {}) else "" for p in peers]
             if any(cells):
                 lines.append(f"| {result['title']}: {name} | " + " | ".join(cells) + " |")
     return lines
@@ -97,12 +98,12 @@ def svg(result, peers):
     ]
     for i, peer in enumerate(shown):
         figure, y = result["summary"][peer][result["main"]], 38 + bar * i
-        colour = "#2a6fbb" if peer == "mcpgate" else "#9aa5b1"
+        colour = "#2a6fbb" if peer in SUBJECTS else "#9aa5b1"
         middle = y + bar / 2 - 4
         out += [
             f'<text x="10" y="{y + 16}">{peer}</text>',
             f'<rect x="{left}" y="{y}" width="{max(figure["median"], 0) * scale:.1f}" height="{bar - 8}" fill="{colour}"/>',
             f'<path d="M{left + max(figure["low"], 0) * scale:.1f} {middle}H{left + max(figure["high"], 0) * scale:.1f}" stroke="black"/>',
-            f'<text x="{left + max(figure["high"], 0) * scale + 6:.1f}" y="{y + 16}">{_number(figure["median"])}</text>',
+            f'<text x="{left + max(figure["high"], 0) * scale + 6:.1f}" y="{y + 16}">{number(figure["median"])}</text>',
         ]
     return "\n".join(out + ["</svg>"]) + "\n"

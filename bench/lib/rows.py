@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The rows of the table: what is done to each server, and the figures that come out."""
 import json
-import subprocess
 import time
 import urllib.request
 
-from . import proc, servers
+from . import load, proc, servers
 
 STREAMS_IDLE = 4000
 READERS = 1000
@@ -32,21 +31,9 @@ class Row:
         return self._site
 
 
-def _mcpload(bench, server, path, flags, seconds, warmup=0.5, command=()):
-    """Runs mcpload against a server and returns its result."""
-    words = [
-        "taskset", "-c", servers.LOAD_CORE, bench.program("mcpload"), *command, "--url", f"http://127.0.0.1:{server.port}{path}",
-        "--duration", f"{seconds}s", "--warmup", f"{warmup}s", "--cpu-of", server.pid, "--quiet", "--json", "-", *flags,
-    ]  # fmt: skip
-    done = subprocess.run(list(map(str, words)), capture_output=True, text=True, timeout=seconds + 120, check=False)
-    if done.returncode == 2 or not done.stdout:
-        raise SystemExit(f"bench/compare: mcpload: {done.stderr.strip()}")
-    return json.loads(done.stdout)["result"]
-
-
 def _requests(path, *flags, command=()):
     def measure(bench, server, seconds):
-        result = _mcpload(bench, server, path, flags, seconds, command=command)
+        result = load.result(bench, server, path, flags, seconds, command=command)
         latency = result.get("latency", {})
         return {
             "cpu_us": result.get("cpu_us", 0),
@@ -62,7 +49,7 @@ def _requests(path, *flags, command=()):
 def _events(rate):
     def measure(bench, server, seconds):
         flags = ["--connections", 0, "--streams", 100]
-        result = _mcpload(bench, server, f"/sse?rate={rate}", flags, seconds)
+        result = load.result(bench, server, f"/sse?rate={rate}", flags, seconds)
         delay = result.get("event_delay", {})
         return {
             "cpu_us": result.get("cpu_us", 0),
@@ -93,7 +80,7 @@ def _counted(counter):
 
 def _held(bench, server, flags, path, ready):
     """Memory per connection that mcpload holds open; `ready` says when all are."""
-    _mcpload(bench, server, "/plain", ["--body-bytes", 200], 0.5)  # warms pools up
+    load.result(bench, server, "/plain", ["--body-bytes", 200], 0.5)  # warms pools up
     time.sleep(0.3)
     ready(_upstream_stats(bench))
     before = proc.pss_bytes(server.pid)
@@ -150,10 +137,10 @@ def _stalled(bench, server, seconds):
     """What stopped readers do to those that read: the running ones' p99 with the others beside them by that without."""
     flags = ["--connections", 0, "--streams", READERS]
     path = "/sse?rate=4&event-bytes=200"
-    alone = _mcpload(bench, server, path, flags, seconds, warmup=1)
+    alone = load.result(bench, server, path, flags, seconds, warmup=1)
     holder = _hold_stopped_readers(bench, server)
     try:
-        beside = _mcpload(bench, server, path, flags, seconds, warmup=1)
+        beside = load.result(bench, server, path, flags, seconds, warmup=1)
     finally:
         proc.stop(holder)
     if "event_delay" not in beside:

@@ -100,9 +100,10 @@ def version(bench, name):
     return (result.stdout + result.stderr).strip().splitlines()[0]
 
 
-def start_peer(bench, name, mcpgate_flags=()):
+def start_peer(bench, program, mcpgate_flags=(), name=None):
+    """`name`: what it is called, where one program runs in several forms."""
     port = proc.free_port()
-    words = COMMANDS[name](bench, port) + (list(mcpgate_flags) if name == "mcpgate" else [])
-    process = proc.start(words, SERVER_CORE, bench.run / f"{name}.log")
-    proc.wait_port(port, process, name)
-    return Server(name, process, port)
+    words = COMMANDS[program](bench, port) + (list(mcpgate_flags) if program == "mcpgate" else [])
+    process = proc.start(words, SERVER_CORE, bench.run / f"{name or program}.log")
+    proc.wait_port(port, process, name or program)
+    return Server(name or program, process, port)

@@ -65,3 +65,14 @@ Test(mcpload_behaviour, unknown_words_and_bad_values_are_named)
                   bad.at);
     }
 }
+
+Test(mcpload_behaviour, a_burst_has_at_least_one_event)
+{
+    struct behaviour b;
+    struct text path, bad;
+
+    cr_assert_eq(parse("/sse?burst=50", &b, &path, &bad), 0);
+    cr_assert_eq(b.burst, 50);
+    cr_assert(parse("/sse?burst=0", &b, &path, &bad) < 0);
+    cr_assert(text_eq(bad, TEXT("burst=0")));
+}

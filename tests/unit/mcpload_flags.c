@@ -3,6 +3,7 @@
 
 #include <criterion/criterion.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct words {
@@ -28,7 +29,7 @@ static int
 parse(struct words *w, struct flag_list *rest, char *why, int argc, const char **argv)
 {
     memset(w, 0, sizeof *w);
-    return flags_parse(flags, argc, (char **)(uintptr_t)argv, w, rest, why, 128);
+    return flags_parse((struct flag_set[]){{flags, w}, {0}}, argc, (char **)(uintptr_t)argv, rest, why, 128);
 }
 
 Test(mcpload_flags, defaults_stand_in_the_table)
@@ -87,4 +88,30 @@ Test(mcpload_flags, refuses_what_it_cannot_read_and_says_which)
         cr_assert(strstr(why, cases[i].said), "%s %s: '%s' does not name %s", argv[0], argv[1], why,
                   cases[i].said);
     }
+}
+
+Test(mcpload_flags, help_has_each_word_in_lines_of_a_screen)
+{
+    static const struct flag long_one[] = {
+        {"long", FLAG_TEXT, offsetof(struct words, name), "fallback", "NAME",
+         "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
+         "seventeen eighteen nineteen twenty"},
+        {0},
+    };
+    char *text, *line, *next;
+    size_t len;
+    FILE *out = open_memstream(&text, &len);
+
+    flags_help(long_one, out);
+    fclose(out);
+    cr_assert(strstr(text, "  --long NAME                one two"), "%s", text);
+    cr_assert(strstr(text, "twenty [fallback]\n"), "%s", text);
+    for (line = text; *line; line = next) {
+        next = strchr(line, '\n') + 1;
+        cr_assert_leq(next - line, 101, "%s", text);
+    }
+    for (char *c = text; *c; c++)
+        *c = *c == '\n' ? ' ' : *c;
+    cr_assert(strstr(text, "twelve") && strstr(text, "thirteen") && strstr(text, "fourteen"), "%s", text);
+    free(text);
 }

@@ -167,7 +167,7 @@ Test(mcpload_request, only_the_digits_of_the_id_change_between_requests)
                         .args = "{\"text\":\"hi\"}",
                         .url = {.authority = "h", .path = "/mcp"}};
     struct bytes a = {0};
-    size_t at = request_build(&plan, MESSAGE_WORK, "/mcp", TEXT("s1"), TEXT("2025-11-25"), &a);
+    size_t at = request_build(&plan, MESSAGE_WORK, "/mcp", TEXT("s1"), TEXT("2025-11-25"), &a).id_at;
 
     bytes_add(&a, "", 1);
     cr_assert(strstr(a.at, "Mcp-Session-Id: s1\r\n"));

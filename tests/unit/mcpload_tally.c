@@ -108,3 +108,22 @@ Test(mcpload_diff, prints_the_ratio_of_each_number_that_both_have)
     json_decref(a);
     json_decref(b);
 }
+
+Test(mcpload_tally, what_has_a_class_is_counted_in_it_and_in_all)
+{
+    struct tally *tally = calloc(1, sizeof *tally);
+    json_t *json, *classes;
+
+    tally_add(tally, MEASURE_LATENCY, PRIORITY_HIGH, 1000);
+    tally_add(tally, MEASURE_LATENCY, PRIORITY_LOW, 3000);
+    tally_add(tally, MEASURE_LATENCY, PRIORITY_NONE, 2000);
+    json = tally_json(tally);
+    classes = json_object_get(json, "classes");
+    cr_assert_eq(json_integer_value(json_object_get(json_object_get(json, "latency"), "count")), 3);
+    cr_assert_eq(json_object_size(classes), 2);
+    cr_assert_float_eq(json_real_value(json_object_get(
+                           json_object_get(json_object_get(classes, "low"), "latency"), "max_us")),
+                       3, 1e-9);
+    json_decref(json);
+    free(tally);
+}

@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-enum word_kind { WORD_BOOL, WORD_COUNT, WORD_MS, WORD_RATE, WORD_STATUS, WORD_CLOSE };
+enum word_kind { WORD_BOOL, WORD_COUNT, WORD_MS, WORD_RATE, WORD_BURST, WORD_STATUS, WORD_CLOSE };
 
 static const struct word {
     const char *name;
@@ -37,6 +37,7 @@ static const struct word {
     WORD("events", WORD_COUNT, events, "N", "events of a stream; 0: endless"),
     WORD("event-bytes", WORD_COUNT, event_bytes, "N", "size of an event"),
     WORD("rate", WORD_RATE, rate, "R", "events per second; 0: as fast as they are taken"),
+    WORD("burst", WORD_BURST, burst, "N", "so many events back to back, then a pause, at the same rate"),
     WORD("progress", WORD_COUNT, progress, "N", "progress notifications before a tool's result, with SSE"),
     WORD("list-bytes", WORD_COUNT, list_bytes, "N", "least size of the result of tools/list"),
 #undef WORD
@@ -103,6 +104,9 @@ store(const struct word *word, struct text value, struct behaviour *b)
         return 0;
     case WORD_STATUS:
         return store_status(number, field);
+    case WORD_BURST:
+        *(uint64_t *)field = number;
+        return number ? 0 : -EINVAL;
     default:
         *(uint64_t *)field = number;
         return 0;

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { HELP_AT = 29, HELP_WIDTH = 100 };
+
 struct unit {
     const char *suffix;
     uint64_t factor;
@@ -112,69 +114,123 @@ store(const struct flag *flag, const char *text, void *config)
     return -EINVAL;
 }
 
+/* The flag, and in *ret_config the struct that it belongs to. */
 static const struct flag *
-find(const struct flag *flags, const char *name, size_t len)
+find(const struct flag_set *sets, const char *name, size_t len, void **ret_config)
 {
-    for (; flags->name; flags++)
-        if (strlen(flags->name) == len && memcmp(flags->name, name, len) == 0)
-            return flags;
+    for (; sets->flags; sets++)
+        for (const struct flag *flag = sets->flags; flag->name; flag++)
+            if (strlen(flag->name) == len && memcmp(flag->name, name, len) == 0) {
+                *ret_config = sets->config;
+                return flag;
+            }
     return NULL;
 }
 
-int
-flags_parse(const struct flag *flags, int argc, char **argv, void *config, struct flag_list *ret_words,
-            char *why, size_t why_size)
+static int
+store_defaults(const struct flag_set *sets, char *why, size_t why_size)
 {
-    for (const struct flag *flag = flags; flag->name; flag++)
-        if (flag->fallback && store(flag, flag->fallback, config) < 0) {
-            snprintf(why, why_size, "--%s: its default '%s' is not valid", flag->name, flag->fallback);
-            return -EINVAL;
-        }
-    for (int i = 0; i < argc; i++) {
-        const char *word = argv[i], *equals = strchr(word, '='), *value;
-        const struct flag *flag;
-
-        if (strncmp(word, "--", 2) != 0) {
-            if (!ret_words || ret_words->count == FLAG_LIST_MAX) {
-                snprintf(why, why_size, "'%s' is not a flag (try --help)", word);
+    for (; sets->flags; sets++)
+        for (const struct flag *flag = sets->flags; flag->name; flag++)
+            if (flag->fallback && store(flag, flag->fallback, sets->config) < 0) {
+                snprintf(why, why_size, "--%s: its default '%s' is not valid", flag->name, flag->fallback);
                 return -EINVAL;
             }
-            ret_words->items[ret_words->count++] = word;
-            continue;
-        }
-        flag = find(flags, word + 2, equals ? (size_t)(equals - word) - 2 : strlen(word) - 2);
-        if (!flag) {
-            snprintf(why, why_size, "%s: no such flag (try --help)", word);
-            return -EINVAL;
-        }
-        if (flag->kind == FLAG_SWITCH && equals) {
-            snprintf(why, why_size, "--%s takes no value", flag->name);
-            return -EINVAL;
-        }
-        value = equals ? equals + 1 : flag->kind == FLAG_SWITCH ? "" : i + 1 < argc ? argv[++i] : NULL;
-        if (!value) {
-            snprintf(why, why_size, "--%s needs a value: %s", flag->name, flag->argument);
-            return -EINVAL;
-        }
-        if (store(flag, value, config) < 0) {
-            snprintf(why, why_size, "--%s %s: not a valid %s", flag->name, value, flag->argument);
+    return 0;
+}
+
+/* One flag at argv[0]; returns how many words it took. */
+static int
+parse_flag(const struct flag_set *sets, int argc, char **argv, char *why, size_t why_size)
+{
+    const char *word = argv[0], *equals = strchr(word, '='), *value;
+    void *config = NULL;
+    const struct flag *flag =
+        find(sets, word + 2, equals ? (size_t)(equals - word) - 2 : strlen(word) - 2, &config);
+    int words = 1;
+
+    if (!flag) {
+        snprintf(why, why_size, "%s: no such flag (try --help)", word);
+        return -EINVAL;
+    }
+    if (flag->kind == FLAG_SWITCH && equals) {
+        snprintf(why, why_size, "--%s takes no value", flag->name);
+        return -EINVAL;
+    }
+    if (equals)
+        value = equals + 1;
+    else if (flag->kind == FLAG_SWITCH)
+        value = "";
+    else
+        value = words < argc ? argv[words++] : NULL;
+    if (!value) {
+        snprintf(why, why_size, "--%s needs a value: %s", flag->name, flag->argument);
+        return -EINVAL;
+    }
+    if (store(flag, value, config) < 0) {
+        snprintf(why, why_size, "--%s %s: not a valid %s", flag->name, value, flag->argument);
+        return -EINVAL;
+    }
+    return words;
+}
+
+int
+flags_parse(const struct flag_set *sets, int argc, char **argv, struct flag_list *ret_words, char *why,
+            size_t why_size)
+{
+    if (store_defaults(sets, why, why_size) < 0)
+        return -EINVAL;
+    for (int i = 0, words; i < argc; i += words) {
+        words = 1;
+        if (strncmp(argv[i], "--", 2) == 0) {
+            words = parse_flag(sets, argc - i, argv + i, why, why_size);
+            if (words < 0)
+                return words;
+        } else if (ret_words && ret_words->count < FLAG_LIST_MAX) {
+            ret_words->items[ret_words->count++] = argv[i];
+        } else {
+            snprintf(why, why_size, "'%s' is not a flag (try --help)", argv[i]);
             return -EINVAL;
         }
     }
     return 0;
 }
 
+/* Words in lines of at most HELP_WIDTH columns, from HELP_AT on; the first line has begun. */
+static void
+put_wrapped(const char *text, FILE *out)
+{
+    int column = HELP_AT;
+
+    while (*text) {
+        int len = (int)strcspn(text, " ");
+
+        if (column > HELP_AT && column + 1 + len > HELP_WIDTH) {
+            fprintf(out, "\n%*s", HELP_AT, "");
+            column = HELP_AT;
+        } else if (column > HELP_AT) {
+            fputc(' ', out);
+            column++;
+        }
+        fprintf(out, "%.*s", len, text);
+        column += len;
+        text += len;
+        text += *text == ' ';
+    }
+}
+
 void
 flags_help(const struct flag *flags, FILE *out)
 {
     for (; flags->name; flags++) {
-        char left[64];
+        char left[64], text[512];
 
         snprintf(left, sizeof(left), "--%s%s%s", flags->name, flags->argument ? " " : "",
                  flags->argument ? flags->argument : "");
-        fprintf(out, "  %-26s %s", left, flags->help);
-        if (flags->fallback)
-            fprintf(out, " [%s]", flags->fallback);
+        snprintf(text, sizeof(text), "%s%s%s%s", flags->help, flags->fallback ? " [" : "",
+                 flags->fallback ? flags->fallback : "", flags->fallback ? "]" : "");
+        fprintf(out, "  %-*s ", HELP_AT - 3, left);
+        put_wrapped(text, out);
         fputc('\n', out);
     }
 }

@@ -41,11 +41,16 @@ struct flag {
     const char *help;
 };
 
-/* Fills *config (zeroed by the caller) with the defaults, then with argv[0..argc). Takes --name VALUE and
- * --name=VALUE. Words that are no flags go to *ret_words when it is not NULL. 0, or -EINVAL with one line in
- * why[]. */
-int flags_parse(const struct flag *flags, int argc, char **argv, void *config, struct flag_list *ret_words,
-                char *why, size_t why_size);
+/* A table and the struct that it fills, zeroed by the caller. */
+struct flag_set {
+    const struct flag *flags; /* NULL ends an array of these */
+    void *config;
+};
+
+/* Fills the configurations with the defaults, then with argv[0..argc). Takes --name VALUE and --name=VALUE.
+ * Words that are no flags go to *ret_words when it is not NULL. 0, or -EINVAL with one line in why[]. */
+int flags_parse(const struct flag_set *sets, int argc, char **argv, struct flag_list *ret_words, char *why,
+                size_t why_size);
 
 void flags_help(const struct flag *flags, FILE *out);
 

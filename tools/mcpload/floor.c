@@ -368,7 +368,8 @@ floor_main(int argc, char **argv)
     list_init(&floor.idle);
     list_init(&floor.dead);
     pool_init(&floor.halves, sizeof(struct half));
-    if (flags_parse(floor_flags, argc, argv, &floor.config, NULL, why, sizeof(why)) < 0 ||
+    if (flags_parse((struct flag_set[]){{floor_flags, &floor.config}, {0}}, argc, argv, NULL, why,
+                    sizeof(why)) < 0 ||
         address_parse(floor.config.upstream, &floor.upstream, why, sizeof(why)) < 0 ||
         (listener = address_listen(floor.config.listen, 0, 0, address, why, sizeof(why))) < 0 ||
         ring_new(&rings, &floor.ring, why, sizeof(why)) < 0) {

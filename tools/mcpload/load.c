@@ -1,29 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The run: windows of time, and who starts a request when. */
+/* Who starts a request when, and the load as a part of a run. */
 #include "load.h"
 
-#include "cpu.h"
-#include "mcpload.h"
+#include "schedule.h"
 
-#include <errno.h>
-#include <inttypes.h>
-#include <poll.h>
-#include <unistd.h>
-
-enum { SETTLE_STEP_MS = 20, SETTLE_MAX_NS = 30 };
-
-static const uint64_t settle_max_ns = (uint64_t)SETTLE_MAX_NS * 1000000000;
-
-bool
-load_in_window(const struct load *load)
-{
-    return load->phase == PHASE_MEASURE;
-}
+#include <stdlib.h>
 
 void
 load_error(struct load *load, enum error_kind kind)
 {
-    load->tally.errors[kind]++;
+    load->part.tally.errors[kind]++;
 }
 
 void
@@ -39,7 +25,7 @@ load_settled(struct load *load, struct load_conn *conn)
 static uint64_t
 intended_ns(const struct load *load, uint64_t number)
 {
-    return load->begin_ns + (uint64_t)((double)number * 1e9 / load->config.rate);
+    return schedule_due_ns(load->part.stage->begin_ns, load->config.rate, load->config.burst, number);
 }
 
 /* Open loop: requests that are due start in order on the connections that are free. Those that find none
@@ -51,8 +37,8 @@ start_due(struct load *load)
 
     while (load->started < load->due && (node = list_pop(&load->ready)))
         load_conn_begin(container_of(node, struct load_conn, node), intended_ns(load, load->started++));
-    if (load->phase == PHASE_MEASURE && load->due - load->started > load->tally.queued_max)
-        load->tally.queued_max = load->due - load->started;
+    if (load->part.stage->phase == PHASE_MEASURE && load->due - load->started > load->part.tally.queued_max)
+        load->part.tally.queued_max = load->due - load->started;
 }
 
 static void
@@ -63,7 +49,7 @@ on_start_due(struct pacer_item *item, uint64_t now_ns)
     while (intended_ns(load, load->due) <= now_ns)
         load->due++;
     start_due(load);
-    pacer_set(&load->pacer, item, intended_ns(load, load->due), on_start_due);
+    pacer_set(&load->part.stage->pacer, item, intended_ns(load, load->due), on_start_due);
 }
 
 static void
@@ -71,19 +57,19 @@ on_thought(struct ring *ring, struct timer *timer)
 {
     struct load_conn *conn = container_of(timer, struct load_conn, timer);
 
-    if (conn->load->phase < PHASE_DRAIN)
+    if (conn->load->part.stage->phase < PHASE_DRAIN)
         load_conn_begin(conn, 0);
 }
 
 void
 load_conn_is_ready(struct load *load, struct load_conn *conn)
 {
-    if (conn->role != ROLE_WORK || load->phase >= PHASE_DRAIN)
+    if (conn->role != ROLE_WORK || load->part.stage->phase >= PHASE_DRAIN)
         return;
     if (load->config.rate > 0) {
         list_add_tail(&load->ready, &conn->node);
         start_due(load);
-    } else if (load->config.think_ns && load->requests_all) {
+    } else if (load->config.think_ns && load->part.requests_all) {
         timer_set(load->ring, &conn->timer, load->config.think_ns / 1000000, on_thought);
     } else {
         load_conn_begin(conn, 0);
@@ -94,7 +80,7 @@ load_conn_is_ready(struct load *load, struct load_conn *conn)
 void
 load_conn_is_closed(struct load *load, struct load_conn *conn)
 {
-    if (load->phase >= PHASE_DRAIN)
+    if (load->part.stage->phase >= PHASE_DRAIN)
         return;
     if (conn->role == ROLE_WORK)
         load_conn_is_ready(load, conn);
@@ -102,75 +88,45 @@ load_conn_is_closed(struct load *load, struct load_conn *conn)
         load_conn_begin(conn, 0);
 }
 
-/* --- windows --- */
+/* --- the part on its stage --- */
 
-static void
-end_window(struct load *load)
+static struct load *
+load_of(struct part *part)
 {
-    if (load->phase >= PHASE_DRAIN)
-        return;
-    load->window_end_ns = ring_now(load->ring);
-    if (load->phase == PHASE_MEASURE && load->config.cpu_of)
-        load->tally.cpu_ns = cpu_of_tree_ns((pid_t)load->config.cpu_of) - load->cpu_begin_ns;
-    if (load->phase == PHASE_MEASURE)
-        load->tally.seconds = (double)(load->window_end_ns - load->window_begin_ns) / 1e9;
-    load->phase = PHASE_DRAIN;
-    load->tally.not_started = load->due - load->started;
-    pacer_stop(&load->pacer, &load->start_due);
+    return container_of(part, struct load, part);
+}
+
+static bool
+is_settled(const struct part *part)
+{
+    const struct load *load = container_of(part, const struct load, part);
+
+    return load->settled >= load->to_settle;
+}
+
+static bool
+is_busy(const struct part *part)
+{
+    return container_of(part, const struct load, part)->busy > 0;
 }
 
 static void
-on_window_end(struct ring *ring, struct timer *timer)
+begin(struct part *part)
 {
-    end_window(container_of(timer, struct load, phase_timer));
+    struct load *load = load_of(part);
+
+    load->ring = part->stage->ring;
+    for (uint32_t i = 0; i < load->conn_count; i++)
+        load_conn_is_closed(load, &load->conns[i]);
+    if (load->config.rate > 0 && load->config.connections)
+        on_start_due(&load->start_due, part->stage->begin_ns);
 }
 
 static void
-on_window_begin(struct ring *ring, struct timer *timer)
+submitted(struct part *part)
 {
-    struct load *load = container_of(timer, struct load, phase_timer);
-    uint64_t now = ring_now(ring);
+    struct load *load = load_of(part);
 
-    if (load->settled < load->to_settle && now - load->begin_ns < load->config.warmup_ns + settle_max_ns) {
-        timer_set(ring, timer, SETTLE_STEP_MS, on_window_begin);
-        return;
-    }
-    if (load->config.cpu_of)
-        load->cpu_begin_ns = cpu_of_tree_ns((pid_t)load->config.cpu_of);
-    load->phase = PHASE_MEASURE;
-    load->window_begin_ns = now;
-    timer_set(ring, timer, load->config.duration_ns / 1000000, on_window_end);
-}
-
-static void
-on_signal(struct op *op, int result, struct buf *buf, bool more)
-{
-    end_window(container_of(op, struct load, signals));
-}
-
-static void
-on_progress(struct ring *ring, struct timer *timer)
-{
-    static const char *const phases[] = {"warm-up", "measuring", "draining", "closing"};
-    struct load *load = container_of(timer, struct load, progress_timer);
-
-    fprintf(stderr,
-            "\r%4.0f s  %-9s %9" PRIu64 " req/s %9" PRIu64 " events/s  %u open  %" PRIu64 " errors   ",
-            (double)(ring_now(ring) - load->begin_ns) / 1e9, phases[load->phase],
-            load->requests_all - load->progress_requests, load->events_all - load->progress_events,
-            load->open_count, tally_errors(&load->tally));
-    load->progress_requests = load->requests_all;
-    load->progress_events = load->events_all;
-    timer_set(ring, timer, 999, on_progress); /* the wheel adds the millisecond that has begun */
-}
-
-/* --- the loop --- */
-
-static void
-turn(struct load *load)
-{
-    pacer_arm(&load->pacer);
-    ring_wait(load->ring, 1000);
     for (uint32_t i = 0; i < load->fresh_count; i++) {
         struct load_conn *conn = load->fresh[i];
 
@@ -179,89 +135,127 @@ turn(struct load *load)
         conn->stamp_wanted = false;
     }
     load->fresh_count = 0;
-    ring_reap(load->ring);
-    pacer_run(&load->pacer, ring_now(load->ring));
 }
 
-static int
-open_run(struct load *load, char *why, size_t why_size)
+static void
+end_window(struct part *part)
+{
+    struct load *load = load_of(part);
+
+    part->tally.not_started = load->due - load->started;
+    pacer_stop(&part->stage->pacer, &load->start_due);
+}
+
+static void
+leave(struct part *part)
+{
+    struct load *load = load_of(part);
+
+    for (uint32_t i = 0; i < load->conn_count; i++)
+        load_conn_end_session(&load->conns[i]);
+}
+
+static void
+close_all(struct part *part)
+{
+    struct load *load = load_of(part);
+
+    for (uint32_t i = 0; i < load->conn_count; i++)
+        load_conn_close(&load->conns[i]);
+}
+
+static bool
+was_good(const struct part *part)
+{
+    return part->tally.requests || part->tally.events || container_of(part, const struct load, part)->settled;
+}
+
+static void
+load_free(struct part *part)
+{
+    struct load *load = load_of(part);
+
+    for (uint32_t i = 0; i < load->conn_count; i++)
+        load_conn_done(&load->conns[i]);
+    free(load->conns);
+    free(load->fresh);
+    for (unsigned i = 0; i < load->stream_path_count; i++)
+        free(load->stream_paths[i]);
+    free(load->stream_paths);
+    bytes_done(&load->echo_text);
+    bytes_done(&load->plan.filler);
+    free(load);
+}
+
+const struct part_type load_part = {
+    .begin = begin,
+    .is_settled = is_settled,
+    .submitted = submitted,
+    .end_window = end_window,
+    .is_busy = is_busy,
+    .leave = leave,
+    .close = close_all,
+    .plan = load_plan_json,
+    .print_plan = load_print_plan,
+    .was_good = was_good,
+    .free = load_free,
+};
+
+/* The path, with the stream's share of --rate where that is of the events: words of the query of `mcpload
+ * serve`. */
+static char *
+make_stream_path(const struct load_config *c, const char *path)
+{
+    struct bytes text = {0};
+
+    bytes_print(&text, "%s", path);
+    if (c->rate > 0 && !c->connections)
+        bytes_print(&text, "%crate=%.9g&burst=%llu", strchr(path, '?') ? '&' : '?',
+                    c->rate / (double)c->streams, (unsigned long long)c->burst);
+    bytes_add(&text, "", 1);
+    return text.at;
+}
+
+static void
+make_stream_paths(struct load *load)
+{
+    const struct flag_list *paths = &load->config.stream_paths;
+
+    load->stream_path_count = paths->count ? paths->count : 1;
+    load->stream_paths = calloc(load->stream_path_count, sizeof(char *));
+    ASSERT(load->stream_paths);
+    for (unsigned i = 0; i < load->stream_path_count; i++)
+        load->stream_paths[i] =
+            make_stream_path(&load->config, paths->count ? paths->items[i] : load->plan.url.path);
+}
+
+static const char *
+path_of(const struct load *load, enum load_role role, uint64_t number)
+{
+    if (role == ROLE_STREAM)
+        return load->stream_paths[number % load->stream_path_count];
+    return role == ROLE_SLOW && load->config.slow_path ? load->config.slow_path : load->plan.url.path;
+}
+
+void
+load_open(struct load *load)
 {
     const struct load_config *c = &load->config;
     uint64_t counts[] = {c->connections, c->streams, c->slow_readers, c->idle};
-    struct ring_config rings = {.buf_count = {2048, 16}, .cq_entries = 32768};
     uint32_t n = 0;
-    int err;
 
+    load->part.type = &load_part;
     load->conn_count = (uint32_t)(counts[0] + counts[1] + counts[2] + counts[3]);
     load->to_settle = load->conn_count - (uint32_t)counts[0];
     load->conns = calloc(load->conn_count, sizeof(*load->conns));
     load->fresh = calloc(load->conn_count, sizeof(struct load_conn *));
     ASSERT(load->conns && load->fresh);
+    make_stream_paths(load);
     for (unsigned role = 0; role < 4; role++)
         for (uint64_t i = 0; i < counts[role]; i++)
-            load_conn_init(load, &load->conns[n++], (enum load_role)role);
+            load_conn_init(load, &load->conns[n++], (enum load_role)role,
+                           path_of(load, (enum load_role)role, i));
     list_init(&load->ready);
     list_init(&load->queued);
     load->next_id = REQUEST_FIRST_ID;
-    err = ring_new(&rings, &load->ring, why, why_size);
-    if (err < 0)
-        return err;
-    err = pacer_init(&load->pacer, load->ring);
-    if (err < 0)
-        snprintf(why, why_size, "timerfd: %s", strerror(-err));
-    return err;
-}
-
-static void
-close_run(struct load *load)
-{
-    load->phase = PHASE_CLOSE;
-    timer_stop(&load->phase_timer);
-    timer_stop(&load->progress_timer);
-    for (uint32_t i = 0; i < load->conn_count; i++)
-        load_conn_close(&load->conns[i]);
-    ring_cancel(load->ring, &load->signals);
-    while (load->open_count || op_busy(&load->signals))
-        turn(load);
-    pacer_done(&load->pacer);
-    ring_free(&load->ring);
-    for (uint32_t i = 0; i < load->conn_count; i++)
-        load_conn_done(&load->conns[i]);
-    free(load->conns);
-    free(load->fresh);
-    close(load->signal_fd);
-}
-
-int
-load_run(struct load *load, char *why, size_t why_size)
-{
-    bool progress = !load->config.quiet && isatty(STDERR_FILENO);
-    int err = open_run(load, why, why_size);
-
-    if (err < 0)
-        return err;
-    load->signal_fd = mcpload_signals();
-    ring_poll(load->ring, &load->signals, load->signal_fd, POLLIN, on_signal);
-    ring_reap(load->ring); /* reads the clock */
-    load->begin_ns = ring_now(load->ring);
-    if (load->config.warmup_ns)
-        timer_set(load->ring, &load->phase_timer, load->config.warmup_ns / 1000000, on_window_begin);
-    else
-        on_window_begin(load->ring, &load->phase_timer);
-    if (progress)
-        timer_set(load->ring, &load->progress_timer, 999, on_progress);
-    for (uint32_t i = 0; i < load->conn_count; i++)
-        load_conn_is_closed(load, &load->conns[i]);
-    if (load->config.rate > 0)
-        on_start_due(&load->start_due, load->begin_ns);
-    while (load->phase < PHASE_DRAIN || load->busy)
-        turn(load);
-    for (uint32_t i = 0; i < load->conn_count; i++)
-        load_conn_end_session(&load->conns[i]);
-    while (load->busy)
-        turn(load);
-    close_run(load);
-    if (progress)
-        fprintf(stderr, "\r%80s\r", "");
-    return 0;
 }

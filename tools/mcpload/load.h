@@ -1,24 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A load run on one ring. Three files:
+ * Load on an HTTP, SSE or MCP server: a part of a run (stage.h). Three files:
  *
- *     load_main.c   flags, the plan, start and end, the report
- *     load.c        the run: windows of time, who starts a request when (closed loop, open loop), progress
+ *     load_main.c   flags, the plan
+ *     load.c        who starts a request when (closed loop, open loop)
  *     load_conn.c   one connection: connect, session, request, reply
- *
- * Time:   begin ......... window_begin_ns ................ window_end_ns ....... all answered
- *         warm-up         what is measured                 drain: nothing new starts
  */
 #ifndef MCPLOAD_LOAD_H
 #define MCPLOAD_LOAD_H
 
 #include "base/list.h"
-#include "config.h"
-#include "pacer.h"
 #include "reply.h"
 #include "request.h"
-#include "ring/ring.h"
-#include "tally.h"
+#include "slow_reader.h"
+#include "stage.h"
 
 /* What a connection is for. */
 enum load_role {
@@ -53,13 +48,18 @@ struct load_conn {
     bool answered;                /* SSE: the event with the response was seen */
     bool settled;                 /* counted in load->settled */
     bool stamp_wanted;            /* start_ns becomes the time of the submit */
+    uint8_t priority;             /* enum priority of the request under way */
     uint8_t outcome;              /* enum error_kind of the reply under way */
     uint32_t id;
     uint64_t start_ns, began_ns; /* start_ns: the intended one in open loop */
     uint64_t event_ns, gap_ns;   /* of the last event; 0: none yet */
+    uint64_t delay_ns;           /* of the last stamped event */
+    uint64_t event_next;         /* the number that the next stamped event has; 0: there was none */
+    struct slow_reader slow;
+    const char *path;
     struct reply reply;
     struct bytes request;
-    size_t id_at;
+    struct request_marks marks;
     struct iovec iov[2];
     unsigned iov_at, iov_count;
     char session[REPLY_SESSION_MAX];
@@ -67,35 +67,29 @@ struct load_conn {
     char version[16];
 };
 
-enum load_phase { PHASE_WARMUP, PHASE_MEASURE, PHASE_DRAIN, PHASE_CLOSE };
-
 struct load {
+    struct part part;
     struct load_config config;
     struct plan plan;
-    struct text echo; /* the text that tools/call echo must bring back; len 0: not checked */
-    struct ring *ring;
-    struct pacer pacer;
+    struct text echo;       /* the text that tools/call echo must bring back; len 0: not checked */
+    struct bytes echo_text; /* where it stands */
+    char **stream_paths;    /* what streams ask for, in turn */
+    unsigned stream_path_count;
+    struct ring *ring;           /* the stage's */
     struct pacer_item start_due; /* open loop */
-    struct timer phase_timer, progress_timer;
-    struct op signals;
-    int signal_fd;
-    uint8_t phase; /* enum load_phase */
     struct load_conn *conns;
-    uint32_t conn_count, open_count, connecting, busy;
+    uint32_t conn_count, connecting, busy;
     uint32_t to_settle, settled; /* connections beside the work that have to stand before the window begins */
     struct list_node ready, queued;
     struct load_conn **fresh; /* began a request in this turn */
     uint32_t fresh_count;
     uint32_t next_id;
-    uint64_t begin_ns, window_begin_ns, window_end_ns;
-    uint64_t cpu_begin_ns; /* --cpu-of at the window's begin */
+    struct priority_mix priorities;
     uint64_t due, started; /* open loop: requests due so far, and started */
-    uint64_t progress_requests, progress_events, requests_all, events_all;
-    struct tally tally;
 };
 
 /* load_conn.c */
-void load_conn_init(struct load *load, struct load_conn *conn, enum load_role role);
+void load_conn_init(struct load *load, struct load_conn *conn, enum load_role role, const char *path);
 /* Starts a request, connecting first if need be. `intended_ns` 0: it starts when it is submitted. The
  * connection is CONN_READY (and on no list) or CONN_CLOSED. */
 void load_conn_begin(struct load_conn *conn, uint64_t intended_ns);
@@ -109,11 +103,15 @@ void load_conn_is_ready(struct load *load, struct load_conn *conn);
 void load_conn_is_closed(struct load *load, struct load_conn *conn);
 void load_settled(struct load *load, struct load_conn *conn);
 void load_error(struct load *load, enum error_kind kind);
-/* True while the event or request that happens now is to be measured. */
-bool load_in_window(const struct load *load);
+/* The part's type, and its connections; load->config and load->plan are set. */
+extern const struct part_type load_part;
+void load_open(struct load *load);
 
-/* Runs until all is answered and closed. 0 or a negated errno with one line in why[]. */
-int load_run(struct load *load, char *why, size_t why_size);
+/* load_main.c: the plan, for the report and for a person. */
+json_t *load_plan_json(const struct part *part);
+void load_print_plan(const struct part *part, FILE *out);
+/* A part that does what `config` says; NULL with one line in why[] when that makes no sense. */
+struct part *load_make(const void *config, char *why, size_t why_size);
 
 /* check.c: whether `json` is the right response to the request with this id. ERROR_NONE, or what is wrong.
  * *ret_notification: it is a notification or a request, not a response. */

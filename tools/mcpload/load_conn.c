@@ -2,6 +2,8 @@
 /* One connection of a load run: connect, session, request, reply. Who starts what when is load.c's. */
 #include "load.h"
 
+#include "stamp.h"
+
 #include <errno.h>
 #include <sys/socket.h>
 
@@ -9,9 +11,6 @@ enum {
     CONNECTING_MAX = 128,
     RETRY_MS = 10,
     RETRY_BESIDE_MS = 500,
-    SLOW_RCVBUF = 64 << 10,
-    STAMP_DIGITS = 17,
-    STAMP_WITHIN = 160
 };
 
 static void on_recv(struct op *op, int result, struct buf *buf, bool more);
@@ -42,9 +41,9 @@ released(struct load_conn *conn)
     if (op_busy(&conn->recv) || op_busy(&conn->send))
         return;
     ring_close(load->ring, conn->fd);
-    load->open_count--;
+    load->part.open--;
     conn->state = CONN_CLOSED;
-    if (conn->wanted && load->phase < PHASE_DRAIN && conn->outcome == ERROR_NONE)
+    if (conn->wanted && load->part.stage->phase < PHASE_DRAIN && conn->outcome == ERROR_NONE)
         load_conn_begin(conn, conn->start_ns);
     else if (conn->outcome != ERROR_NONE)
         retry_later(conn);
@@ -58,6 +57,7 @@ load_conn_close(struct load_conn *conn)
     struct load *load = conn->load;
 
     timer_stop(&conn->timer);
+    slow_reader_end(&conn->slow);
     list_del(&conn->node);
     if (conn->state == CONN_QUEUED)
         conn->state = CONN_CLOSED;
@@ -112,7 +112,7 @@ on_connect(struct op *op, int result, struct buf *buf, bool more)
         fail(conn, ERROR_CONNECT);
     } else {
         load->connecting--;
-        load->tally.connects++;
+        load->part.tally.connects++;
         conn->state = CONN_READY;
         ring_recv(load->ring, &conn->recv, conn->fd, RING_SMALL, on_recv);
         send_request(conn);
@@ -143,7 +143,7 @@ start_connect(struct load_conn *conn)
     int fd;
 
     if (conn->role == ROLE_SLOW && !rcvbuf)
-        rcvbuf = SLOW_RCVBUF;
+        rcvbuf = SLOW_READER_RCVBUF;
     ring_set_connect_buffers(load->ring, (unsigned)rcvbuf, 0);
     conn->outcome = ERROR_NONE;
     fd = ring_connect(load->ring, &conn->send, (const struct sockaddr *)&address->sa, address->len,
@@ -158,7 +158,7 @@ start_connect(struct load_conn *conn)
     conn->fd = fd;
     conn->state = CONN_CONNECTING;
     load->connecting++;
-    load->open_count++;
+    load->part.open++;
     timer_set(load->ring, &conn->timer, load->config.timeout_ns / 1000000, on_timeout);
 }
 
@@ -221,8 +221,8 @@ on_send(struct op *op, int result, struct buf *buf, bool more)
 {
     struct load_conn *conn = container_of(op, struct load_conn, send);
 
-    if (result > 0 && load_in_window(conn->load))
-        conn->load->tally.sent_bytes += (uint64_t)result;
+    if (result > 0 && stage_in_window(conn->load->part.stage))
+        conn->load->part.tally.sent_bytes += (uint64_t)result;
     if (conn->state == CONN_CLOSING)
         released(conn);
     else if (conn->state == CONN_BUSY && conn->replied)
@@ -233,12 +233,10 @@ on_send(struct op *op, int result, struct buf *buf, bool more)
 static void
 compose(struct load_conn *conn)
 {
-    const struct plan *plan = &conn->load->plan;
-    const char *path = conn->role == ROLE_SLOW && plan->slow_path ? plan->slow_path : plan->url.path;
-
     conn->request.len = 0;
-    conn->id_at = request_build(plan, conn->message, path, (struct text){conn->session, conn->session_len},
-                                text_of(conn->version), &conn->request);
+    conn->marks = request_build(&conn->load->plan, conn->message, conn->path,
+                                (struct text){conn->session, conn->session_len}, text_of(conn->version),
+                                &conn->request);
 }
 
 /* Which part of the window the request belongs to is decided when it starts; in open loop, when it should
@@ -250,11 +248,10 @@ stamp(struct load_conn *conn)
 
     conn->began_ns = ring_now(load->ring);
     if (conn->start_ns) {
-        conn->measured = load->phase >= PHASE_MEASURE && conn->start_ns >= load->window_begin_ns &&
-                         (!load->window_end_ns || conn->start_ns < load->window_end_ns);
+        conn->measured = stage_is_within(load->part.stage, conn->start_ns);
         return;
     }
-    conn->measured = load->phase == PHASE_MEASURE;
+    conn->measured = stage_in_window(load->part.stage);
     if (!conn->stamp_wanted)
         load->fresh[load->fresh_count++] = conn;
     conn->stamp_wanted = true;
@@ -276,8 +273,12 @@ send_request(struct load_conn *conn)
 
     if (!conn->request.len)
         compose(conn);
-    if (conn->id_at)
-        request_set_id(&conn->request, conn->id_at, conn->id = load->next_id++);
+    if (conn->marks.id_at)
+        request_set_id(&conn->request, conn->marks.id_at, conn->id = load->next_id++);
+    if (conn->marks.urgency_at) {
+        conn->priority = (uint8_t)priority_next(&load->priorities);
+        request_set_priority(&conn->request, conn->marks.urgency_at, (enum priority)conn->priority);
+    }
     if (load->plan.kind == KIND_HTTP && strcmp(load->plan.method, "HEAD") == 0)
         method = METHOD_HEAD;
     reply_start(&conn->reply, method, load->plan.kind != KIND_HTTP);
@@ -286,7 +287,7 @@ send_request(struct load_conn *conn)
         load->busy++;
     conn->replied = conn->answered = false;
     conn->outcome = ERROR_NONE;
-    conn->event_ns = conn->gap_ns = 0;
+    conn->event_ns = conn->gap_ns = conn->event_next = 0;
     if (is_session(conn))
         conn->began_ns = ring_now(load->ring);
     else
@@ -317,45 +318,54 @@ load_conn_begin(struct load_conn *conn, uint64_t intended_ns)
 
 /* --- in --- */
 
-/* The sender's clock reading in an event of `mcpload serve`. */
-static void
-measure_delay(struct load_conn *conn, struct text data, uint64_t now)
+static uint64_t
+difference(uint64_t a, uint64_t b)
 {
-    static const char mark[] = "\"ns\":\"";
-    size_t within = data.len < STAMP_WITHIN ? data.len : STAMP_WITHIN;
-    const char *at = memmem(data.at, within, mark, sizeof(mark) - 1);
-    uint64_t sent = 0;
+    return a > b ? a - b : b - a;
+}
 
-    if (!at || (size_t)(data.at + data.len - at) < sizeof(mark) - 1 + STAMP_DIGITS)
-        return;
-    at += sizeof(mark) - 1;
-    for (int i = 0; i < STAMP_DIGITS; i++)
-        sent = sent * 10 + (uint64_t)(at[i] - '0');
-    if (sent && sent <= now && now - sent < 3600000000000ull)
-        histogram_add(&conn->load->tally.measures[MEASURE_EVENT_DELAY], now - sent);
+/* An event of `mcpload serve`, which says when it left and how many went before. The gap between two of them
+ * at arrival and at departure differ by as much as their delays do. */
+static void
+measure_stamp(struct load_conn *conn, const struct stamp *stamp, uint64_t now, bool in_window)
+{
+    struct tally *tally = &conn->load->part.tally;
+    uint64_t delay = now > stamp->ns ? now - stamp->ns : 0;
+
+    if (conn->event_next && stamp->number > conn->event_next)
+        tally->errors[ERROR_LOST] += stamp->number - conn->event_next;
+    if (in_window) {
+        tally_add(tally, MEASURE_EVENT_DELAY, (enum priority)conn->priority, delay);
+        if (conn->event_next)
+            tally_add(tally, MEASURE_JITTER, (enum priority)conn->priority,
+                      difference(delay, conn->delay_ns));
+    }
+    conn->event_next = stamp->number + 1;
+    conn->delay_ns = delay;
 }
 
 static void
 measure_event(struct load_conn *conn)
 {
     struct load *load = conn->load;
-    struct histogram *measures = load->tally.measures;
+    struct tally *tally = &load->part.tally;
+    enum priority priority = (enum priority)conn->priority;
     uint64_t now = ring_now(load->ring), gap = now - conn->event_ns;
-    bool first = !conn->event_ns;
+    bool first = !conn->event_ns, in_window = stage_in_window(load->part.stage);
+    struct stamp stamp;
 
-    load->events_all++;
-    if (load_in_window(load)) {
-        load->tally.events++;
+    load->part.events_all++;
+    if (in_window) {
+        tally->events++;
         if (first && conn->measured)
-            histogram_add(&measures[MEASURE_FIRST_EVENT], now - conn->start_ns);
+            tally_add(tally, MEASURE_FIRST_EVENT, priority, now - conn->start_ns);
         if (!first)
-            histogram_add(&measures[MEASURE_EVENT_GAP], gap);
-        if (conn->gap_ns)
-            histogram_add(&measures[MEASURE_JITTER],
-                          gap > conn->gap_ns ? gap - conn->gap_ns : conn->gap_ns - gap);
-        if (conn->role == ROLE_STREAM)
-            measure_delay(conn, conn->reply.event.data, now);
+            tally_add(tally, MEASURE_EVENT_GAP, priority, gap);
     }
+    if (stamp_read(conn->reply.event.data, &stamp))
+        measure_stamp(conn, &stamp, now, in_window);
+    else if (conn->gap_ns && in_window)
+        tally_add(tally, MEASURE_JITTER, priority, difference(gap, conn->gap_ns));
     conn->gap_ns = first ? 0 : gap;
     conn->event_ns = now;
 }
@@ -382,9 +392,10 @@ on_head(struct load_conn *conn)
     bool good = reply->status / 100 == 2;
 
     if (reply->status / 100 < 6)
-        load->tally.statuses[reply->status / 100]++;
+        load->part.tally.statuses[reply->status / 100]++;
     if (conn->measured && conn->role == ROLE_WORK && !is_session(conn) && good)
-        histogram_add(&load->tally.measures[MEASURE_FIRST_BYTE], ring_now(load->ring) - conn->start_ns);
+        tally_add(&load->part.tally, MEASURE_FIRST_BYTE, (enum priority)conn->priority,
+                  ring_now(load->ring) - conn->start_ns);
     if (conn->message == MESSAGE_INITIALIZE && good && reply->session.len &&
         reply->session.len < REPLY_SESSION_MAX) {
         memcpy(conn->session, reply->session.at, reply->session.len);
@@ -397,7 +408,7 @@ on_head(struct load_conn *conn)
     if (conn->role == ROLE_SLOW && conn->message == MESSAGE_WORK && good) {
         timer_stop(&conn->timer);
         conn->state = CONN_HELD;
-        ring_cancel(load->ring, &conn->recv);
+        slow_reader_begin(&conn->slow, load->ring, &conn->recv, conn->fd, load->config.slow_rate, on_recv);
         load_settled(load, conn);
     }
 }
@@ -421,14 +432,15 @@ measure_reply(struct load_conn *conn)
 {
     struct load *load = conn->load;
 
-    load->requests_all++;
+    load->part.requests_all++;
     if (conn->outcome != ERROR_NONE)
         return;
-    if (load_in_window(load))
-        load->tally.finished++;
+    if (stage_in_window(load->part.stage))
+        load->part.tally.finished++;
     if (conn->measured && conn->role == ROLE_WORK) {
-        load->tally.requests++;
-        histogram_add(&load->tally.measures[MEASURE_LATENCY], ring_now(load->ring) - conn->start_ns);
+        load->part.tally.requests++;
+        tally_add(&load->part.tally, MEASURE_LATENCY, (enum priority)conn->priority,
+                  ring_now(load->ring) - conn->start_ns);
     }
 }
 
@@ -508,7 +520,7 @@ on_lost(struct load_conn *conn, int result)
 
     if (conn->state == CONN_BUSY && result == 0 && reply_end_of_file(&conn->reply)) {
         on_end(conn);
-    } else if (conn->state == CONN_BUSY && load->phase < PHASE_CLOSE) {
+    } else if (conn->state == CONN_BUSY && load->part.stage->phase < PHASE_CLOSE) {
         fail(conn, result == 0 ? ERROR_CLOSED : ERROR_RESET);
     } else { /* between requests a server may close; a slow reader's connection may be given up */
         load_conn_close(conn);
@@ -521,9 +533,11 @@ on_recv(struct op *op, int result, struct buf *buf, bool more)
     struct load_conn *conn = container_of(op, struct load_conn, recv);
 
     if (buf) {
-        if (load_in_window(conn->load))
-            conn->load->tally.received_bytes += (uint64_t)result;
-        if (conn->state != CONN_CLOSING && conn->state != CONN_HELD)
+        if (stage_in_window(conn->load->part.stage))
+            conn->load->part.tally.received_bytes += (uint64_t)result;
+        if (conn->state == CONN_HELD)
+            slow_reader_took(&conn->slow, (uint64_t)result);
+        else if (conn->state != CONN_CLOSING)
             on_bytes(conn, (const char *)buf->data, (uint32_t)result);
         buf_unref(buf);
         return;
@@ -535,9 +549,10 @@ on_recv(struct op *op, int result, struct buf *buf, bool more)
 }
 
 void
-load_conn_init(struct load *load, struct load_conn *conn, enum load_role role)
+load_conn_init(struct load *load, struct load_conn *conn, enum load_role role, const char *path)
 {
     conn->load = load;
+    conn->path = path;
     conn->role = (uint8_t)role;
     set_message(conn, first_message(load, role));
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `mcpload --url ...`: flags, the plan, the report. */
+/* `mcpload --url ...`: flags and the plan. */
 #include "load.h"
 #include "mcpload.h"
+#include "run.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -9,14 +10,17 @@
 static void
 help(void)
 {
-    printf("usage: mcpload --url URL [flags]            load a server, measure its replies\n"
-           "       mcpload ws --url URL [flags]         the same with WebSocket messages (mcpload ws --help)\n"
-           "       mcpload serve [flags]                a mock upstream (mcpload serve --help)\n"
-           "       mcpload floor [flags]                a minimal proxy to measure against (mcpload floor "
-           "--help)\n"
-           "       mcpload diff A.json B.json           two results side by side\n"
-           "       mcpload --version\n\n");
+    printf(
+        "usage: mcpload --url URL [flags]            load a server, measure its replies\n"
+        "       mcpload ws --url URL [flags]         the same with WebSocket messages (mcpload ws --help)\n"
+        "       mcpload serve [flags]                a mock upstream (mcpload serve --help)\n"
+        "       mcpload floor [flags]                a minimal proxy to measure against (mcpload floor "
+        "--help)\n"
+        "       mcpload diff A.json B.json           two results side by side\n"
+        "       mcpload --version\n\n");
     flags_help(load_flags, stdout);
+    flags_help(stage_flags, stdout);
+    flags_help(find_flags, stdout);
     printf("\nExit status: 0 when at least one request was answered and nothing failed; "
            "1 when\n"
            "something failed; 2 when it could not start. See mcpload(1).\n");
@@ -52,10 +56,12 @@ check_numbers(const struct load_config *c, char *why, size_t why_size)
         snprintf(why, why_size,
                  "%" PRIu64 " connections need more than the %lu descriptors allowed (ulimit -Hn)", sum,
                  descriptors);
-    else if (c->rate > 0 && !c->connections)
-        snprintf(why, why_size, "--rate needs --connections");
-    else if (!c->duration_ns || !c->timeout_ns)
-        snprintf(why, why_size, "--duration and --timeout must be longer than nothing");
+    else if (c->rate > 0 && !c->connections && !c->streams)
+        snprintf(why, why_size, "--rate needs --connections, or --streams");
+    else if (!c->burst)
+        snprintf(why, why_size, "--burst 0: a burst has at least one request");
+    else if (!c->timeout_ns)
+        snprintf(why, why_size, "--timeout must be longer than nothing");
     else
         return 0;
     return -EINVAL;
@@ -89,8 +95,13 @@ make_plan(struct load *load, char *why, size_t why_size)
         return -EINVAL;
     }
     json_decref(args);
+    if (c->priority && priority_parse(c->priority, &load->priorities) < 0) {
+        snprintf(why, why_size, "--priority %s: write high, normal or low, or shares such as high=1,low=9",
+                 c->priority);
+        return -EINVAL;
+    }
+    plan->has_priority = c->priority != NULL;
     plan->method = c->method ? c->method : c->body_bytes ? "POST" : "GET";
-    plan->slow_path = c->slow_path;
     plan->body_bytes = c->body_bytes;
     plan->headers = &c->headers;
     plan->tool = c->tool;
@@ -101,9 +112,10 @@ make_plan(struct load *load, char *why, size_t why_size)
     return check_numbers(c, why, why_size);
 }
 
-static void
-print_plan(const struct load *load, FILE *out)
+void
+load_print_plan(const struct part *part, FILE *out)
 {
+    const struct load *load = container_of(part, const struct load, part);
     const struct load_config *c = &load->config;
     const struct plan *plan = &load->plan;
 
@@ -116,9 +128,13 @@ print_plan(const struct load *load, FILE *out)
         fprintf(out, "tools/call %s %s", plan->tool, plan->args);
     fprintf(out, "; %" PRIu64 " connections", c->connections);
     if (c->rate > 0)
-        fprintf(out, ", open loop at %g requests/s", c->rate);
+        fprintf(out, ", open loop at %g %s/s", c->rate, c->connections ? "requests" : "events");
     else
         fprintf(out, ", closed loop");
+    if (c->rate > 0 && c->burst > 1)
+        fprintf(out, " in bursts of %" PRIu64, c->burst);
+    if (c->priority)
+        fprintf(out, ", priority %s", c->priority);
     if (c->think_ns)
         fprintf(out, ", %g ms between requests", (double)c->think_ns / 1e6);
     if (c->streams)
@@ -127,72 +143,60 @@ print_plan(const struct load *load, FILE *out)
         fprintf(out, "; %" PRIu64 " slow readers", c->slow_readers);
     if (c->idle)
         fprintf(out, "; %" PRIu64 " idle connections", c->idle);
-    fprintf(out, "; %g s after a warm-up of %g s\n", (double)c->duration_ns / 1e9,
-            (double)c->warmup_ns / 1e9);
+    fprintf(out, "\n");
 }
 
-static json_t *
-result_json(const struct load *load)
+json_t *
+load_plan_json(const struct part *part)
 {
+    const struct load *load = container_of(part, const struct load, part);
     const struct load_config *c = &load->config;
-    json_t *plan =
-        json_pack("{s:s, s:s, s:I, s:f, s:f, s:f, s:I, s:I, s:I, s:I}", "url", c->url, "kind",
-                  kind_names[load->plan.kind], "connections", (json_int_t)c->connections, "rate", c->rate,
-                  "duration_s", (double)c->duration_ns / 1e9, "warmup_s", (double)c->warmup_ns / 1e9,
-                  "body_bytes", (json_int_t)c->body_bytes, "streams", (json_int_t)c->streams, "slow_readers",
-                  (json_int_t)c->slow_readers, "idle", (json_int_t)c->idle);
 
-    return json_pack("{s:s, s:o, s:o}", "mcpload", MCPGATE_VERSION, "plan", plan, "result",
-                     tally_json(&load->tally));
+    return json_pack("{s:s, s:s, s:s*, s:I, s:f, s:I, s:I, s:I, s:I, s:I}", "url", c->url, "kind",
+                     kind_names[load->plan.kind], "priority", c->priority, "connections",
+                     (json_int_t)c->connections, "rate", c->rate, "burst", (json_int_t)c->burst, "body_bytes",
+                     (json_int_t)c->body_bytes, "streams", (json_int_t)c->streams, "slow_readers",
+                     (json_int_t)c->slow_readers, "idle", (json_int_t)c->idle);
 }
 
-static int
-report(const struct load *load)
+struct part *
+load_make(const void *config, char *why, size_t why_size)
 {
-    const struct tally *tally = &load->tally;
-    bool json_to_stdout = load->config.json && strcmp(load->config.json, "-") == 0;
-    json_t *result;
-    int status = 0;
+    struct load *load = calloc(1, sizeof(*load)); /* large: it holds the histograms */
 
-    tally_print(tally, json_to_stdout ? stderr : stdout);
-    if (load->config.json) {
-        result = result_json(load);
-        status = mcpload_write_json(result, load->config.json);
-        json_decref(result);
+    ASSERT(load);
+    load->config = *(const struct load_config *)config;
+    if (make_plan(load, why, why_size) < 0) {
+        bytes_done(&load->plan.filler);
+        free(load);
+        return NULL;
     }
-    return status || tally_errors(tally) || (!tally->requests && !tally->events && !load->settled);
+    if (load->plan.kind != KIND_HTTP && !load->plan.list &&
+        check_expected_echo(load->plan.tool, text_of(load->plan.args), &load->echo_text))
+        load->echo = (struct text){load->echo_text.at, (uint32_t)load->echo_text.len};
+    load_open(load);
+    return &load->part;
 }
 
 int
 load_main(int argc, char **argv)
 {
-    struct load *load;
-    struct bytes echo = {0};
+    struct load_config config = {0};
+    struct stage_config stage = {0};
+    struct find_config find = {0};
+    struct run_kind kind = {load_make, &config, &config.rate, 0};
     char why[512];
-    int status = 2;
 
     if (argc == 0 || mcpload_wants_help(argc, argv)) {
         help();
         return argc == 0 ? 2 : 0;
     }
-    load = calloc(1, sizeof(*load)); /* large: it holds the histograms */
-    ASSERT(load);
-    if (flags_parse(load_flags, argc, argv, &load->config, NULL, why, sizeof(why)) == 0 &&
-        make_plan(load, why, sizeof(why)) == 0) {
-        if (load->plan.kind != KIND_HTTP && !load->plan.list &&
-            check_expected_echo(load->plan.tool, text_of(load->plan.args), &echo))
-            load->echo = (struct text){echo.at, (uint32_t)echo.len};
-        if (!load->config.quiet)
-            print_plan(load, stderr);
-        if (load_run(load, why, sizeof(why)) == 0)
-            status = report(load);
-        else
-            fprintf(stderr, "mcpload: %s\n", why);
-    } else {
+    if (flags_parse(
+            (struct flag_set[]){{load_flags, &config}, {stage_flags, &stage}, {find_flags, &find}, {0}}, argc,
+            argv, NULL, why, sizeof why) < 0) {
         fprintf(stderr, "mcpload: %s\n", why);
+        return 2;
     }
-    bytes_done(&echo);
-    bytes_done(&load->plan.filler);
-    free(load);
-    return status;
+    kind.burst = config.burst;
+    return run_one(&stage, &find, &kind);
 }

@@ -8,7 +8,8 @@
 static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
-} commands[] = {{"ws", ws_main}, {"serve", serve_main}, {"floor", floor_main}, {"diff", diff_main}};
+} commands[] = {
+    {"ws", ws_main}, {"mix", mix_main}, {"serve", serve_main}, {"floor", floor_main}, {"diff", diff_main}};
 
 int
 main(int argc, char **argv)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Build time: copies the manual's template from stdin to stdout and puts the tables of flags in place of the
  * lines
- * "@LOAD@", "@WS@", "@SERVE@", "@FLOOR@" and that of the query's words in place of "@QUERY@", so that none is without
- * an entry. */
+ * "@RUN@", "@FIND@", "@PART@", "@LOAD@", "@WS@", "@SERVE@", "@FLOOR@" and that of the query's words in place
+ * of
+ * "@QUERY@", so that none is without an entry. */
 #include "behaviour.h"
 #include "config.h"
 
@@ -58,7 +59,13 @@ put_word(const char *word, const char *help, FILE *out)
 static int
 replaced(const char *line)
 {
-    if (strcmp(line, "@LOAD@\n") == 0)
+    if (strcmp(line, "@RUN@\n") == 0)
+        put_flags(stage_flags, stdout);
+    else if (strcmp(line, "@FIND@\n") == 0)
+        put_flags(find_flags, stdout);
+    else if (strcmp(line, "@PART@\n") == 0)
+        put_flags(part_flags, stdout);
+    else if (strcmp(line, "@LOAD@\n") == 0)
         put_flags(load_flags, stdout);
     else if (strcmp(line, "@WS@\n") == 0)
         put_flags(ws_flags, stdout);
@@ -85,5 +92,5 @@ main(void)
         else
             fputs(line, stdout);
     }
-    return found == 5 && fflush(stdout) == 0 ? 0 : 1;
+    return found == 8 && fflush(stdout) == 0 ? 0 : 1;
 }

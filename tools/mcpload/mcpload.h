@@ -9,6 +9,7 @@
 
 int load_main(int argc, char **argv);
 int ws_main(int argc, char **argv);
+int mix_main(int argc, char **argv);
 int serve_main(int argc, char **argv);
 int floor_main(int argc, char **argv);
 int diff_main(int argc, char **argv);

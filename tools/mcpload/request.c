@@ -6,11 +6,19 @@
 
 static const char client_info[] = "{\"name\":\"mcpload\",\"version\":\"" MCPGATE_VERSION "\"}";
 
-static void
-add_fields(const struct plan *plan, struct bytes *out)
+/* Those of the plan, and the priority; returns where its urgency stands. */
+static size_t
+add_fields(const struct plan *plan, enum message message, struct bytes *out)
 {
+    size_t urgency_at = 0;
+
     for (unsigned i = 0; plan->headers && i < plan->headers->count; i++)
         bytes_print(out, "%s\r\n", plan->headers->items[i]);
+    if (plan->has_priority && (message == MESSAGE_WORK || message == MESSAGE_STREAM)) {
+        urgency_at = out->len + sizeof("Priority: u=") - 1;
+        bytes_print(out, "Priority: u=3\r\n");
+    }
+    return urgency_at;
 }
 
 /* --- JSON-RPC --- */
@@ -97,15 +105,15 @@ add_mcp_fields(const struct plan *plan, enum message message, struct text sessio
         bytes_print(out, "Mcp-Name: %.*s\r\n", len, name);
 }
 
-static size_t
+static struct request_marks
 build_mcp(const struct plan *plan, enum message message, const char *path, struct text session,
           struct text version, struct bytes *out)
 {
     const char *method = message == MESSAGE_STREAM ? "GET" : message == MESSAGE_DELETE ? "DELETE" : "POST";
     struct bytes body = {0};
-    size_t id_at = 0;
+    struct request_marks marks = {0};
 
-    add_body(plan, message, &body, &id_at);
+    add_body(plan, message, &body, &marks.id_at);
     bytes_print(out, "%s %s HTTP/1.1\r\nHost: %s\r\n", method, path, plan->url.authority);
     if (message == MESSAGE_STREAM)
         bytes_print(out, "Accept: text/event-stream\r\n");
@@ -115,21 +123,22 @@ build_mcp(const struct plan *plan, enum message message, const char *path, struc
                     "Content-Length: %zu\r\n",
                     body.len);
     add_mcp_fields(plan, message, session, version, out);
-    add_fields(plan, out);
+    marks.urgency_at = add_fields(plan, message, out);
     bytes_print(out, "\r\n");
-    if (id_at)
-        id_at += out->len;
+    if (marks.id_at)
+        marks.id_at += out->len;
     bytes_add(out, body.at, body.len);
     bytes_done(&body);
-    return id_at;
+    return marks;
 }
 
 /* --- plain --- */
 
-static void
+static struct request_marks
 build_http(const struct plan *plan, enum message message, const char *path, struct bytes *out)
 {
     bool stream = message == MESSAGE_STREAM;
+    struct request_marks marks = {0};
 
     bytes_print(out, "%s %s HTTP/1.1\r\nHost: %s\r\n", stream ? "GET" : plan->method, path,
                 plan->url.authority);
@@ -138,20 +147,20 @@ build_http(const struct plan *plan, enum message message, const char *path, stru
     else if (plan->body_bytes)
         bytes_print(out, "Content-Type: application/json\r\nContent-Length: %llu\r\n",
                     (unsigned long long)plan->body_bytes);
-    add_fields(plan, out);
+    marks.urgency_at = add_fields(plan, message, out);
     bytes_print(out, "\r\n");
     if (!stream && plan->body_bytes && !plan->filler.len)
         bytes_fill(out, 'x', plan->body_bytes);
+    return marks;
 }
 
-size_t
+struct request_marks
 request_build(const struct plan *plan, enum message message, const char *path, struct text session,
               struct text version, struct bytes *out)
 {
     if (plan->kind != KIND_HTTP)
         return build_mcp(plan, message, path, session, version, out);
-    build_http(plan, message, path, out);
-    return 0;
+    return build_http(plan, message, path, out);
 }
 
 void
@@ -164,4 +173,10 @@ request_set_id(struct bytes *request, size_t id_at, uint32_t id)
         *--digit = (char)('0' + id % 10);
         id /= 10;
     }
+}
+
+void
+request_set_priority(struct bytes *request, size_t urgency_at, enum priority priority)
+{
+    request->at[urgency_at] = (char)('0' + priority_urgencies[priority]);
 }

@@ -9,6 +9,7 @@
 #include "address.h"
 #include "bytes.h"
 #include "flags.h"
+#include "priority.h"
 
 enum load_kind { KIND_HTTP, KIND_MCP, KIND_MCP_2026 };
 
@@ -24,21 +25,26 @@ struct plan {
     enum load_kind kind;
     struct url url;
     const char *method;              /* KIND_HTTP */
-    const char *slow_path;           /* of slow readers; NULL: the URL's */
     uint64_t body_bytes;             /* KIND_HTTP */
     const struct flag_list *headers; /* "Name: value" */
     const char *tool, *args;         /* tools/call */
     bool list;                       /* tools/list instead */
+    bool has_priority;               /* work and streams carry the field Priority */
     struct bytes filler; /* the body of KIND_HTTP requests, too large to be copied into each; else empty */
 };
 
 enum { REQUEST_FIRST_ID = 1000000000, REQUEST_ID_DIGITS = 10, REQUEST_BODY_INLINE = 16 << 10 };
 
-/* Appends the request to *out: head and body, without the body when it is plan->filler. Returns where in *out
- * the digits of the id stand, 0 when it has none. `version` is the negotiated revision (KIND_MCP after
- * initialize). */
-size_t request_build(const struct plan *plan, enum message message, const char *path, struct text session,
-                     struct text version, struct bytes *out);
+/* Where in a request the digits stand that differ from one request to the next; 0: it has none. */
+struct request_marks {
+    size_t id_at, urgency_at;
+};
+
+/* Appends the request to *out, which is empty: head and body, without the body when it is plan->filler.
+ * `version` is the negotiated revision (KIND_MCP after initialize). */
+struct request_marks request_build(const struct plan *plan, enum message message, const char *path,
+                                   struct text session, struct text version, struct bytes *out);
 void request_set_id(struct bytes *request, size_t id_at, uint32_t id);
+void request_set_priority(struct bytes *request, size_t urgency_at, enum priority priority);
 
 #endif

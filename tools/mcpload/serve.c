@@ -12,8 +12,7 @@
 #include <signal.h>
 #include <unistd.h>
 
-const char *const serve_kind_names[SERVE_KINDS] = {"plain",  "mcp", "stream",
-                                                   "tunnel", "ws",  "stats"};
+const char *const serve_kind_names[SERVE_KINDS] = {"plain", "mcp", "stream", "tunnel", "ws", "stats"};
 
 enum { STOPPED_NS = 1000000000 }; /* a send that made no progress for so long */
 
@@ -87,9 +86,14 @@ serve_open(struct serve *serve, char *why, size_t why_size)
                                          .progress = c->progress,
                                          .list_bytes = c->list_bytes,
                                          .rate = c->rate,
+                                         .burst = c->burst,
                                          .status = 200,
                                          .sse = c->sse,
                                          .chunked = c->chunked};
+    if (!c->burst) {
+        snprintf(why, why_size, "--burst 0: a burst has at least one event");
+        return -EINVAL;
+    }
     list_init(&serve->open);
     list_init(&serve->dead);
     pool_init(&serve->conns, sizeof(struct serve_conn));
@@ -152,7 +156,8 @@ serve_main(int argc, char **argv)
         help();
         return 0;
     }
-    if (flags_parse(serve_flags, argc, argv, &serve.config, NULL, why, sizeof(why)) < 0 ||
+    if (flags_parse((struct flag_set[]){{serve_flags, &serve.config}, {0}}, argc, argv, NULL, why,
+                    sizeof(why)) < 0 ||
         serve_open(&serve, why, sizeof(why)) < 0) {
         fprintf(stderr, "mcpload: %s\n", why);
         bytes_done(&serve.canned);

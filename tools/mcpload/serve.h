@@ -6,7 +6,7 @@
  *     serve_conn.c    one connection: requests in, replies out, piece by piece
  *     serve_reply.c   composes the reply to one request
  *     serve_mcp.c     the same for JSON-RPC
- *     serve_ws.c      WebSockets: each message comes back
+ *     serve_ws.c      WebSockets: each message comes back, or is answered as MCP
  *
  * One request at a time on a connection; pipelined ones wait in the connection's input.
  */
@@ -105,7 +105,7 @@ struct serve_conn {
     uint32_t stamp_at, number_at; /* where an event's digits stand in text; 0: no event is composed yet */
     bool rpc_events;              /* events are JSON-RPC notifications */
     struct bytes progress_token;  /* events are progress for it; empty: they are not */
-    struct serve_ws *ws;           /* NULL: it is none */
+    struct serve_ws *ws;          /* NULL: it is none */
     struct bytes last_event; /* leaves after the other events: a tool's result; empty for plain streams */
     uint64_t sent_bytes, progress_ns; /* for /stats: what the kernel took, and when last */
 };
@@ -137,6 +137,8 @@ bool serve_path_is_mcp(struct text path);
 
 /* serve_mcp.c: the reply to a JSON-RPC message. */
 void serve_mcp_reply(struct serve_conn *conn, const struct http1_head *head, struct text body);
+/* The same over WebSocket: appends the response to *out, or nothing when none is due. */
+void serve_mcp_answer(struct serve_conn *conn, struct text message, struct bytes *out);
 
 /* serve_ws.c */
 bool serve_ws_wanted(const struct http1_head *head);

@@ -118,18 +118,18 @@ on_event_due(struct pacer_item *item, uint64_t now_ns)
 }
 
 /* After the head or an event has gone. An event that is late, because the one before it had to wait for a
- * slow reader, leaves at once and moves those after it. */
+ * slow reader, leaves at once and moves those after it. Those of a burst follow the first one at once. */
 static void
 pace_stream(struct serve_conn *conn)
 {
     struct pacer *pacer = &conn->serve->pacer;
     uint64_t now = ring_now(conn->serve->ring), interval, due;
 
-    if (conn->how.rate == 0) {
+    if (conn->how.rate == 0 || conn->event_number % conn->how.burst) {
         next_event(conn);
         return;
     }
-    interval = (uint64_t)(1e9 / conn->how.rate);
+    interval = (uint64_t)((double)conn->how.burst * 1e9 / conn->how.rate);
     if (conn->event_number == 0) /* spreads streams that begin together, in one turn too, over the interval */
         due = now +
               (uint64_t)((double)interval * ((double)(conn->serve->paced++ * 618034 % 1000000) / 1000000));

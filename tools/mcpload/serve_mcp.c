@@ -198,3 +198,14 @@ serve_mcp_reply(struct serve_conn *conn, const struct http1_head *head, struct t
         reply_event(conn, fields, text);
     bytes_done(&response);
 }
+
+void
+serve_mcp_answer(struct serve_conn *conn, struct text message, struct bytes *out)
+{
+    struct jsonrpc_envelope call;
+
+    if (jsonrpc_scan(message, JSON_SCAN_FAST, &call) != JSONRPC_FAULT_FINE)
+        conn->serve->bad_requests++;
+    else if (call.kind == JSONRPC_REQUEST)
+        add_response(out, &call, &conn->how, call.meta_version.len > 0);
+}

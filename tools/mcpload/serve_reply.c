@@ -8,6 +8,8 @@
  */
 #include "serve.h"
 
+#include "stamp.h"
+
 #include <time.h>
 
 enum { WHOLE_MAX = 16 << 10, FILLER_BYTES = 64 << 10, PIECE_MAX = 256 << 10, CHUNK_DEFAULT = 16 << 10 };
@@ -237,8 +239,7 @@ serve_reply_canned(struct serve *serve)
 
 /* --- streams --- */
 
-/* The digits of the stamp and the number are written into the composed event each time: 17 digits of
- * nanoseconds last for three years of uptime. */
+/* The digits of the stamp and the number (stamp.h) are written into the composed event each time. */
 static void
 compose_event(struct serve_conn *conn)
 {
@@ -262,15 +263,6 @@ compose_event(struct serve_conn *conn)
     bytes_add(&conn->text, end, strlen(end));
     if (!conn->how.close_delimited)
         bytes_add(&conn->text, "\r\n", 2);
-}
-
-static void
-write_digits(char *at, unsigned count, uint64_t value)
-{
-    while (count--) {
-        at[count] = (char)('0' + value % 10);
-        value /= 10;
-    }
 }
 
 static uint64_t
@@ -337,8 +329,8 @@ serve_reply_event(struct serve_conn *conn)
     } else {
         if (!conn->stamp_at)
             compose_event(conn);
-        write_digits(conn->text.at + conn->stamp_at, 17, clock_ns());
-        write_digits(conn->text.at + conn->number_at, 10, conn->event_number);
+        stamp_digits(conn->text.at + conn->stamp_at, STAMP_DIGITS, clock_ns());
+        stamp_digits(conn->text.at + conn->number_at, STAMP_NUMBER_DIGITS, conn->event_number);
     }
     conn->event_number++;
     conn->serve->events++;

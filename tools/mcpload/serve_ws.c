@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The mock upstream as a WebSocket server: each message comes back as it is. */
+/* The mock upstream as a WebSocket server: each message comes back as it is, or, below /mcp, is answered. */
 #include "proto/ws.h"
 #include "proto/ws_key.h"
 #include "serve.h"
@@ -9,6 +9,8 @@ enum { MESSAGE_MAX = 64 << 20 };
 struct serve_ws {
     struct ws_parser parser;
     struct bytes message; /* one in fragments */
+    bool is_mcp;
+    struct bytes answer;
 };
 
 bool
@@ -31,6 +33,7 @@ serve_ws_reply(struct serve_conn *conn, const struct http1_head *head)
     conn->ws = calloc(1, sizeof(*conn->ws));
     ASSERT(conn->ws);
     ws_parser_init(&conn->ws->parser, true, false, MESSAGE_MAX);
+    conn->ws->is_mcp = conn->kind == SERVE_MCP;
     conn->text.len = 0;
     bytes_print(&conn->text,
                 "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -62,6 +65,20 @@ add_close(struct serve_conn *conn, unsigned code)
 }
 
 static void
+answer(struct serve_conn *conn, enum ws_opcode opcode, struct text message)
+{
+    struct bytes *text = &conn->ws->answer;
+
+    if (conn->ws->is_mcp) {
+        text->len = 0;
+        serve_mcp_answer(conn, message, text);
+        message = (struct text){text->at, (uint32_t)text->len};
+    }
+    if (message.len || !conn->ws->is_mcp)
+        add_frame(conn, opcode, message);
+}
+
+static void
 take(struct serve_conn *conn, const struct ws_event *e)
 {
     struct bytes *message = &conn->ws->message;
@@ -74,13 +91,13 @@ take(struct serve_conn *conn, const struct ws_event *e)
         return;
     conn->serve->counts[SERVE_WS].requests += e->ends;
     if (e->begins && e->ends) {
-        add_frame(conn, (enum ws_opcode)e->opcode, e->payload);
+        answer(conn, (enum ws_opcode)e->opcode, e->payload);
         return;
     }
     bytes_text(message, e->payload);
     if (!e->ends)
         return;
-    add_frame(conn, (enum ws_opcode)e->opcode, (struct text){message->at, (uint32_t)message->len});
+    answer(conn, (enum ws_opcode)e->opcode, (struct text){message->at, (uint32_t)message->len});
     message->len = 0;
 }
 
@@ -108,7 +125,9 @@ serve_ws_input(struct serve_conn *conn, char *at, uint32_t len)
 void
 serve_ws_done(struct serve_conn *conn)
 {
-    if (conn->ws)
+    if (conn->ws) {
         bytes_done(&conn->ws->message);
+        bytes_done(&conn->ws->answer);
+    }
     free(conn->ws);
 }

@@ -42,6 +42,14 @@ histogram_add(struct histogram *h, uint64_t ns)
     h->values[HISTOGRAM_BUCKETS + segment_bucket_of(ns)]++;
 }
 
+void
+tally_add(struct tally *tally, enum measure measure, enum priority priority, uint64_t ns)
+{
+    histogram_add(&tally->measures[measure], ns);
+    if (priority != PRIORITY_NONE)
+        histogram_add(&tally->by_class[priority][measure], ns);
+}
+
 uint64_t
 histogram_percentile(const struct histogram *h, double share)
 {
@@ -87,23 +95,33 @@ print_time(FILE *out, double ns)
 }
 
 static void
+print_measure(const char *name, const struct histogram *h, FILE *out)
+{
+    if (!h->values[HISTOGRAM_COUNT])
+        return;
+    fprintf(out, "%-12s", name);
+    print_time(out, histogram_mean(h));
+    for (unsigned q = 0; q < QUANTILES; q++)
+        print_time(out, (double)histogram_percentile(h, quantiles[q].share));
+    print_time(out, (double)h->values[HISTOGRAM_MAX]);
+    fprintf(out, " %11" PRIu64 "\n", h->values[HISTOGRAM_COUNT]);
+}
+
+static void
 print_measures(const struct tally *tally, FILE *out)
 {
+    char name[16];
+
     fprintf(out, "%-12s %8s ", "", "mean");
     for (unsigned q = 0; q < QUANTILES; q++)
         fprintf(out, "%8s ", quantiles[q].name);
     fprintf(out, "%8s %11s\n", "max", "count");
     for (unsigned m = 0; m < MEASURES; m++) {
-        const struct histogram *h = &tally->measures[m];
-
-        if (!h->values[HISTOGRAM_COUNT])
-            continue;
-        fprintf(out, "%-12s", measure_names[m]);
-        print_time(out, histogram_mean(h));
-        for (unsigned q = 0; q < QUANTILES; q++)
-            print_time(out, (double)histogram_percentile(h, quantiles[q].share));
-        print_time(out, (double)h->values[HISTOGRAM_MAX]);
-        fprintf(out, " %11" PRIu64 "\n", h->values[HISTOGRAM_COUNT]);
+        print_measure(measure_names[m], &tally->measures[m], out);
+        for (unsigned p = PRIORITY_NONE + 1; p < PRIORITIES; p++) {
+            snprintf(name, sizeof(name), "  %s", priority_names[p]);
+            print_measure(name, &tally->by_class[p][m], out);
+        }
     }
 }
 
@@ -151,6 +169,32 @@ measure_json(const struct histogram *h)
     return object;
 }
 
+static void
+add_measures(json_t *object, const struct histogram measures[MEASURES])
+{
+    for (unsigned m = 0; m < MEASURES; m++)
+        if (measures[m].values[HISTOGRAM_COUNT])
+            json_object_set_new(object, measure_names[m], measure_json(&measures[m]));
+}
+
+static void
+add_classes(json_t *object, const struct tally *tally)
+{
+    json_t *classes = json_object();
+
+    for (unsigned p = PRIORITY_NONE + 1; p < PRIORITIES; p++) {
+        json_t *class = json_object();
+
+        add_measures(class, tally->by_class[p]);
+        if (json_object_size(class))
+            json_object_set(classes, priority_names[p], class);
+        json_decref(class);
+    }
+    if (json_object_size(classes))
+        json_object_set(object, "classes", classes);
+    json_decref(classes);
+}
+
 json_t *
 tally_json(const struct tally *tally)
 {
@@ -168,9 +212,8 @@ tally_json(const struct tally *tally)
         json_object_set_new(object, "cpu_seconds", json_real((double)tally->cpu_ns / 1e9));
         json_object_set_new(object, "cpu_us", json_real(tally_cpu_us(tally)));
     }
-    for (unsigned m = 0; m < MEASURES; m++)
-        if (tally->measures[m].values[HISTOGRAM_COUNT])
-            json_object_set_new(object, measure_names[m], measure_json(&tally->measures[m]));
+    add_measures(object, tally->measures);
+    add_classes(object, tally);
     for (unsigned i = ERROR_NONE + 1; i < ERROR_KINDS; i++)
         json_object_set_new(errors, error_names[i], json_integer((json_int_t)tally->errors[i]));
     for (unsigned i = 1; i < 6; i++) {

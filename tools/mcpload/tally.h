@@ -6,6 +6,7 @@
 #ifndef MCPLOAD_TALLY_H
 #define MCPLOAD_TALLY_H
 
+#include "priority.h"
 #include "stats/read.h"
 
 #include <jansson.h>
@@ -42,6 +43,7 @@ struct histogram {
 
 struct tally {
     struct histogram measures[MEASURES];
+    struct histogram by_class[PRIORITIES][MEASURES]; /* the same again; PRIORITY_NONE is not used */
     uint64_t requests;                   /* answered as they should be, started inside the window */
     uint64_t finished;                   /* requests that ended inside the window, whenever they started */
     uint64_t events;                     /* SSE events inside the window */
@@ -56,6 +58,8 @@ struct tally {
 };
 
 void histogram_add(struct histogram *h, uint64_t ns);
+/* Of a request or a stream that asked for this class. */
+void tally_add(struct tally *tally, enum measure measure, enum priority priority, uint64_t ns);
 /* Nanoseconds; 0 when it is empty. `share`: 0..1. */
 uint64_t histogram_percentile(const struct histogram *h, double share);
 double histogram_mean(const struct histogram *h);
