@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// Puts the parts of the page together: which element is whose.
+
+import { readAddresses } from './addresses.mjs';
+import { BenchTab } from './bench_tab.mjs';
+import { Live } from './live.mjs';
+import { watch } from './statistics.mjs';
+import { OwnStream } from './stream.mjs';
+import { startTabs } from './tabs.mjs';
+import { element } from './tiles.mjs';
+
+const by = (id) => document.getElementById(id);
+
+/** The gateway that the page calls, as it was offered or typed. */
+function urlOf() {
+  const url = by('gateway-url').value.trim();
+  if (!url) throw new Error('Type the URL of the gateway at the top of this page: http://HOST:PORT, as its clients reach it.');
+  return url;
+}
+
+/** Offers the gateway's listeners, and the servers that it has at each. */
+function offer(listening, upstreams = []) {
+  const servers = upstreams.filter((name) => !name.startsWith('/') && !name.startsWith('~'));
+  const urls = listening.flatMap((url) => [url, ...servers.map((name) => `${url}/mcp/${name}`)]);
+  by('gateway-urls').replaceChildren(...urls.map((value) => element('option', { value })));
+  if (!by('gateway-url').value) by('gateway-url').value = listening[0] ?? '';
+}
+
+function startForms(addresses) {
+  const own = { form: by('own'), transport: by('own-transport'), tool: by('own-tool'), args: by('own-arguments'), start: by('own').querySelector('[type=submit]'), stop: by('own-stop'), state: by('own-state'), trouble: by('own-trouble'), tiles: by('own-tiles'), text: by('own-text') };
+  const bench = { form: by('bench'), tool: by('bench-tool'), tools: by('bench-tools'), calls: by('bench-calls'), concurrency: by('bench-concurrency'), size: by('bench-size'), args: by('bench-arguments'), start: by('bench').querySelector('[type=submit]'), stop: by('bench-stop'), progress: by('bench-progress'), state: by('bench-state'), trouble: by('bench-trouble'), table: by('results') };
+  new OwnStream(own, urlOf, addresses);
+  new BenchTab(bench, urlOf, addresses);
+}
+
+async function start() {
+  startTabs(document.querySelector('[role=tablist]'));
+  const live = new Live({ state: by('gateway-state'), tiles: by('tiles'), filter: by('stream-filter'), count: by('stream-count'), rows: by('streams').tBodies[0], chosen: by('chosen'), chosenTitle: by('chosen-title'), chosenTiles: by('chosen-tiles') });
+  const addresses = await readAddresses().catch((error) => {
+    live.trouble(error);
+    return { listening: [], admin: '' };
+  });
+  let offered;
+  const onChange = (change) => {
+    live.show(change);
+    const upstreams = Object.keys(change.now.upstreams);
+    if (String(upstreams) !== offered) offer(addresses.listening, upstreams);
+    offered = String(upstreams);
+  };
+  offer(addresses.listening);
+  startForms(addresses);
+  watch(onChange, (error) => live.trouble(error));
+}
+
+start();
