@@ -2,7 +2,7 @@
 // The page of the admin listener, in a real Chromium: what it shows is what happens, and what it says helps.
 
 import assert from 'node:assert/strict';
-import { readFileSync, readdirSync } from 'node:fs';
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { after, before } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import WebSocket from 'ws';
@@ -178,12 +178,29 @@ promise('Benchmark runs a tool over both transports and shows them side by side'
   assert.deepEqual(page.problems, []);
 });
 
+promise('Run all plays each case over both transports', async (world) => {
+  const gateway = await world.gateway();
+  const page = await open(world, gateway, `${gateway.admin}/ui/#benchmark`);
+  await page.click('#bench-all');
+  await page.shows('#bench-state', /^done$/, 40_000);
+  const tables = await page.run(() => [...document.querySelectorAll('#results table')].map(({ caption, rows }) => [caption.innerText, ...[...rows].slice(1).map((row) => [...row.cells].map((cell) => cell.innerText))]));
+  assert.deepEqual(tables.map(([caption]) => caption.split(',')[0]), ['echo', 'echo', 'echo', 'slow_count']);
+  for (const [caption, calls, failed, ...figures] of tables) {
+    assert.deepEqual(calls.slice(1), Array(2).fill(caption.match(/, ([\d,]+) calls/)[1]), caption);
+    assert.deepEqual(failed, ['Failed', '0', '0'], caption);
+    for (const [name, ...values] of figures) {
+      if (name !== 'Jitter, mean' || caption.startsWith('slow_count')) assert.ok(values.every((value) => /^[\d.,]+( (µs|ms|s)|\/s)$/.test(value)), `${caption}: ${name} ${values}`);
+    }
+  }
+  assert.deepEqual(page.problems, []);
+});
+
 promise('a benchmark can be stopped, and says what was done', async (world) => {
   const gateway = await world.gateway();
   const page = await open(world, gateway, `${gateway.admin}/ui/#benchmark`);
   await page.fill('#bench-calls', '100000');
   await page.click('#bench [type=submit]');
-  await page.shows('#bench-state', /^over WebSocket/);
+  await page.shows('#bench-state', /^echo over WebSocket/);
   await gateway.untilMetric('mcp_requests', (n) => n > 10, { labels: { mcp_method: 'tools/call' } });
   await page.click('#bench-stop');
   await page.shows('#bench-state', /^stopped$/);
@@ -223,6 +240,8 @@ promise('what keeps the page from calling is said with the way out', async (worl
   await trouble(/\/mcp\/nobody answers: no route, upstream or session has this name/);
   await page.fill('#gateway-url', 'http://127.0.0.1:1');
   await trouble(new RegExp(`^Nothing answers at http://127\\.0\\.0\\.1:1\\. This gateway listens on ${gateway.url}\\.$`));
+  await page.fill('#gateway-url', 'localhost');
+  await trouble(/^localhost is no URL: type one like/);
   await page.fill('#gateway-url', '');
   await trouble(/^Type the URL of the gateway/);
 });
@@ -236,6 +255,19 @@ promise('a gateway on all addresses is offered by the name that the page has', a
   await until('the servers are offered, too', async () => (await offered()).length === 4);
   assert.deepEqual(await offered(), [all, `${all}/mcp/search`, local, `${local}/mcp/search`]);
   assert.equal(await page.run(() => document.querySelector('#gateway-url').value), all);
+});
+
+promise('the page goes on through a reload, and offers what is new', async (world) => {
+  const upstream = await world.load();
+  const servers = (...names) => JSON.stringify({ mcpServers: Object.fromEntries(names.map((name) => [name, { url: `${upstream.url}/mcp` }])) });
+  const config = world.file('mcp.json', servers('first'));
+  const gateway = await world.gateway({ args: ['--config', config] });
+  const page = await open(world, gateway);
+  writeFileSync(config, servers('first', 'second'));
+  gateway.process.kill('SIGHUP');
+  await page.shows('#gateway-state', /generation 2, up .* 2 workers/);
+  await until('the new server is offered', () => page.run((value) => document.querySelector(`#gateway-urls option[value="${value}"]`) !== null, `${gateway.url}/mcp/second`));
+  await page.shows('#tiles-requests', /\/s$/);
 });
 
 promise('the page says when the gateway is gone', async (world) => {

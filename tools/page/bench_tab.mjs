@@ -1,47 +1,44 @@
 // SPDX-License-Identifier: Apache-2.0
-// The Benchmark tab: its form, its runs one after the other, and the two columns of figures.
+// The Benchmark tab: its form, and its runs one after the other.
 
 import { explain } from './addresses.mjs';
 import { argumentsOf, usual } from './arguments.mjs';
 import { bench, toolsOf } from './bench.mjs';
-import { count, rate, time } from './format.mjs';
+import { Results } from './results.mjs';
 import { element } from './tiles.mjs';
 
-const COLUMNS = ['ws', 'http'];
-
-const FIGURES = [
-  ['Calls', ({ calls }) => count(calls)],
-  ['Failed', ({ errors }) => count(errors)],
-  ['Duration', ({ seconds }) => time(seconds * 1000)],
-  ['Calls per second', ({ callsPerSecond }) => rate(callsPerSecond)],
-  ['Messages per second', ({ messagesPerSecond }) => rate(messagesPerSecond)],
-  ['Time to first message, mean', ({ ttfb }) => time(ttfb)],
-  ['Jitter, mean', ({ jitter }) => time(jitter)],
-  ['A call, p50', ({ p50 }) => time(p50)],
-  ['A call, p95', ({ p95 }) => time(p95)],
-  ['A call, p99', ({ p99 }) => time(p99)],
+/** "Run all", with the demo server's tools: latency alone and under load, large messages, streams. */
+const ALL = [
+  { tool: 'echo', bytes: 100, calls: 300, concurrency: 1 },
+  { tool: 'echo', bytes: 200, calls: 1000, concurrency: 32 },
+  { tool: 'echo', bytes: 10_000, calls: 300, concurrency: 4 },
+  { tool: 'slow_count', bytes: 0, calls: 20, concurrency: 4 },
 ];
 
 export class BenchTab {
   #page;
   #urlOf;
   #addresses;
+  #results;
   #stop;
 
   constructor(page, urlOf, addresses) {
     this.#page = page;
     this.#urlOf = urlOf;
     this.#addresses = addresses;
+    this.#results = new Results(page.results);
     page.args.value = usual(page.tool.value);
     page.tool.addEventListener('change', () => (page.args.value = usual(page.tool.value)));
     page.form.addEventListener('submit', (event) => {
       event.preventDefault();
-      if (!this.#stop) this.#run();
+      this.#run(() => [this.#typed()]);
     });
+    page.all.addEventListener('click', () => this.#run(() => ALL.map((plan) => ({ ...plan, args: argumentsOf(usual(plan.tool), plan.bytes) }))));
     page.stop.addEventListener('click', () => this.#stop?.abort());
   }
 
-  async #run() {
+  async #run(plansOf) {
+    if (this.#stop) return;
     const { trouble, state } = this.#page;
     let url;
     trouble.hidden = true;
@@ -49,9 +46,10 @@ export class BenchTab {
     state.textContent = 'connecting …';
     try {
       url = this.#urlOf();
-      const plan = this.#plan(url);
-      await this.#mustHave(url, plan.tool);
-      await this.#all(plan);
+      const transports = this.#transports();
+      const plans = plansOf().map((plan) => ({ ...plan, url }));
+      await this.#mustHave(url, plans);
+      await this.#each(plans, transports);
       state.textContent = this.#stop.signal.aborted ? 'stopped' : 'done';
     } catch (error) {
       state.textContent = '';
@@ -60,54 +58,50 @@ export class BenchTab {
     this.#turn(undefined);
   }
 
-  #plan(url) {
-    const { form, tool, calls, concurrency, size, args } = this.#page;
-    const transports = [...form.querySelectorAll('[name=transport]:checked')].map(({ value }) => value);
+  #transports() {
+    const transports = [...this.#page.form.querySelectorAll('[name=transport]:checked')].map(({ value }) => value);
     if (transports.length === 0) throw new Error('Choose a transport: WebSocket, HTTP with SSE, or both.');
-    const bytes = size.valueAsNumber;
-    return { url, transports, tool: tool.value, bytes, args: argumentsOf(args.value, bytes), calls: calls.valueAsNumber, concurrency: concurrency.valueAsNumber };
+    return transports;
   }
 
-  async #mustHave(url, tool) {
+  #typed() {
+    const { tool, calls, concurrency, size, args } = this.#page;
+    const bytes = size.valueAsNumber;
+    return { tool: tool.value, bytes, args: argumentsOf(args.value, bytes), calls: calls.valueAsNumber, concurrency: concurrency.valueAsNumber };
+  }
+
+  async #mustHave(url, plans) {
     const names = await toolsOf(url);
     this.#page.tools.replaceChildren(...names.map((value) => element('option', { value })));
-    if (!names.includes(tool)) throw new Error(`The server has no tool "${tool}". It has: ${names.join(', ') || 'none'}.`);
+    const missing = plans.find(({ tool }) => !names.includes(tool));
+    if (missing) throw new Error(`The server has no tool "${missing.tool}". It has: ${names.join(', ') || 'none'}.`);
   }
 
-  async #all({ transports, ...plan }) {
-    const { progress, state } = this.#page;
-    const results = {};
-    progress.value = 0;
-    progress.max = transports.length * plan.calls;
-    this.#show(plan, results);
-    for (const [i, transport] of transports.entries()) {
-      if (this.#stop.signal.aborted) return;
-      state.textContent = transport === 'ws' ? 'over WebSocket …' : 'over HTTP with SSE …';
-      const onStep = (done) => (progress.value = i * plan.calls + done);
-      results[transport] = await bench({ ...plan, transport, signal: this.#stop.signal, onStep });
-      this.#show(plan, results);
+  async #each(plans, transports) {
+    const { progress } = this.#page;
+    let before = 0;
+    progress.max = plans.reduce((sum, { calls }) => sum + calls * transports.length, 0);
+    this.#results.clear();
+    for (const plan of plans) {
+      const results = {};
+      for (const transport of transports) {
+        if (this.#stop.signal.aborted) return;
+        this.#page.state.textContent = `${plan.tool} over ${transport === 'ws' ? 'WebSocket' : 'HTTP with SSE'} …`;
+        results[transport] = await bench({ ...plan, transport, signal: this.#stop.signal, onStep: (done) => (progress.value = before + done) });
+        before += plan.calls;
+        this.#results.show(plan, results);
+        if (results[transport].why && this.#page.trouble.hidden) this.#tell(`The first failure: ${results[transport].why}`);
+      }
     }
   }
 
-  #show({ url, tool, calls, concurrency, bytes }, results) {
-    const { table } = this.#page;
-    const row = ([name, of]) => {
-      const cells = COLUMNS.map((transport) => element('td', { className: 'number', textContent: results[transport] ? of(results[transport]) : '–' }));
-      return element('tr', {}, element('th', { scope: 'row', textContent: name }), ...cells);
-    };
-    table.caption.textContent = `${tool}, ${count(calls)} calls, ${concurrency} at a time, ${count(bytes)} bytes, ${url}`;
-    table.tBodies[0].replaceChildren(...FIGURES.map(row));
-    table.hidden = false;
-    const why = Object.values(results).find((one) => one.why)?.why;
-    if (why) this.#tell(`The first failure: ${why}`);
-  }
-
   #turn(stop) {
-    const { start, stop: button, progress } = this.#page;
+    const { start, all, stop: button, progress } = this.#page;
     this.#stop = stop;
-    start.disabled = Boolean(stop);
+    start.disabled = all.disabled = Boolean(stop);
     button.disabled = !stop;
     progress.hidden = !stop;
+    progress.value = 0;
   }
 
   #tell(trouble) {

@@ -21,7 +21,7 @@ const TOTALS = [
 const STREAM = [
   { id: 'events', name: 'Events', format: rate, line: MINUTE },
   { id: 'bytes', name: 'Bytes', format: byteRate, line: MINUTE },
-  { id: 'queued', name: 'Queued', format: bytes, line: MINUTE },
+  { id: 'queued', name: 'Queued, at its last event', format: bytes, line: MINUTE },
   { id: 'age', name: 'Age', format: age },
   { id: 'sum', name: 'Events so far', format: count },
 ];

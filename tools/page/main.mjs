@@ -15,6 +15,7 @@ const by = (id) => document.getElementById(id);
 function urlOf() {
   const url = by('gateway-url').value.trim();
   if (!url) throw new Error('Type the URL of the gateway at the top of this page: http://HOST:PORT, as its clients reach it.');
+  if (!by('gateway-url').validity.valid) throw new Error(`${url} is no URL: type one like http://127.0.0.1:8080.`);
   return url;
 }
 
@@ -28,7 +29,7 @@ function offer(listening, upstreams = []) {
 
 function startForms(addresses) {
   const own = { form: by('own'), transport: by('own-transport'), tool: by('own-tool'), args: by('own-arguments'), start: by('own').querySelector('[type=submit]'), stop: by('own-stop'), state: by('own-state'), trouble: by('own-trouble'), tiles: by('own-tiles'), text: by('own-text') };
-  const bench = { form: by('bench'), tool: by('bench-tool'), tools: by('bench-tools'), calls: by('bench-calls'), concurrency: by('bench-concurrency'), size: by('bench-size'), args: by('bench-arguments'), start: by('bench').querySelector('[type=submit]'), stop: by('bench-stop'), progress: by('bench-progress'), state: by('bench-state'), trouble: by('bench-trouble'), table: by('results') };
+  const bench = { form: by('bench'), tool: by('bench-tool'), tools: by('bench-tools'), calls: by('bench-calls'), concurrency: by('bench-concurrency'), size: by('bench-size'), args: by('bench-arguments'), start: by('bench').querySelector('[type=submit]'), all: by('bench-all'), stop: by('bench-stop'), progress: by('bench-progress'), state: by('bench-state'), trouble: by('bench-trouble'), results: by('results') };
   new OwnStream(own, urlOf, addresses);
   new BenchTab(bench, urlOf, addresses);
 }
