@@ -158,7 +158,10 @@ export class Browser {
     const browser = new Browser();
     browser.dir = mkdtempSync(join(tmpdir(), 'mcpgate-chromium-'));
     browser.process = new Process('chromium', [...FLAGS, `--user-data-dir=${browser.dir}`, 'about:blank'], { name: 'chromium' });
-    const [, url] = await browser.process.line(/DevTools listening on (ws:\S+)/, 60_000);
+    const [, url] = await browser.process.line(/DevTools listening on (ws:\S+)/, 60_000).catch((cause) => {
+      rmSync(browser.dir, { recursive: true, force: true });
+      throw new Error(`no Chromium: ${cause.message} Is Debian's package chromium installed, as tools/test does?`, { cause });
+    });
     browser.connection = await Connection.open(url);
     return browser;
   }
