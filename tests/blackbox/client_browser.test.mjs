@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// The JavaScript client (tools/client-js) in a real Chromium, as the admin listener serves it.
+// The JavaScript client (tools/client-js) in a real Chromium, as the admin listener serves it; and Chromium's own WebSocket
+// and EventSource.
 
 import assert from 'node:assert/strict';
 import { after, before } from 'node:test';
+import { WebSocketServer } from 'ws';
 import { Browser } from './lib/browser.mjs';
 import { promise } from './lib/world.mjs';
 
@@ -177,4 +179,67 @@ promise('the performance timeline has the calls, and aborting one tells the serv
   assert.equal(seen.error, 'cancelled');
   for (const name of ['call tools/call echo', 'ttfb tools/call echo', 'call tools/call slow_count']) assert.ok(seen.names.some((one) => one.startsWith(`mcpgate:${name} #`)), `${name} in ${seen.names.join(', ')}`);
   assert.equal(await gateway.metric('mcp_requests', { mcp_method: 'notifications/cancelled' }), 1);
+});
+
+/** A server that says back what it hears; `perMessageDeflate` as the ws package has it. */
+async function echoServer(world, perMessageDeflate) {
+  const server = new WebSocketServer({ host: '127.0.0.1', port: 0, perMessageDeflate });
+  server.on('connection', (socket) => socket.on('message', (data, isBinary) => socket.send(data, { binary: isBinary })));
+  world.serves(() => new Promise((resolve) => {
+    for (const socket of server.clients) socket.terminate();
+    server.close(resolve);
+  }));
+  await new Promise((resolve) => server.once('listening', resolve));
+  return `ws://127.0.0.1:${server.address().port}`;
+}
+
+for (const perMessageDeflate of [true, { serverNoContextTakeover: true, clientNoContextTakeover: true, threshold: 0 }, false])
+  promise(`a WebSocket on a route carries what Chromium and the ws package make of it: ${perMessageDeflate === false ? 'no compression' : perMessageDeflate === true ? 'compression' : 'compression of each message alone'}`, async (world) => {
+    const gateway = await world.gateway({ routes: { '/chat': await echoServer(world, perMessageDeflate) } });
+    const page = await open(world, gateway);
+    const seen = await page.run(async (url) => {
+      const socket = new WebSocket(url);
+      socket.binaryType = 'arraybuffer';
+      const heard = [];
+      const bytes = crypto.getRandomValues(new Uint8Array(50_000));
+      const sent = ['', 'x', 'Grüße, 世界, 🌍 '.repeat(500), bytes, 'a'.repeat(200_000), new Uint8Array(0)];
+      await new Promise((resolve, reject) => {
+        socket.onopen = () => sent.forEach((one) => socket.send(one));
+        socket.onmessage = ({ data }) => heard.push(data) === sent.length && resolve();
+        socket.onclose = ({ code, reason }) => reject(new Error(`${code} ${reason}`));
+      });
+      const same = heard.map((one, i) => (typeof one === 'string' ? one === sent[i] : String(new Uint8Array(one)) === String(sent[i])));
+      const closed = new Promise((resolve) => (socket.onclose = ({ code, wasClean }) => resolve({ code, wasClean })));
+      socket.close(4321, 'enough');
+      return { extensions: socket.extensions, same, ...(await closed) };
+    }, `${gateway.url.replace('http', 'ws')}/chat`);
+    assert.match(seen.extensions, perMessageDeflate ? /^permessage-deflate/ : /^$/);
+    assert.deepEqual(seen.same, Array(6).fill(true));
+    assert.deepEqual([seen.code, seen.wasClean], [4321, true]);
+    assert.deepEqual(page.problems, []);
+  });
+
+promise('an EventSource opens a session of 2024-11-05, and hears the answers to what is posted', async (world) => {
+  const gateway = await world.gateway();
+  const page = await open(world, gateway);
+  const seen = await page.run(async (url) => {
+    const source = new EventSource(`${url}/sse`);
+    const next = (type) => new Promise((resolve, reject) => {
+      source.addEventListener(type, ({ data }) => resolve(data), { once: true });
+      source.onerror = () => reject(new Error('the stream failed'));
+    });
+    const endpoint = new URL(await next('endpoint'), url);
+    const ask = async (message) => {
+      const answer = next('message');
+      const { status } = await fetch(endpoint, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ jsonrpc: '2.0', ...message }) });
+      return { status, ...JSON.parse(await answer) };
+    };
+    const first = await ask({ id: 1, method: 'initialize', params: { protocolVersion: '2024-11-05', capabilities: {}, clientInfo: { name: 'chromium', version: '1' } } });
+    const second = await ask({ id: 2, method: 'tools/call', params: { name: 'echo', arguments: { text: 'Grüße' } } });
+    source.close();
+    return { first, second };
+  }, gateway.url);
+  assert.deepEqual([seen.first.status, seen.first.id, seen.first.result.protocolVersion], [202, 1, '2024-11-05']);
+  assert.deepEqual([seen.second.status, seen.second.id, seen.second.result.content[0].text], [202, 2, 'Grüße']);
+  assert.deepEqual(page.problems, []);
 });
