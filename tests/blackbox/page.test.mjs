@@ -21,7 +21,7 @@ async function open(world, gateway, at = `${gateway.admin}/ui/`) {
   const page = await browser.page();
   world.atEnd(() => page.close());
   await page.open(at);
-  await page.shows('#gateway-state', /generation 1, up .* 2 workers/);
+  await page.shows('#live-state', /generation 1, up .* 2 workers/);
   return page;
 }
 
@@ -99,7 +99,7 @@ promise('/stats.json is what mcpstat --json says, /addresses.json where clients 
 promise('Live shows what the workers count, and the stream that is chosen, until it ends', async (world) => {
   const gateway = await world.gateway();
   const page = await open(world, gateway);
-  await page.shows('#stream-count', /none is open/);
+  await page.shows('#live-count', /none is open/);
   const client = new McpStreamingClient({ serverUrl: gateway.url, WebSocket });
   world.atEnd(() => client.close());
   await client.connect();
@@ -112,17 +112,17 @@ promise('Live shows what the workers count, and the stream that is chosen, until
   const [{ id }] = JSON.parse(await gateway.mcpstat('--json')).streams;
   assert.match(await page.text('#streams tbody'), new RegExp(`^${id}\\s+demo\\s`));
   await page.click('#streams tbody button');
-  await page.shows('#chosen-title', new RegExp(`^Stream ${id}: demo, `));
-  await page.shows('#chosen-tiles-events', /^[1-9][\d.,]*\/s$/);
-  const [, events] = await page.shows('#chosen-tiles-sum', /^([1-9][\d,]*)$/);
-  await until('its events grow', async () => number(await page.text('#chosen-tiles-sum')) > number(events) + 10);
-  await page.fill('#stream-filter', 'no such stream');
-  await page.run(() => document.querySelector('#stream-filter').dispatchEvent(new Event('input')));
-  await page.shows('#stream-count', /^0 of 1/);
+  await page.shows('#live-title', new RegExp(`^Stream ${id}: demo, `));
+  await page.shows('#live-figures-events', /^[1-9][\d.,]*\/s$/);
+  const [, events] = await page.shows('#live-figures-sum', /^([1-9][\d,]*)$/);
+  await until('its events grow', async () => number(await page.text('#live-figures-sum')) > number(events) + 10);
+  await page.fill('#live-filter', 'no such stream');
+  await page.run(() => document.querySelector('#live-filter').dispatchEvent(new Event('input')));
+  await page.shows('#live-count', /^0 of 1/);
   done.abort();
   await call;
   await client.close();
-  await page.shows('#chosen-title', new RegExp(`^Stream ${id} has ended$`));
+  await page.shows('#live-title', new RegExp(`^Stream ${id} has ended$`));
   assert.deepEqual(page.problems, []);
 });
 
@@ -133,7 +133,7 @@ promise('a stream of one\'s own shows what its client measures, over either tran
   for (const [transport, shown] of [['any', 'WebSocket'], ['http', 'HTTP with SSE']]) {
     await page.run((value) => (document.querySelector('#own-transport').value = value), transport);
     await page.fill('#own-arguments', '{"prompt": "x", "words": 40, "tokens_per_second": 200}');
-    await page.click('#own [type=submit]');
+    await page.click('#own-start');
     await page.shows('#own-state', /^ended$/);
     assert.equal(await page.text('#own-tiles-transport'), shown);
     assert.equal(await page.text('#own-tiles-messages'), '40');
@@ -141,7 +141,7 @@ promise('a stream of one\'s own shows what its client measures, over either tran
     assert.ok((await page.text('#own-text')).split(' ').length >= 40);
   }
   await page.fill('#own-arguments', '{"prompt": "x", "words": 2000, "tokens_per_second": 10}');
-  await page.click('#own [type=submit]');
+  await page.click('#own-start');
   await page.shows('#own-tiles-messages', /^[1-9]/);
   await page.click('#own-stop');
   await page.shows('#own-state', /^stopped$/);
@@ -153,15 +153,15 @@ promise('Benchmark runs a tool over both transports and shows them side by side'
   const page = await open(world, gateway, `${gateway.admin}/ui/#benchmark`);
   await page.fill('#bench-calls', '60');
   await page.fill('#bench-size', '5000');
-  await page.click('#bench [type=submit]');
+  await page.click('#bench-start');
   await page.shows('#bench-state', /^done$/);
-  const table = () => page.run(() => [...document.querySelectorAll('#results tbody tr')].map((row) => [...row.cells].map((cell) => cell.innerText)));
+  const table = () => page.run(() => [...document.querySelectorAll('#bench-results tbody tr')].map((row) => [...row.cells].map((cell) => cell.innerText)));
   const of = Object.fromEntries((await table()).map(([name, ...values]) => [name, values]));
   assert.deepEqual(of.Calls, ['60', '60']);
   assert.deepEqual(of.Failed, ['0', '0']);
   for (const name of ['Duration', 'Time to first message, mean', 'A call, p50', 'A call, p95', 'A call, p99']) for (const value of of[name]) assert.match(value, /^[\d.]+ (µs|ms|s)$/, name);
   for (const value of of['Calls per second']) assert.ok(number(value.replace('/s', '')) > 0, value);
-  assert.match(await page.text('#results caption'), /^echo, 60 calls, 4 at a time, 5,000 bytes, http:/);
+  assert.match(await page.text('#bench-results caption'), /^echo, 60 calls, 4 at a time, 5,000 bytes, http:/);
   assert.equal(await gateway.metric('mcp_requests', { mcp_method: 'tools/call' }), 120);
   assert.ok((await gateway.metric('client_received')) > 120 * 5000);
 
@@ -169,8 +169,8 @@ promise('Benchmark runs a tool over both transports and shows them side by side'
   assert.match(await page.run(() => document.querySelector('#bench-arguments').value), /"to": 20/);
   await page.fill('#bench-calls', '10');
   await page.click('[name=transport][value=http]');
-  await page.click('#bench [type=submit]');
-  await page.shows('#results caption', /^slow_count/);
+  await page.click('#bench-start');
+  await page.shows('#bench-results caption', /^slow_count/);
   await page.shows('#bench-state', /^done$/);
   const streamed = Object.fromEntries((await table()).map(([name, ...values]) => [name, values]));
   assert.match(streamed['Jitter, mean'][0], /(µs|ms)$/);
@@ -183,7 +183,7 @@ promise('Run all plays each case over both transports', async (world) => {
   const page = await open(world, gateway, `${gateway.admin}/ui/#benchmark`);
   await page.click('#bench-all');
   await page.shows('#bench-state', /^done$/, 40_000);
-  const tables = await page.run(() => [...document.querySelectorAll('#results table')].map(({ caption, rows }) => [caption.innerText, ...[...rows].slice(1).map((row) => [...row.cells].map((cell) => cell.innerText))]));
+  const tables = await page.run(() => [...document.querySelectorAll('#bench-results table')].map(({ caption, rows }) => [caption.innerText, ...[...rows].slice(1).map((row) => [...row.cells].map((cell) => cell.innerText))]));
   assert.deepEqual(tables.map(([caption]) => caption.split(',')[0]), ['echo', 'echo', 'echo', 'slow_count']);
   for (const [caption, calls, failed, ...figures] of tables) {
     assert.deepEqual(calls.slice(1), Array(2).fill(caption.match(/, ([\d,]+) calls/)[1]), caption);
@@ -199,12 +199,12 @@ promise('a benchmark can be stopped, and says what was done', async (world) => {
   const gateway = await world.gateway();
   const page = await open(world, gateway, `${gateway.admin}/ui/#benchmark`);
   await page.fill('#bench-calls', '100000');
-  await page.click('#bench [type=submit]');
+  await page.click('#bench-start');
   await page.shows('#bench-state', /^echo over WebSocket/);
   await gateway.untilMetric('mcp_requests', (n) => n > 10, { labels: { mcp_method: 'tools/call' } });
   await page.click('#bench-stop');
   await page.shows('#bench-state', /^stopped$/);
-  const [, calls] = await page.shows('#results tbody', /^Calls\s+([\d,]+)\s+–/);
+  const [, calls] = await page.shows('#bench-results tbody', /^Calls\s+([\d,]+)\s+–/);
   assert.ok(number(calls) < 100_000, calls);
   assert.equal(await gateway.metric('mcp_requests', { mcp_method: 'tools/call' }), number(calls));
 });
@@ -215,19 +215,19 @@ promise('what keeps the page from calling is said with the way out', async (worl
   const elsewhere = `http://localhost:${port}`;
   const page = await open(world, gateway, `${elsewhere}/ui/#benchmark`);
   const trouble = async (pattern) => {
-    await page.click('#bench [type=submit]');
+    await page.click('#bench-start');
     await page.shows('#bench-trouble', pattern);
   };
   await trouble(new RegExp(`answers, but not to pages of ${elsewhere}: start the gateway with --allow-origin ${elsewhere}, or open this page as ${gateway.admin}/ui/`));
   await page.click('#tab-live');
-  await page.click('#own [type=submit]');
+  await page.click('#own-start');
   await page.shows('#own-trouble', new RegExp(`--allow-origin ${elsewhere}`));
 
   const allowed = await world.gateway({ args: ['--allow-origin', elsewhere] });
   await page.click('#tab-benchmark');
   await page.fill('#gateway-url', allowed.url);
   await page.fill('#bench-calls', '5');
-  await page.click('#bench [type=submit]');
+  await page.click('#bench-start');
   await page.shows('#bench-state', /^done$/);
   assert.equal(await page.text('#bench-trouble'), '');
 
@@ -265,7 +265,7 @@ promise('the page goes on through a reload, and offers what is new', async (worl
   const page = await open(world, gateway);
   writeFileSync(config, servers('first', 'second'));
   gateway.process.kill('SIGHUP');
-  await page.shows('#gateway-state', /generation 2, up .* 2 workers/);
+  await page.shows('#live-state', /generation 2, up .* 2 workers/);
   await until('the new server is offered', () => page.run((value) => document.querySelector(`#gateway-urls option[value="${value}"]`) !== null, `${gateway.url}/mcp/second`));
   await page.shows('#tiles-requests', /\/s$/);
 });
@@ -275,7 +275,7 @@ promise('the page says when the gateway is gone', async (world) => {
   const page = await open(world, gateway);
   const { code } = await gateway.process.stop('SIGTERM', 40_000);
   assert.equal(code, 0);
-  await page.shows('#gateway-state', /^No statistics: .*Is mcpgate running\? The page goes on trying\.$/);
+  await page.shows('#live-state', /^No statistics: .*Is mcpgate running\? The page goes on trying\.$/);
 });
 
 promise('the keyboard is enough', async (world) => {
@@ -301,7 +301,7 @@ promise('the keyboard is enough', async (world) => {
   await page.send('Input.insertText', { text: '3' });
   await page.key('Enter');
   await page.shows('#bench-state', /^done$/);
-  await page.shows('#results caption', /^echo, 3 calls/);
+  await page.shows('#bench-results caption', /^echo, 3 calls/);
 });
 
 promise('it can be read in light and in dark', async (world) => {

@@ -27,8 +27,8 @@ export class BenchTab {
     this.#urlOf = urlOf;
     this.#addresses = addresses;
     this.#results = new Results(page.results);
-    page.args.value = usual(page.tool.value);
-    page.tool.addEventListener('change', () => (page.args.value = usual(page.tool.value)));
+    page.arguments.value = usual(page.tool.value);
+    page.tool.addEventListener('change', () => (page.arguments.value = usual(page.tool.value)));
     page.form.addEventListener('submit', (event) => {
       event.preventDefault();
       this.#run(() => [this.#typed()]);
@@ -65,9 +65,9 @@ export class BenchTab {
   }
 
   #typed() {
-    const { tool, calls, concurrency, size, args } = this.#page;
+    const { tool, calls, concurrency, size, arguments: typed } = this.#page;
     const bytes = size.valueAsNumber;
-    return { tool: tool.value, bytes, args: argumentsOf(args.value, bytes), calls: calls.valueAsNumber, concurrency: concurrency.valueAsNumber };
+    return { tool: tool.value, bytes, args: argumentsOf(typed.value, bytes), calls: calls.valueAsNumber, concurrency: concurrency.valueAsNumber };
   }
 
   async #mustHave(url, plans) {

@@ -38,7 +38,7 @@ export class Live {
   constructor(page) {
     this.#page = page;
     this.#totals = new Tiles(page.tiles, TOTALS.map((row) => ({ ...row, line: MINUTE })));
-    this.#chosenTiles = new Tiles(page.chosenTiles, STREAM);
+    this.#chosenTiles = new Tiles(page.figures, STREAM);
     page.filter.addEventListener('input', () => this.#list());
   }
 
@@ -105,11 +105,11 @@ export class Live {
   }
 
   #showChosen() {
-    const { chosen, chosenTitle } = this.#page;
+    const { chosen, title } = this.#page;
     chosen.hidden = this.#chosen === undefined;
     if (chosen.hidden) return;
     const stream = this.#change.now.streams.find(({ id }) => id === this.#chosen);
-    chosenTitle.textContent = stream ? `Stream ${stream.id}: ${stream.upstream}, ${stream.method}` : `Stream ${this.#chosen} has ended`;
+    title.textContent = stream ? `Stream ${stream.id}: ${stream.upstream}, ${stream.method}` : `Stream ${this.#chosen} has ended`;
     if (!stream) return;
     const before = this.#streams.get(stream.id);
     const { seconds } = this.#change;

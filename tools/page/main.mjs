@@ -27,16 +27,19 @@ function offer(listening, upstreams = []) {
   if (!by('gateway-url').value) by('gateway-url').value = listening[0] ?? '';
 }
 
+/** The elements of one part, which are named PREFIX-NAME. */
+const part = (prefix, ...names) => Object.fromEntries(names.map((name) => [name, by(`${prefix}-${name}`)]));
+
 function startForms(addresses) {
-  const own = { form: by('own'), transport: by('own-transport'), tool: by('own-tool'), args: by('own-arguments'), start: by('own').querySelector('[type=submit]'), stop: by('own-stop'), state: by('own-state'), trouble: by('own-trouble'), tiles: by('own-tiles'), text: by('own-text') };
-  const bench = { form: by('bench'), tool: by('bench-tool'), tools: by('bench-tools'), calls: by('bench-calls'), concurrency: by('bench-concurrency'), size: by('bench-size'), args: by('bench-arguments'), start: by('bench').querySelector('[type=submit]'), all: by('bench-all'), stop: by('bench-stop'), progress: by('bench-progress'), state: by('bench-state'), trouble: by('bench-trouble'), results: by('results') };
-  new OwnStream(own, urlOf, addresses);
-  new BenchTab(bench, urlOf, addresses);
+  const common = ['tool', 'arguments', 'start', 'stop', 'state', 'trouble'];
+  new OwnStream({ form: by('own'), ...part('own', ...common, 'transport', 'tiles', 'text') }, urlOf, addresses);
+  const bench = part('bench', ...common, 'tools', 'calls', 'concurrency', 'size', 'all', 'progress', 'results');
+  new BenchTab({ form: by('bench'), ...bench }, urlOf, addresses);
 }
 
 async function start() {
   startTabs(document.querySelector('[role=tablist]'));
-  const live = new Live({ state: by('gateway-state'), tiles: by('tiles'), filter: by('stream-filter'), count: by('stream-count'), rows: by('streams').tBodies[0], chosen: by('chosen'), chosenTitle: by('chosen-title'), chosenTiles: by('chosen-tiles') });
+  const live = new Live({ rows: by('streams').tBodies[0], tiles: by('tiles'), ...part('live', 'state', 'filter', 'count', 'chosen', 'title', 'figures') });
   const addresses = await readAddresses().catch((error) => {
     live.trouble(error);
     return { listening: [], admin: '' };

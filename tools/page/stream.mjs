@@ -78,7 +78,7 @@ export class OwnStream {
     this.#turn(new AbortController(), 'connecting …');
     try {
       url = this.#urlOf();
-      const args = argumentsOf(this.#page.args.value);
+      const args = argumentsOf(this.#page.arguments.value);
       client = new McpStreamingClient({ serverUrl: url, preferWs: this.#page.transport.value !== 'http', reconnect: false, wsRetry: 0 });
       await client.connect();
       await this.#call(client, args);
