@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "gate/admin.h"
 
+#include "gate/admin_files.h"
 #include "gate/local.h"
 #include "stats/format.h"
 #include "stats/read.h"
@@ -29,8 +30,10 @@ page_put(void *ctx, const char *bytes, size_t len)
     page->len += len;
 }
 
+typedef void format_fn(const struct snapshot *s, const struct writer *w);
+
 static struct page
-make_metrics(struct worker *w)
+make_stats(struct worker *w, format_fn *format)
 {
     struct page page = {0};
     struct writer writer = {page_put, &page};
@@ -42,7 +45,7 @@ make_metrics(struct worker *w)
         return page;
     s = stats_snapshot(reader);
     if (s)
-        stats_format_prom(s, &writer);
+        format(s, &writer);
     snapshot_free(&s);
     stats_close_reader(&reader);
     return page;
@@ -65,10 +68,9 @@ gzip(const struct page *plain)
 }
 
 static void
-reply_metrics(struct exchange *ex, const struct http1_head *head)
+reply_stats(struct exchange *ex, const struct http1_head *head, struct text type, format_fn *format)
 {
-    struct page plain = make_metrics(ex->worker), packed = {0};
-    struct text type = TEXT("text/plain; version=0.0.4; charset=utf-8");
+    struct page plain = make_stats(ex->worker, format), packed = {0};
 
     if (!plain.len) {
         free(plain.at);
@@ -85,6 +87,29 @@ reply_metrics(struct exchange *ex, const struct http1_head *head)
                     CLOSE_DONE);
     free(plain.at);
     free(packed.at);
+}
+
+/* {"listening": ["http://127.0.0.1:8080"], "admin": "http://127.0.0.1:8081"}: where clients connect, over
+ * TCP, and the Origin of which the workers let in pages. "" is a unix socket's. */
+static void
+reply_addresses(struct exchange *ex)
+{
+    struct page page = {0};
+    struct writer w = {page_put, &page};
+    const char *at = ex->worker->child->h.client_urls, *separator = "";
+
+    writer_text(&w, "{\"listening\": [");
+    while (*at) {
+        int n = (int)strcspn(at, " ");
+
+        writer_printf(&w, "%s\"%.*s\"", separator, n, at);
+        separator = ", ";
+        at += n + (at[n] == ' ');
+    }
+    writer_printf(&w, "], \"admin\": \"%.*s\"}\n", (int)ex->worker->admin_origin.len,
+                  ex->worker->admin_origin.at);
+    local_reply(ex, 200, TEXT("application/json"), (struct text){0}, page.at, (uint32_t)page.len, CLOSE_DONE);
+    free(page.at);
 }
 
 /* Ready: at least one worker serves and the gateway is not about to end. */
@@ -118,8 +143,12 @@ admin_request(struct exchange *ex, const struct http1_head *head, struct text pa
         else
             local_reply(ex, 503, type, TEXT("Retry-After: 1\r\n"), "not ready\n", 10, CLOSE_DONE);
     } else if (text_eq(path, TEXT("/metrics"))) {
-        reply_metrics(ex, head);
-    } else {
+        reply_stats(ex, head, TEXT("text/plain; version=0.0.4; charset=utf-8"), stats_format_prom);
+    } else if (text_eq(path, TEXT("/stats.json"))) {
+        reply_stats(ex, head, TEXT("application/json"), stats_format_json);
+    } else if (text_eq(path, TEXT("/addresses.json"))) {
+        reply_addresses(ex);
+    } else if (!admin_files_request(ex, head, path)) {
         local_error(ex, CLOSE_NOT_FOUND, (struct text){0});
     }
 }

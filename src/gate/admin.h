@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The admin listener's paths: /healthz, /readyz, /metrics. They read the segment, so they answer while
- * workers are wedged. */
+/*
+ * The admin listener's paths, which read the segment and so answer while workers are wedged:
+ *
+ *      /healthz, /readyz           for load balancers
+ *      /metrics, /stats.json       the statistics, for Prometheus and as one object
+ *      /ui/                        the page (admin_files.h), and for it
+ *      /addresses.json             where the gateway listens
+ */
 #ifndef GATE_ADMIN_H
 #define GATE_ADMIN_H
 

@@ -263,6 +263,7 @@ bridged_ws_say(struct bridged *b, enum priority priority, const struct text *pie
     ex->events++;
     ex->client_ns = ring_now(ex->worker->ring);
     stats_add(ex->worker->stats, STAT_events, 1);
+    exchange_list_stream(ex);
 }
 
 /* --- the end --- */

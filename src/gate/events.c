@@ -95,6 +95,7 @@ send_event(struct exchange *ex, struct text id, const struct text *pieces, unsig
         exchange_may_wait(ex, 1);
     ex->client_ns = ring_now(ex->worker->ring);
     stats_add(ex->worker->stats, STAT_events, 1);
+    exchange_list_stream(ex);
 }
 
 void
@@ -144,6 +145,7 @@ events_send_named(struct exchange *ex, struct text name, struct text data)
     buf_unref(b);
     ex->events++;
     stats_add(ex->worker->stats, STAT_events, 1);
+    exchange_list_stream(ex);
 }
 
 /* Without memory the connection is aborted. */
@@ -165,6 +167,7 @@ events_prime(struct exchange *ex, struct text id, unsigned retry_ms)
               snprintf(text, sizeof text, "id: %.*s\nretry: %u\ndata: " SSE_EVENT_END, (int)id.len, id.at,
                        retry_ms));
     stats_add(ex->worker->stats, STAT_events, 1);
+    exchange_list_stream(ex);
 }
 
 void

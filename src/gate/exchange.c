@@ -512,6 +512,14 @@ exchange_open_stream(struct exchange *ex)
         exchange_wake_in(ex, 1);
 }
 
+void
+exchange_list_stream(struct exchange *ex)
+{
+    if (ex->stream_row >= 0 && ex->client)
+        stats_stream_update(ex->worker->stats, ex->stream_row, ex->events, ex->reply_bytes,
+                            link_queued(&ex->client->link), ring_now(ex->worker->ring));
+}
+
 static bool
 has_other_address(const struct exchange *ex)
 {

@@ -189,6 +189,9 @@ void exchange_watch_limits(struct exchange *ex);
 /* From now on the reply is a stream of events: counted, listed, given heartbeats. */
 void exchange_open_stream(struct exchange *ex);
 
+/* Brings its row in the table of open streams up to date, if it has one. */
+void exchange_list_stream(struct exchange *ex);
+
 /* Scans bytes of the spliced stream: how many events ended in them. Keeps the last event id; a stream without
  * ids costs nothing for that. */
 uint32_t exchange_scan_events(struct exchange *ex, struct span bytes);

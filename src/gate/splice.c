@@ -158,14 +158,6 @@ commit_early(struct exchange *ex)
     exchange_open_stream(ex);
 }
 
-void
-splice_list_stream(struct exchange *ex)
-{
-    if (ex->stream_row >= 0 && ex->client)
-        stats_stream_update(ex->worker->stats, ex->stream_row, ex->events, ex->reply_bytes,
-                            link_queued(&ex->client->link), ring_now(ex->worker->ring));
-}
-
 /* A GET stream stands until one side ends it: in order, between two events. Finishes when it can. */
 static bool
 end_standing_stream(struct exchange *ex)
@@ -203,7 +195,7 @@ splice_tick(struct exchange *ex)
         quiet_ms = 0;
     }
     exchange_wake_in(ex, quiet_ms < c->heartbeat ? c->heartbeat - quiet_ms : c->heartbeat);
-    splice_list_stream(ex);
+    exchange_list_stream(ex);
 }
 
 static void

@@ -173,7 +173,7 @@ splice_reply_body(struct exchange *ex, const struct h1_body *body)
     if (!client)
         return;
     ex->client_ns = ex->active_ns;
-    splice_list_stream(ex);
+    exchange_list_stream(ex);
     if (is_ws_relay(ex) && !ws_relay_look(ex, false, body))
         return;
     if (ex->early)

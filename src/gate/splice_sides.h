@@ -8,9 +8,6 @@
 /* Passes trailers on to `to`, and with them the end; nothing when `to` is not sent in chunks. */
 void splice_send_trailers(struct h1 *to, struct text section, struct exchange *ex);
 
-/* Brings the stream's row in the statistics up to date. */
-void splice_list_stream(struct exchange *ex);
-
 /* The reply half of the plan. */
 void splice_reply_head(struct exchange *ex, const struct http1_head *head);
 void splice_reply_body(struct exchange *ex, const struct h1_body *body);

@@ -20,7 +20,7 @@ enum role {
 };
 
 /* A generation takes a block of fresh slot numbers; SLOTS_MAX leaves room for three of the largest. */
-enum { HANDOVER_MAGIC = 0x6d637067, CONTROL_FD = 3, HANDOVER_LISTENERS_MAX = 32, SLOTS_MAX = 512 };
+enum { HANDOVER_MAGIC = 0x6d637067, CONTROL_FD = 3, HANDOVER_LISTENERS_MAX = 32, HANDOVER_URLS_MAX = 2048, SLOTS_MAX = 512 };
 
 enum handover_fd {
     FD_CONFIG,  /* sealed memfd: struct config and its strings (cfg/config.h) */
@@ -49,6 +49,7 @@ struct handover {
     uint32_t change_user; /* 1: the child becomes uid and gid before it does anything else */
     uint32_t uid, gid;
     char admin_origin[64]; /* "http://ADDR:PORT" of the admin listener; empty: off, or a unix socket */
+    char client_urls[HANDOVER_URLS_MAX]; /* admin: "http://ADDR:PORT" of each of the clients' TCP listeners, spaces between */
     char run_dir[256];   /* where home_path() finds the other slots' listeners */
 };
 

@@ -367,6 +367,21 @@ listeners_admin_url(struct listeners *set, const struct config *config)
     return get(set, config, &config->admin)->url;
 }
 
+void
+listeners_client_urls(struct listeners *set, const struct config *config, char *text, size_t size)
+{
+    size_t len = 0;
+
+    text[0] = '\0';
+    for (uint32_t i = 0; i < config->listen.count; i++) {
+        const char *url = listeners_url(set, config, i);
+
+        if (cfg_listeners(config)[i].is_unix || len + 1 + strlen(url) >= size)
+            continue;
+        len += (size_t)snprintf(text + len, size - len, "%s%s", len ? " " : "", url);
+    }
+}
+
 unsigned
 listeners_of_worker(struct listeners *set, const struct config *config, unsigned index,
                     int ret_fds[HANDOVER_LISTENERS_MAX])

@@ -60,6 +60,9 @@ void listeners_keep(struct listeners *set, const struct config *config, unsigned
 const char *listeners_url(struct listeners *set, const struct config *config, unsigned i);
 const char *listeners_admin_url(struct listeners *set, const struct config *config);
 
+/* "http://ADDR:PORT" of each TCP listener of clients, with spaces between; as many as fit into text[]. */
+void listeners_client_urls(struct listeners *set, const struct config *config, char *text, size_t size);
+
 /* The descriptors that worker `index` accepts on, in the configuration's order. Returns how many. */
 unsigned listeners_of_worker(struct listeners *set, const struct config *config, unsigned index,
                              int ret_fds[HANDOVER_LISTENERS_MAX]);

@@ -125,6 +125,8 @@ send_handover(struct seat *seat, uint64_t now_ms)
         h.listeners = listeners_of_worker(&gateway->listeners, g->config, seat->index, fds + count);
     else if (seat->role == ROLE_ADMIN)
         h.listeners = listeners_of_admin(&gateway->listeners, g->config, fds + count);
+    if (seat->role == ROLE_ADMIN)
+        listeners_client_urls(&gateway->listeners, g->config, h.client_urls, sizeof h.client_urls);
     if (!g->config->admin_off && !g->config->admin.is_unix)
         snprintf(h.admin_origin, sizeof h.admin_origin, "%s",
                  listeners_admin_url(&gateway->listeners, g->config));

@@ -165,7 +165,8 @@ put_slot(const struct writer *w, const struct snapshot *s, const struct snapshot
 static void
 put_stream(const struct writer *w, const struct snapshot *s, const struct snapshot_stream *stream)
 {
-    writer_printf(w, "    {\"slot\": %u, \"upstream\": ", stream->slot);
+    writer_printf(w, "    {\"id\": \"%u.%u.%llu\", \"slot\": %u, \"upstream\": ", stream->slot, stream->row,
+                  (unsigned long long)(stream->open_ns / 1000), stream->slot);
     put_string(w, snapshot_stream_upstream(s, stream));
     writer_text(w, ", \"method\": ");
     put_string(w, snapshot_stream_method(s, stream));

@@ -274,6 +274,7 @@ take_streams(struct snapshot *s, const struct segment_header *h, uint32_t index,
             continue;
         s->streams[s->stream_count++] = (struct snapshot_stream){
             .slot = index,
+            .row = row,
             .upstream = from.upstream,
             .method = from.method,
             .open_ns = from.open_ns,

@@ -75,7 +75,8 @@ struct snapshot_upstream {
 };
 
 struct snapshot_stream {
-    uint32_t slot, upstream, method;
+    uint32_t slot, row; /* with open_ns they name one stream for good */
+    uint32_t upstream, method;
     uint64_t open_ns, update_ns, events, bytes, queued_bytes;
 };
 

@@ -6,6 +6,8 @@ import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import zlib from 'node:zlib';
+import WebSocket from 'ws';
+import { McpStreamingClient } from '../../tools/client-js/index.mjs';
 import { program } from './lib/gateway.mjs';
 import { STREAM, call, event, get, ping, post } from './lib/mcp.mjs';
 import { Metrics } from './lib/metrics.mjs';
@@ -124,6 +126,27 @@ promise('open streams are listed with their age and their events', async (world)
   const streams = parsed.streams ?? parsed.slots.flatMap((slot) => slot.streams ?? []);
   assert.equal(streams.length, 1);
   assert.equal(streams[0].upstream, 'up');
+});
+
+promise('a stream that the gateway makes itself is listed with what went over it, under an id that stays', async (world) => {
+  const gateway = await world.gateway();
+  const client = new McpStreamingClient({ serverUrl: gateway.url, WebSocket });
+  world.atEnd(() => client.close());
+  await client.connect();
+  const listed = async () => JSON.parse(await gateway.mcpstat('--json')).streams;
+  const [before] = await listed();
+  await client.callTool('slow_count', { to: 7, interval_ms: 1 }, () => {});
+  const [after, ...others] = await listed();
+  assert.deepEqual(others, []);
+  assert.equal(after.id, before.id);
+  assert.equal(after.events - before.events, 8, 'seven of progress, and the result');
+  assert.ok(after.bytes > before.bytes + 8 * 50, `${after.bytes}`);
+  await client.close();
+  const second = new McpStreamingClient({ serverUrl: gateway.url, WebSocket });
+  world.atEnd(() => second.close());
+  await gateway.untilMetric('streams_open', (n) => n === 0);
+  await second.connect();
+  assert.notEqual((await listed())[0].id, before.id, 'one that takes the same row has another id');
 });
 
 promise('--watch prints again and again until it is told to stop', async (world) => {

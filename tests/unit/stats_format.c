@@ -139,7 +139,7 @@ Test(format, gives_programs_one_json_object)
            "    }\n"
            "  },\n"
            "  \"streams\": [\n"
-           "    {\"slot\": 0, \"upstream\": \"kitchen\", \"method\": \"?\", \"age\": 60.000, \"quiet\": 1.000, \"events\": 12, \"bytes\": 3456, \"queued_bytes\": 78}\n"
+           "    {\"id\": \"0.1.1040000000\", \"slot\": 0, \"upstream\": \"kitchen\", \"method\": \"?\", \"age\": 60.000, \"quiet\": 1.000, \"events\": 12, \"bytes\": 3456, \"queued_bytes\": 78}\n"
            "  ]\n"
            "}\n");
 }

@@ -23,7 +23,7 @@ class Ring {
 }
 
 /** The smallest of `sorted` that at least the share `p` of them does not exceed. */
-const percentile = (sorted, p) => (sorted.length === 0 ? null : sorted[Math.max(0, Math.ceil(sorted.length * p) - 1)]);
+export const percentile = (sorted, p) => (sorted.length === 0 ? null : sorted[Math.max(0, Math.ceil(sorted.length * p) - 1)]);
 
 export class CallStats {
   #calls = new Ring();
