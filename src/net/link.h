@@ -42,6 +42,7 @@
 #include "base/close_reason.h"
 #include "base/list.h"
 #include "base/slab.h"
+#include "base/transport.h"
 #include "ring/ring.h"
 
 struct link;
@@ -50,9 +51,6 @@ struct outbound;
 /* Which queued message leaves first. Streams uses all four; h1 has one message at a time and uses
  * LANE_NORMAL. */
 enum lane { LANE_CRITICAL, LANE_HIGH, LANE_NORMAL, LANE_LOW, LANES };
-
-/* Whom a link leads to; only for the statistics. */
-enum link_side { LINK_CLIENT, LINK_UPSTREAM, LINK_SIDES };
 
 struct net_stats {
     uint64_t queued_bytes; /* in all lanes now */
