@@ -14,6 +14,7 @@
 #include "gate/events.h"
 #include "gate/heads.h"
 #include "gate/local.h"
+#include "gate/traffic.h"
 #include "proto/ws.h"
 #include "proto/ws_deflate.h"
 #include "proto/ws_key.h"
@@ -339,6 +340,7 @@ take(struct bridged *b, struct text message)
         return false;
     }
     stats_add(b->worker->stats, STAT_ws_messages, 1);
+    traffic_received(b->worker, LINK_CLIENT, TRANSPORT_WS, 1);
     bridged_ws_adopt(b, part);
     bridged_take_message(part);
     return true;

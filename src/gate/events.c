@@ -4,6 +4,8 @@
 #include "gate/bridging.h"
 #include "gate/heads.h"
 #include "gate/local.h"
+#include "gate/pace.h"
+#include "gate/traffic.h"
 #include "proto/lines.h"
 
 #include <stdio.h>
@@ -88,6 +90,15 @@ send_sse(struct exchange *ex, struct text id, const struct text *pieces, unsigne
     h1_send_piece(ex->client, span_all(&event_end_text));
 }
 
+/* An event is on its way to the client. */
+static void
+note_event(struct exchange *ex)
+{
+    stats_add(ex->worker->stats, STAT_events, 1);
+    traffic_sent(ex->worker, LINK_CLIENT, traffic_of_client(ex), 1);
+    pace_came(ex, 1);
+}
+
 static void
 send_event(struct exchange *ex, struct text id, const struct text *pieces, unsigned count)
 {
@@ -97,7 +108,7 @@ send_event(struct exchange *ex, struct text id, const struct text *pieces, unsig
         send_sse(ex, id, pieces, count);
     ex->events++;
     ex->client_ns = ring_now(ex->worker->ring);
-    stats_add(ex->worker->stats, STAT_events, 1);
+    note_event(ex);
 }
 
 void
@@ -146,7 +157,7 @@ events_send_named(struct exchange *ex, struct text name, struct text data)
     h1_send_piece(ex->client, span_of(b, 0, (uint32_t)n));
     buf_unref(b);
     ex->events++;
-    stats_add(ex->worker->stats, STAT_events, 1);
+    note_event(ex);
 }
 
 /* Without memory the connection is aborted. */
@@ -167,7 +178,7 @@ events_prime(struct exchange *ex, struct text id, unsigned retry_ms)
     send_made(ex, text,
               snprintf(text, sizeof text, "id: %.*s\nretry: %u\ndata: " SSE_EVENT_END, (int)id.len, id.at,
                        retry_ms));
-    stats_add(ex->worker->stats, STAT_events, 1);
+    note_event(ex);
 }
 
 void

@@ -4,6 +4,8 @@
 #include "base/log.h"
 #include "gate/access_log.h"
 #include "gate/local.h"
+#include "gate/pace.h"
+#include "gate/traffic.h"
 #include "gate/ws_relay.h"
 
 #include <stdio.h>
@@ -91,6 +93,8 @@ exchange_new(struct worker *w, struct h1 *client, const struct http1_head *head)
     if (w->config->access_log)
         keep_for_log(ex, head);
     client->user = ex;
+    link_set_transport(&client->link, TRANSPORT_HTTP);
+    traffic_received(w, LINK_CLIENT, TRANSPORT_HTTP, 1);
     stats_add(w->stats, STAT_requests_begun, 1);
     stats_add(w->stats, STAT_exchanges_open, 1);
     return ex;
@@ -118,6 +122,24 @@ exchange_new_part(struct worker *w, struct upstream *up)
     return ex;
 }
 
+static bool
+is_failure(enum close_reason reason)
+{
+    return reason != CLOSE_DONE && reason != CLOSE_CLIENT_GONE;
+}
+
+/* Streams and WebSockets have been counted as they came. */
+static void
+count_client_traffic(struct exchange *ex, enum close_reason reason)
+{
+    if (is_failure(reason))
+        traffic_failed(ex->worker, LINK_CLIENT, traffic_of_client(ex));
+    if (!ex->first_ns || ex->is_stream || ex->is_tunnel)
+        return;
+    traffic_sent(ex->worker, LINK_CLIENT, TRANSPORT_HTTP, 1);
+    traffic_first_byte(ex->worker, LINK_CLIENT, TRANSPORT_HTTP, ex->first_ns - ex->begun_ns);
+}
+
 static void
 count_client_side(struct exchange *ex, enum close_reason reason, uint64_t now)
 {
@@ -129,6 +151,7 @@ count_client_side(struct exchange *ex, enum close_reason reason, uint64_t now)
     stats_close(stats, reason);
     if (ex->is_mcp)
         stats_mcp(stats, (enum mcp_method)ex->mcp);
+    count_client_traffic(ex, reason);
     if (ex->first_ns) {
         stats_observe(stats, HIST_request_latency, now - ex->begun_ns);
         stats_observe(stats, HIST_first_byte, ex->first_ns - ex->begun_ns);
@@ -152,8 +175,10 @@ count_upstream_side(struct exchange *ex, enum close_reason reason, uint64_t now)
 
     if (ex->phase == PHASE_BODY)
         stats_up_observe(stats, up, UPHIST_up_latency, now - ex->begun_ns);
-    if (reason != CLOSE_DONE && reason != CLOSE_CLIENT_GONE)
+    if (is_failure(reason)) {
         stats_up_add(stats, up, UPSTAT_up_failures, 1);
+        traffic_failed(ex->worker, LINK_UPSTREAM, traffic_of_upstream(ex));
+    }
     stats_up_add(stats, up, UPSTAT_up_received, ex->reply_bytes);
     stats_up_add(stats, up, UPSTAT_up_sent, ex->body_bytes);
 }
@@ -182,6 +207,7 @@ exchange_finish(struct exchange *ex, enum close_reason reason)
 
     if (ex->plan->release)
         ex->plan->release(ex, reason);
+    pace_end(ex);
     timer_stop(&ex->timer); /* what ends with it may just have wanted to wake it */
     upstream_leave_queue(ex);
     if (ex->server)
@@ -464,6 +490,10 @@ exchange_open_stream(struct exchange *ex)
         ex->upstream ? ex->upstream->index : w->home.index; /* of the merged server: the gateway's */
 
     ex->is_stream = true;
+    if (ex->client)
+        link_set_transport(&ex->client->link, ex->is_ws ? TRANSPORT_WS : TRANSPORT_SSE);
+    if (!ex->is_ws) /* else each of its requests has a first byte of its own */
+        traffic_first_byte(w, LINK_CLIENT, TRANSPORT_SSE, ring_now(w->ring) - ex->begun_ns);
     stats_add(w->stats, STAT_streams_opened, 1);
     stats_add(w->stats, STAT_streams_open, 1);
     stats_up_add(w->stats, row, UPSTAT_up_streams, 1);

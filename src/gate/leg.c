@@ -4,6 +4,7 @@
 #include "gate/heads.h"
 #include "gate/leg_ws.h"
 #include "gate/local.h"
+#include "gate/traffic.h"
 
 /* --- the end --- */
 
@@ -95,6 +96,7 @@ read_events(struct leg *leg, struct span bytes)
         len -= used;
         leg->ex->events++;
         stats_up_add(leg->ex->worker->stats, leg->ex->upstream->index, UPSTAT_up_events, 1);
+        traffic_received(leg->ex->worker, LINK_UPSTREAM, TRANSPORT_SSE, 1);
         if (!give_event(leg, &event))
             return;
     }

@@ -10,9 +10,11 @@
 #include "gate/journaled.h"
 #include "gate/leg.h"
 #include "gate/local.h"
+#include "gate/pace.h"
 #include "gate/prewarm.h"
 #include "gate/secure.h"
 #include "gate/session.h"
+#include "gate/traffic.h"
 #include "ipc/channel.h"
 #include "stats/segment.h"
 
@@ -284,10 +286,7 @@ mirror_counters(struct worker *w)
     stats_set(s, STAT_spills, n->spills);
     stats_set(s, STAT_pauses, n->pauses);
     stats_set(s, STAT_resumes, n->resumes);
-    stats_set(s, STAT_client_received, n->received_bytes[LINK_CLIENT]);
-    stats_set(s, STAT_client_sent, n->sent_bytes[LINK_CLIENT]);
-    stats_set(s, STAT_upstream_received, n->received_bytes[LINK_UPSTREAM]);
-    stats_set(s, STAT_upstream_sent, n->sent_bytes[LINK_UPSTREAM]);
+    traffic_count_bytes(w);
 }
 
 static int
@@ -405,8 +404,6 @@ trim(struct worker *w)
 bool
 worker_turn(struct worker *w, unsigned max_ms)
 {
-    uint64_t messages;
-
     ring_reap(w->ring);
     net_flush(&w->net);
     mirror_counters(w);
@@ -419,11 +416,9 @@ worker_turn(struct worker *w, unsigned max_ms)
         stdio_end_all(w);
         return false;
     }
-    messages = w->net.stats.messages;
-    w->net.stats.messages = 0;
+    pace_turn(w);
     ring_wait(w->ring, max_ms);
-    if (messages)
-        stats_observe_many(w->stats, HIST_in_gateway, ring_submitted(w->ring) - ring_now(w->ring), messages);
+    traffic_count_times(w);
     return true;
 }
 

@@ -138,7 +138,7 @@ outbound_free(struct net *net, struct outbound **out_at)
     *out_at = NULL;
     if (!out)
         return;
-    net->stats.queued_bytes -= out->queued_bytes + out->flight_bytes;
+    outbound_count(net, out, -(int64_t)out->queued_bytes - out->flight_bytes);
     for (unsigned i = 0; i < LANES; i++)
         queue_clear(net, &out->lanes[i]);
     queue_clear(net, &out->wire);
@@ -158,7 +158,7 @@ outbound_push(struct net *net, struct outbound *out, enum lane lane, struct span
     else if (!queue_copy(net, q, span_data(bytes), bytes.len))
         return false;
     out->queued_bytes += bytes.len;
-    net->stats.queued_bytes += bytes.len;
+    outbound_count(net, out, bytes.len);
     return true;
 }
 
@@ -222,7 +222,7 @@ outbound_take(struct net *net, struct outbound *out, struct span *spans)
         }
     }
     out->queued_bytes -= bytes;
-    net->stats.queued_bytes -= bytes;
+    outbound_count(net, out, -(int64_t)bytes);
     return n;
 }
 
@@ -233,14 +233,14 @@ outbound_transmit(struct net *net, struct outbound *out, const uint8_t *bytes, u
         return false;
     out->wire_bytes += len;
     out->queued_bytes += len;
-    net->stats.queued_bytes += len;
+    outbound_count(net, out, len);
     return true;
 }
 
 void
 outbound_clear_lanes(struct net *net, struct outbound *out)
 {
-    net->stats.queued_bytes -= out->queued_bytes - out->wire_bytes;
+    outbound_count(net, out, (int64_t)out->wire_bytes - out->queued_bytes);
     out->queued_bytes = out->wire_bytes;
     for (unsigned i = 0; i < LANES; i++)
         queue_clear(net, &out->lanes[i]);
@@ -266,7 +266,7 @@ outbound_flight(struct net *net, const struct outbound *out, unsigned *ret_count
 void
 outbound_sent(struct net *net, struct outbound *out, uint32_t n)
 {
-    net->stats.queued_bytes -= n;
+    outbound_count(net, out, -(int64_t)n);
     if (n == out->flight_bytes) {
         out->flight_bytes = 0;
         queue_clear(net, &out->flight);
@@ -318,6 +318,8 @@ outbound_move(struct net *net, struct outbound *from, struct outbound *to, bool 
         queue_join(&to->lanes[i], &from->lanes[i]);
     }
     to->queued_bytes += bytes;
+    to->flow->queued_bytes += bytes;
+    from->flow->queued_bytes -= bytes;
     from->queued_bytes = from->wire_bytes;
     return ok;
 }
