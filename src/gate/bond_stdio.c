@@ -141,9 +141,10 @@ take_unasked(struct stdio_child *child, struct text message, const struct jsonrp
 }
 
 static void
-note_line(struct upstream *up)
+note_line(struct upstream *up, uint32_t bytes)
 {
     stats_up_add(up->worker->stats, up->index, UPSTAT_up_events, 1);
+    stats_up_add(up->worker->stats, up->index, UPSTAT_up_received, bytes);
     traffic_received(up->worker, LINK_UPSTREAM, TRANSPORT_STDIO, 1);
     traffic_passes(up);
 }
@@ -155,7 +156,7 @@ on_line(struct stdio_child *child, struct span line)
     struct jsonrpc_envelope env;
     struct bond_call *call = NULL;
 
-    note_line(child->pool->upstream);
+    note_line(child->pool->upstream, line.len);
     if (jsonrpc_scan(message, JSON_SCAN_STRICT, &env) != JSONRPC_FAULT_FINE) {
         stdio_child_junk(child, message);
         return;
@@ -361,6 +362,7 @@ say(struct stdio_child *child, struct text message)
     memcpy(b->data, message.at, message.len);
     lines_flatten((char *)b->data, message.len);
     stdio_child_send(child, &(struct span){b, 0, message.len}, 1);
+    stats_up_add(child->pool->worker->stats, child->pool->upstream->index, UPSTAT_up_sent, message.len);
     traffic_sent(child->pool->worker, LINK_UPSTREAM, TRANSPORT_STDIO, 1);
     buf_unref(b);
     return true;

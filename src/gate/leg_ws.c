@@ -124,7 +124,7 @@ leg_send(struct leg *leg, struct text message)
 {
     if (!leg->ex || !leg->ws || leg->ws->is_closing || (leg->ws->is_open && !leg->ex->server) || is_full(leg))
         return false;
-    leg->ex->body_bytes += message.len;
+    stats_up_add(leg->ex->worker->stats, leg->ex->upstream->index, UPSTAT_up_sent, message.len);
     traffic_sent(leg->ex->worker, LINK_UPSTREAM, TRANSPORT_WS, 1);
     return send_frame(leg, WS_TEXT, message);
 }

@@ -48,6 +48,7 @@ on_body(struct h1 *server, const struct h1_body *body)
 
     ex->active_ns = ring_now(ex->worker->ring);
     ex->reply_bytes += body->bytes;
+    stats_up_add(ex->worker->stats, ex->upstream->index, UPSTAT_up_received, body->bytes);
     traffic_passes(ex->upstream);
     ex->plan->reply_body(ex, body);
 }

@@ -106,6 +106,7 @@ promise('calls over WebSocket to a process are counted as ws here and as stdio t
   assert.equal(grown('transport_messages_received', { side: 'upstream', transport: 'stdio' }), 20);
   assert.equal(grown('transport_first_byte', { side: 'upstream', transport: 'stdio' }), 20);
   assert.equal(grown('up_latency', { upstream: 's' }), 20);
+  assert.ok(grown('up_received', { upstream: 's' }) > 20 * 40 && grown('up_sent', { upstream: 's' }) > 20 * 40);
   assert.ok(after.sum('transport_received', { side: 'client', transport: 'ws' }) > 20 * 40);
   assert.ok(after.sum('transport_sent', { side: 'upstream', transport: 'stdio' }) > 20 * 40);
   socket.send(request(99, 'tools/call', { name: 'die' }));

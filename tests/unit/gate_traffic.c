@@ -131,6 +131,7 @@ Test(traffic, of_a_spliced_stream_is_its_events)
     cr_assert_eq(received(LINK_UPSTREAM, TRANSPORT_SSE), 3);
     cr_assert_eq(sent(LINK_CLIENT, TRANSPORT_SSE), 3);
     cr_assert_eq(up_counter(UPSTAT_up_events), 3);
+    cr_assert_eq(up_counter(UPSTAT_up_received), 3 * 9 + 11, "while the stream goes on");
     sim_peer_reset(server);
     settle();
     cr_assert_eq(traffic(TRSTAT_transport_errors, LINK_CLIENT, TRANSPORT_SSE), 1);
