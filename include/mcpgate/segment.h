@@ -15,6 +15,8 @@
  *
  *      slot     | struct segment_slot | counters ... | streams | histograms | upstream row 0 | row 1 | ...
  *
+ * ABI 2 has families of gauges and histograms, which readers of ABI 1 do not know; else they are the same.
+ *
  * All numbers are in the machine's byte order; every offset and stride stands in the header. A file with the
  * same `abi` keeps the structs below as they are; fields may be added where a size field says how long a
  * struct is. Readers should use pread(2) and not mmap(2): reading a hole through a mapping makes the page
@@ -30,7 +32,13 @@
 #define SEGMENT_MAGIC     "mcpgstat"
 #define SEGMENT_FILE_NAME "stats"
 
-enum { SEGMENT_ABI = 1, SEGMENT_NAME_MAX = 48, SEGMENT_HELP_MAX = 160, SEGMENT_CHECK_MAX = 256 };
+enum {
+    SEGMENT_ABI_FIRST = 1,
+    SEGMENT_ABI = 2,
+    SEGMENT_NAME_MAX = 48,
+    SEGMENT_HELP_MAX = 160,
+    SEGMENT_CHECK_MAX = 256
+};
 
 struct segment_header {
     char magic[8];
@@ -76,9 +84,9 @@ struct segment_metric {
     uint32_t offset; /* from the start of the slot, or of the upstream row */
     /* A histogram has 2^sub_bits buckets per power of two and `buckets` in all; 0 for others. */
     uint32_t sub_bits, buckets;
-    /* A family is an array of counters with one or two labels: the value for the i-th of the first label and
-     * the j-th of the second is number i * dim[1].count + j. No labels: both counts are 0. With one:
-     * dim[1].count is 1. */
+    /* A family is an array of values of its kind, one after another, with one or two labels: the value for
+     * the i-th of the first label and the j-th of the second is number i * dim[1].count + j. No labels: both
+     * counts are 0. With one: dim[1].count is 1. */
     struct {
         char name[16];
         uint32_t first; /* index into the labels */
@@ -185,6 +193,18 @@ enum hist {
 #define METRIC(KIND, id, UNIT, help) SEGMENT_HISTOGRAM_##KIND(HIST_##id, )
 #include <mcpgate/metrics.def>
     HISTS
+};
+
+enum trstat {
+#define METRIC_TRANSPORT(KIND, id, UNIT, help) SEGMENT_SCALAR_##KIND(TRSTAT_##id, )
+#include <mcpgate/metrics.def>
+    TRSTATS
+};
+
+enum trhist {
+#define METRIC_TRANSPORT(KIND, id, UNIT, help) SEGMENT_HISTOGRAM_##KIND(TRHIST_##id, )
+#include <mcpgate/metrics.def>
+    TRHISTS
 };
 
 enum upstat {

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "gate/bond_port.h"
 #include "gate/bridging.h"
+#include "gate/traffic.h"
 #include "gate/upstream.h"
 #include "mcp/merge_caps.h"
 
@@ -497,6 +498,8 @@ bond_send(struct bond_call *call, struct text message, struct text fields)
     call->bond->port->let_go(call); /* of what was sent for it before, which has been answered */
     call->life = call->bond->life;
     call->priority = (uint8_t)priority_of_message(&env, (enum priority)call->priority);
+    call->sent_ns = ring_now(call->bond->worker->ring);
+    call->has_come = false;
     return call->bond->port->send(call, message, &env, fields);
 }
 
@@ -537,6 +540,25 @@ bond_resume(struct bond_call *call)
         call->bond->port->resume(call);
 }
 
+/* Where calls share a connection; elsewhere each has a request of HTTP, whose times server.c notes. */
+static void
+note_times(struct bond_call *call, bool is_answer)
+{
+    const struct upstream *up = call->bond->up;
+    struct worker *w = call->bond->worker;
+    uint64_t ns = ring_now(w->ring) - call->sent_ns;
+
+    if (!up->stdio && !up->cfg->is_ws)
+        return;
+    if (!call->has_come) {
+        call->has_come = true;
+        stats_up_observe(w->stats, up->index, UPHIST_up_first_byte, ns);
+        traffic_first_byte(w, LINK_UPSTREAM, up->stdio ? TRANSPORT_STDIO : TRANSPORT_WS, ns);
+    }
+    if (is_answer)
+        stats_up_observe(w->stats, up->index, UPHIST_up_latency, ns);
+}
+
 void
 bond_came(struct bond_call *call, struct text message, const struct jsonrpc_envelope *env)
 {
@@ -545,6 +567,7 @@ bond_came(struct bond_call *call, struct text message, const struct jsonrpc_enve
 
     if (call->is_answered) /* nothing follows a response */
         return;
+    note_times(call, env->kind == JSONRPC_RESPONSE || env->kind == JSONRPC_ERROR);
     if (env->kind == JSONRPC_RESPONSE || env->kind == JSONRPC_ERROR)
         call->is_answered = true;
     hold(bond);

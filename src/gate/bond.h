@@ -45,12 +45,14 @@ struct bond_call {
     struct bond *bond; /* NULL: it is on none */
     const struct bond_call_up *up;
     uint64_t number;           /* its id at the upstream: bond_mint() */
+    uint64_t sent_ns;          /* by bond_send() */
     struct leg *leg;           /* bond_http.c, bond_sse.c */
     struct comeback *comeback; /* bond_http.c: its reply's stream broke off; NULL: it did not */
     struct list_node of_child; /* bond_stdio.c: of its child's */
     struct stdio_child *child; /* likewise: the one that has it */
     bool is_paused;            /* likewise, and bond_sse.c: its client takes no more */
     bool is_sent;              /* bond_sse.c: on its way, or its answer is awaited */
+    bool has_come;             /* something came for it since it was sent */
     bool is_resent;            /* after the upstream forgot its session */
     bool is_answered;          /* its response came */
     bool is_standing;          /* has no end of its own */
@@ -104,9 +106,9 @@ struct bond {
     struct timer stream_timer; /* until it is opened again; of HTTP+SSE also until a ping is due */
     uint64_t stream_wait_ms;
     /* bond_sse.c */
-    struct held post_path; /* where the stream says that messages are posted to; len 0: it has not said so */
-    struct held unposted;  /* initialize, until it has */
-    struct leg *greeting;  /* "initialized", until it is taken */
+    struct held post_path;  /* where the stream says that messages are posted to; len 0: it has not said so */
+    struct held unposted;   /* initialize, until it has */
+    struct leg *greeting;   /* "initialized", until it is taken */
     struct bond_demo *demo; /* bond_demo.c */
     /* bond_stdio.c */
     struct stdio_child *child;

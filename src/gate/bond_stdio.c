@@ -9,6 +9,7 @@
 #include "gate/bond_port.h"
 #include "gate/bridging.h"
 #include "gate/stdio_pool.h"
+#include "gate/traffic.h"
 
 enum { NOTE_GREETED, NOTE_REVISION, NOTE_CAPS }; /* bytes of a child's note */
 
@@ -140,12 +141,22 @@ take_unasked(struct stdio_child *child, struct text message, const struct jsonrp
 }
 
 static void
+note_line(struct upstream *up, uint32_t bytes)
+{
+    stats_up_add(up->worker->stats, up->index, UPSTAT_up_events, 1);
+    stats_up_add(up->worker->stats, up->index, UPSTAT_up_received, bytes);
+    traffic_received(up->worker, LINK_UPSTREAM, TRANSPORT_STDIO, 1);
+    traffic_passes(up);
+}
+
+static void
 on_line(struct stdio_child *child, struct span line)
 {
     struct text message = {(const char *)span_data(line), line.len};
     struct jsonrpc_envelope env;
     struct bond_call *call = NULL;
 
+    note_line(child->pool->upstream, line.len);
     if (jsonrpc_scan(message, JSON_SCAN_STRICT, &env) != JSONRPC_FAULT_FINE) {
         stdio_child_junk(child, message);
         return;
@@ -178,6 +189,8 @@ on_lost(struct stdio_child *child, enum close_reason reason)
         struct bond_call *call = container_of(node, struct bond_call, of_child);
 
         let_go(call);
+        stats_up_add(child->pool->worker->stats, child->pool->upstream->index, UPSTAT_up_failures, 1);
+        traffic_failed(child->pool->worker, LINK_UPSTREAM, TRANSPORT_STDIO);
         bond_came_to_end(call, reason, 0, false);
     }
 }
@@ -349,6 +362,8 @@ say(struct stdio_child *child, struct text message)
     memcpy(b->data, message.at, message.len);
     lines_flatten((char *)b->data, message.len);
     stdio_child_send(child, &(struct span){b, 0, message.len}, 1);
+    stats_up_add(child->pool->worker->stats, child->pool->upstream->index, UPSTAT_up_sent, message.len);
+    traffic_sent(child->pool->worker, LINK_UPSTREAM, TRANSPORT_STDIO, 1);
     buf_unref(b);
     return true;
 }

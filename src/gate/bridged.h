@@ -128,6 +128,8 @@ struct bridged *bridged_begin(struct exchange *ex, const struct http1_head *head
 
 /* Whose client hears of this: the exchange's own, or the one of the HTTP+SSE stream; NULL: it has gone. */
 struct exchange *bridged_hearer(const struct bridged *b);
+/* Something is about to be said of it to that client: the first on a WebSocket is timed. */
+void bridged_note_first(struct bridged *b, const struct exchange *hearer);
 /* That client takes no more for now. */
 bool bridged_is_congested(const struct bridged *b);
 /* And takes messages again: so does what they come from. */

@@ -4,6 +4,7 @@
 #include "gate/events.h"
 #include "gate/local.h"
 #include "gate/secure.h"
+#include "gate/traffic.h"
 
 #include <stdio.h>
 
@@ -30,6 +31,17 @@ bridged_resume(struct bridged *b)
     bond_resume(&b->ask);
     if (b->relay)
         leg_resume(b->relay);
+}
+
+void
+bridged_note_first(struct bridged *b, const struct exchange *hearer)
+{
+    uint64_t now = ring_now(b->worker->ring);
+
+    if (!hearer->is_ws || b->ex->first_ns)
+        return;
+    b->ex->first_ns = now;
+    traffic_first_byte(b->worker, LINK_CLIENT, TRANSPORT_WS, now - b->ex->begun_ns);
 }
 
 /* Whose stream it is that a message goes to; NULL: one of HTTP+SSE, or a WebSocket. */
@@ -63,6 +75,7 @@ bridged_event(struct bridged *b, struct text json, struct text extra)
         return false;
     b->ex->leg_stream |= bridged_is_detached(b); /* its limits are those of a stream */
     if (!stream) {
+        bridged_note_first(b, ex);
         if (ex->reply_begun)
             bridged_say(b, ex, &json, 1);
         return ex->reply_begun;

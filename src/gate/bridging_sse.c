@@ -15,6 +15,7 @@
 #include "gate/events.h"
 #include "gate/local.h"
 #include "gate/sse_front.h"
+#include "gate/traffic.h"
 
 enum { HELLO_MS = 1000 }; /* clients wait for the reply to a POST, some for five seconds only */
 
@@ -178,6 +179,7 @@ bridged_sse_reply(struct bridged *b, const struct text *pieces, unsigned count)
     }
     if (b->call.method == MCP_INITIALIZE && !stream->is_ws)
         sse_front_give_id(b->session);
+    bridged_note_first(b, stream);
     bridged_say(b, stream, pieces, count);
     if (b->worker->config->backpressure == BACKPRESSURE_THROTTLE &&
         link_congested(&stream->client->link)) /* what is on its way for others waits at its source */
@@ -191,6 +193,9 @@ put_error(struct bridged *b, struct exchange *stream, enum close_reason reason)
 {
     struct text error = bridged_failure(b, reason);
 
+    bridged_note_first(b, stream);
+    if (stream->is_ws) /* of others the exchange says so, which had a client */
+        traffic_failed(b->worker, LINK_CLIENT, TRANSPORT_WS);
     if (error.at)
         bridged_say(b, stream, &error, 1);
     else

@@ -15,6 +15,7 @@
 #include "gate/events.h"
 #include "gate/heads.h"
 #include "gate/local.h"
+#include "gate/traffic.h"
 #include "proto/ws.h"
 #include "proto/ws_deflate.h"
 #include "proto/ws_key.h"
@@ -262,8 +263,7 @@ bridged_ws_say(struct bridged *b, enum priority priority, const struct text *pie
     ex->reply_bytes += bytes;
     ex->events++;
     ex->client_ns = ring_now(ex->worker->ring);
-    stats_add(ex->worker->stats, STAT_events, 1);
-    exchange_list_stream(ex);
+    events_note(ex);
 }
 
 /* --- the end --- */
@@ -371,6 +371,7 @@ take(struct bridged *b, struct text message)
         return false;
     }
     stats_add(b->worker->stats, STAT_ws_messages, 1);
+    traffic_received(b->worker, LINK_CLIENT, TRANSPORT_WS, 1);
     bridged_ws_adopt(b, part);
     bridged_take_message(part);
     return true;

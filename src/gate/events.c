@@ -3,6 +3,8 @@
 
 #include "gate/heads.h"
 #include "gate/local.h"
+#include "gate/pace.h"
+#include "gate/traffic.h"
 #include "proto/lines.h"
 
 #include <stdio.h>
@@ -87,6 +89,15 @@ send_sse(struct exchange *ex, struct text id, const struct text *pieces, unsigne
     h1_send_piece(ex->client, span_all(&event_end_text));
 }
 
+void
+events_note(struct exchange *ex)
+{
+    stats_add(ex->worker->stats, STAT_events, 1);
+    traffic_sent(ex->worker, LINK_CLIENT, traffic_of_client(ex), 1);
+    pace_came(ex, 1);
+    exchange_list_stream(ex);
+}
+
 static void
 send_event(struct exchange *ex, struct text id, const struct text *pieces, unsigned count)
 {
@@ -94,8 +105,7 @@ send_event(struct exchange *ex, struct text id, const struct text *pieces, unsig
     if (ex->events++) /* the first one is waited for */
         exchange_may_wait(ex, 1);
     ex->client_ns = ring_now(ex->worker->ring);
-    stats_add(ex->worker->stats, STAT_events, 1);
-    exchange_list_stream(ex);
+    events_note(ex);
 }
 
 void
@@ -144,8 +154,7 @@ events_send_named(struct exchange *ex, struct text name, struct text data)
     h1_send_piece(ex->client, span_of(b, 0, (uint32_t)n));
     buf_unref(b);
     ex->events++;
-    stats_add(ex->worker->stats, STAT_events, 1);
-    exchange_list_stream(ex);
+    events_note(ex);
 }
 
 /* Without memory the connection is aborted. */
@@ -166,8 +175,7 @@ events_prime(struct exchange *ex, struct text id, unsigned retry_ms)
     send_made(ex, text,
               snprintf(text, sizeof text, "id: %.*s\nretry: %u\ndata: " SSE_EVENT_END, (int)id.len, id.at,
                        retry_ms));
-    stats_add(ex->worker->stats, STAT_events, 1);
-    exchange_list_stream(ex);
+    events_note(ex);
 }
 
 void

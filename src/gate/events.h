@@ -25,6 +25,9 @@ void events_prime(struct exchange *ex, struct text id, unsigned retry_ms);
 /* A line that clients ignore and people may read. */
 void events_comment(struct exchange *ex, struct text line);
 
+/* One more is on its way to the client, in whatever form. */
+void events_note(struct exchange *ex);
+
 /* From the plan's tick: a heartbeat when one is due, and the timer for the next. */
 void events_tick(struct exchange *ex);
 

@@ -5,6 +5,8 @@
 #include "gate/access_log.h"
 #include "gate/compress.h"
 #include "gate/local.h"
+#include "gate/pace.h"
+#include "gate/traffic.h"
 #include "gate/ws_relay.h"
 #include "net/batch.h"
 
@@ -89,13 +91,15 @@ exchange_new(struct worker *w, struct h1 *client, const struct http1_head *head)
     struct exchange *ex = begin(w, (enum http_method)head->method);
 
     ex->client = client;
-    ex->asked_priority = (uint8_t)priority_of_field(http1_value(head, HTTP_PRIORITY));
+    ex->asked_priority = (unsigned)priority_of_field(http1_value(head, HTTP_PRIORITY)) & 3u;
     ex->client_minor_0 = head->minor == 0;
     ex->expects_100 = head->expect_continue;
     if (w->config->access_log)
         keep_for_log(ex, head);
     compress_note_request(ex, head);
     client->user = ex;
+    link_set_transport(&client->link, TRANSPORT_HTTP);
+    traffic_received(w, LINK_CLIENT, TRANSPORT_HTTP, 1);
     stats_add(w->stats, STAT_requests_begun, 1);
     stats_add(w->stats, STAT_exchanges_open, 1);
     return ex;
@@ -114,8 +118,8 @@ exchange_prioritize(struct exchange *ex, const struct jsonrpc_envelope *env)
 {
     enum priority asked = asked_priority(ex);
 
-    ex->priority = (uint8_t)(env ? priority_of_message(env, asked)
-                                 : priority_of_method((enum mcp_method)ex->mcp, asked));
+    ex->priority = 3u & (unsigned)(env ? priority_of_message(env, asked)
+                                       : priority_of_method((enum mcp_method)ex->mcp, asked));
     if (ex->client && !ex->is_ws)
         ex->client->link.urgency = ex->priority;
     if (ex->server && !ex->is_leg)
@@ -153,6 +157,24 @@ exchange_new_part(struct worker *w, struct upstream *up)
     return ex;
 }
 
+static bool
+is_failure(enum close_reason reason)
+{
+    return reason != CLOSE_DONE && reason != CLOSE_CLIENT_GONE;
+}
+
+/* Streams and WebSockets have been counted as they came. */
+static void
+count_client_traffic(struct exchange *ex, enum close_reason reason)
+{
+    if (is_failure(reason))
+        traffic_failed(ex->worker, LINK_CLIENT, traffic_of_client(ex));
+    if (!ex->first_ns || ex->is_stream || ex->is_tunnel)
+        return;
+    traffic_sent(ex->worker, LINK_CLIENT, TRANSPORT_HTTP, 1);
+    traffic_first_byte(ex->worker, LINK_CLIENT, TRANSPORT_HTTP, ex->first_ns - ex->begun_ns);
+}
+
 static void
 count_client_side(struct exchange *ex, enum close_reason reason, uint64_t now)
 {
@@ -165,6 +187,7 @@ count_client_side(struct exchange *ex, enum close_reason reason, uint64_t now)
     if (ex->is_mcp)
         stats_mcp(stats, (enum mcp_method)ex->mcp);
     stats_urgency(stats, (enum priority)ex->priority);
+    count_client_traffic(ex, reason);
     if (ex->first_ns) {
         stats_observe(stats, HIST_request_latency, now - ex->begun_ns);
         stats_observe(stats, HIST_first_byte, ex->first_ns - ex->begun_ns);
@@ -188,9 +211,12 @@ count_upstream_side(struct exchange *ex, enum close_reason reason, uint64_t now)
 
     if (ex->phase == PHASE_BODY)
         stats_up_observe(stats, up, UPHIST_up_latency, now - ex->begun_ns);
-    if (reason != CLOSE_DONE && reason != CLOSE_CLIENT_GONE)
+    if (is_failure(reason)) {
         stats_up_add(stats, up, UPSTAT_up_failures, 1);
-    stats_up_add(stats, up, UPSTAT_up_received, ex->reply_bytes);
+        traffic_failed(ex->worker, LINK_UPSTREAM, traffic_of_upstream(ex));
+    }
+    if (ex->upstream->cfg->is_demo) /* what comes over a connection is counted as it comes */
+        stats_up_add(stats, up, UPSTAT_up_received, ex->reply_bytes);
     stats_up_add(stats, up, UPSTAT_up_sent, ex->body_bytes);
 }
 
@@ -219,6 +245,7 @@ exchange_finish(struct exchange *ex, enum close_reason reason)
 
     if (ex->plan->release)
         ex->plan->release(ex, reason);
+    pace_end(ex);
     timer_stop(&ex->timer); /* what ends with it may just have wanted to wake it */
     upstream_leave_queue(ex);
     if (ex->server)
@@ -501,6 +528,10 @@ exchange_open_stream(struct exchange *ex)
         ex->upstream ? ex->upstream->index : w->home.index; /* of the merged server: the gateway's */
 
     ex->is_stream = true;
+    if (ex->client)
+        link_set_transport(&ex->client->link, ex->is_ws ? TRANSPORT_WS : TRANSPORT_SSE);
+    if (!ex->is_ws) /* else each of its requests has a first byte of its own */
+        traffic_first_byte(w, LINK_CLIENT, TRANSPORT_SSE, ring_now(w->ring) - ex->begun_ns);
     stats_add(w->stats, STAT_streams_opened, 1);
     stats_add(w->stats, STAT_streams_open, 1);
     stats_up_add(w->stats, row, UPSTAT_up_streams, 1);

@@ -92,25 +92,27 @@ struct exchange {
     uint64_t active_ns;         /* the upstream's last byte */
     uint64_t asked_ns;          /* the client's last byte; of an orphan: when the client left */
     uint64_t client_ns;         /* the last byte queued for the client */
-    uint64_t event_ns;          /* the last SSE event; 0: none yet */
+    uint64_t event_ns;          /* pace.c: when the last message of the stream came */
     uint64_t sent_bytes_before; /* of ex->server's link when the request began: nothing sent while it stands
                                    there */
     uint64_t reply_bytes;       /* of content */
     uint64_t body_bytes;        /* of the request's content */
-    uint32_t gap_us;            /* between the last two events */
+    uint32_t delay_ns;          /* pace.c: how long the last that left was here */
     uint32_t events;
-    uint32_t number;   /* of the worker's requests: makes its id */
-    uint16_t interims; /* 1xx replies passed on */
+    uint32_t number;  /* of the worker's requests: makes its id */
+    uint8_t interims; /* 1xx replies passed on */
     struct sse_scan scan;
+    uint16_t paced;  /* pace.c: 1 + its place among the worker's; 0: nothing waits to leave */
     uint16_t status; /* of the reply; 0: none yet */
-    uint16_t tries;
     int16_t stream_row;                   /* in the statistics; -1: none */
     uint8_t phase, method, mcp, revision; /* enums */
+    uint8_t tries;
     uint8_t id_len, given_id_len;
-    uint8_t asked_priority, priority; /* enum priority: of the client's Priority field; and what it came to */
     uint8_t failed;  /* enum close_reason: no connection is to be had; the error waits for the request's id */
     bool is_mcp : 1; /* an MCP front: errors are JSON-RPC */
-    bool has_gap : 1;
+    bool has_delay : 1;  /* pace.c: delay_ns says something */
+    bool is_leaving : 1; /* pace.c: what came was submitted; the next turn knows whether the kernel took it */
+    bool is_held : 1;    /* pace.c: what came waits for its client, who has fallen behind */
     bool accepts_sse : 1, is_stream : 1, is_tunnel : 1;
     bool request_whole : 1; /* the client has sent all of it */
     bool reply_begun : 1;   /* a final head went to the client */
@@ -119,17 +121,20 @@ struct exchange {
     bool client_minor_0 : 1;
     bool expects_100 : 1;
     bool client_paused : 1, server_paused : 1;
-    bool asks_upgrade : 1;    /* the upstream may answer 101 */
-    bool listed : 1;          /* on the upstream's waiting list */
-    bool is_leg : 1;          /* the gateway's own request (leg.h): there never was a client */
-    bool is_part : 1;         /* of these: a message of a batch (bridging_batch.c), or of a WebSocket */
-    bool is_ws : 1;           /* upgraded: events leave as WebSocket messages */
-    bool leg_stream : 1;      /* whose reply is a stream of events */
-    bool by_legs : 1;         /* the upstream is asked by legs, which count what they send and receive */
-    bool compresses : 1;      /* --compress, towards this client */
-    uint8_t coding : 2;       /* enum content_coding: what the client takes */
-    uint8_t coded : 2;        /* enum coded */
-    char id[EXCHANGE_ID_MAX]; /* the JSON-RPC id as it was written; id_len 0: none, not seen, or too long */
+    bool asks_upgrade : 1;      /* the upstream may answer 101 */
+    bool listed : 1;            /* on the upstream's waiting list */
+    bool is_leg : 1;            /* the gateway's own request (leg.h): there never was a client */
+    bool is_part : 1;           /* of these: a message of a batch (bridging_batch.c), or of a WebSocket */
+    bool is_ws : 1;             /* upgraded: events leave as WebSocket messages */
+    bool leg_stream : 1;        /* whose reply is a stream of events */
+    bool by_legs : 1;           /* the upstream is asked by legs, which count what they send and receive */
+    bool compresses : 1;        /* --compress, towards this client */
+    uint8_t coding : 2;         /* enum content_coding: what the client takes */
+    uint8_t coded : 2;          /* enum coded */
+    uint8_t asked_priority : 2; /* enum priority: of the client's Priority field */
+    uint8_t priority : 2;       /* and what it came to */
+    char id[EXCHANGE_ID_MAX];   /* the JSON-RPC id as it was written; id_len 0: none, not seen, or too long */
+    uint32_t held_ns;           /* pace.c: from the first that waits to leave to the last */
 };
 
 _Static_assert(sizeof(struct exchange) <= 320, "an idle stream has one exchange");

@@ -3,6 +3,7 @@
 #include "cfg/address.h"
 #include "gate/home.h"
 #include "gate/local.h"
+#include "gate/pace.h"
 #include "gate/splice.h"
 
 static void
@@ -169,6 +170,7 @@ on_writable(struct h1 *h1)
 {
     struct exchange *ex = h1->user;
 
+    pace_went_on(ex);
     ex->plan->writable(ex);
 }
 

@@ -4,6 +4,7 @@
 #include "gate/heads.h"
 #include "gate/leg_ws.h"
 #include "gate/local.h"
+#include "gate/traffic.h"
 
 /* --- the end --- */
 
@@ -95,6 +96,7 @@ read_events(struct leg *leg, struct span bytes)
         len -= used;
         leg->ex->events++;
         stats_up_add(leg->ex->worker->stats, leg->ex->upstream->index, UPSTAT_up_events, 1);
+        traffic_received(leg->ex->worker, LINK_UPSTREAM, TRANSPORT_SSE, 1);
         if (!give_event(leg, &event))
             return;
     }
@@ -288,7 +290,7 @@ leg_open(struct worker *w, const struct leg_request *r, const struct leg_up *up,
     ex->plan = &leg_plan;
     ex->state = leg;
     ex->body_bytes = is_ws ? 0 : r->body.len;
-    ex->priority = (uint8_t)r->priority;
+    ex->priority = (unsigned)r->priority & 3u;
     *ret_reason = is_ws && !leg_ws_begin(leg)
                       ? CLOSE_NO_MEMORY
                       : send_request(ex, r, r->endpoint ? r->endpoint : upstream_choose(r->upstream));

@@ -2,6 +2,7 @@
 #include "gate/leg_ws.h"
 
 #include "gate/local.h"
+#include "gate/traffic.h"
 #include "proto/ws.h"
 #include "proto/ws_key.h"
 
@@ -130,7 +131,8 @@ leg_send(struct leg *leg, enum priority priority, struct text message)
 {
     if (!leg->ex || !leg->ws || leg->ws->is_closing || (leg->ws->is_open && !leg->ex->server) || is_full(leg))
         return false;
-    leg->ex->body_bytes += message.len;
+    stats_up_add(leg->ex->worker->stats, leg->ex->upstream->index, UPSTAT_up_sent, message.len);
+    traffic_sent(leg->ex->worker, LINK_UPSTREAM, TRANSPORT_WS, 1);
     return send_frame(leg, priority, WS_TEXT, message);
 }
 
@@ -239,8 +241,8 @@ take_event(struct leg *leg, const struct ws_event *e)
         exchange_finish(ex, CLOSE_UPSTREAM_GONE);
         break;
     default:
-        if (e->begins)
-            stats_up_add(ex->worker->stats, ex->upstream->index, UPSTAT_up_events, 1);
+        stats_up_add(ex->worker->stats, ex->upstream->index, UPSTAT_up_events, e->begins);
+        traffic_received(ex->worker, LINK_UPSTREAM, TRANSPORT_WS, e->begins);
         ex->events += e->begins;
         take_piece(leg, e);
     }

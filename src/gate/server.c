@@ -5,9 +5,26 @@
  */
 #include "gate/exchange.h"
 #include "gate/secure.h"
+#include "gate/traffic.h"
 #include "gate/ws_relay.h"
 
 /* --- the reply --- */
+
+/* A WebSocket of our own counts when its messages are answered (bond.c). */
+static void
+note_transport(struct exchange *ex, enum transport t)
+{
+    struct worker *w = ex->worker;
+    uint64_t waited_ns = ex->active_ns - ex->phase_ns;
+
+    link_set_transport(&ex->server->link, t);
+    traffic_passes(ex->upstream);
+    traffic_received(w, LINK_UPSTREAM, t, t == TRANSPORT_HTTP);
+    if (t == TRANSPORT_WS && ex->is_leg)
+        return;
+    stats_up_observe(w->stats, ex->upstream->index, UPHIST_up_first_byte, waited_ns);
+    traffic_first_byte(w, LINK_UPSTREAM, t, waited_ns);
+}
 
 static void
 on_head(struct h1 *server, const struct http1_head *head)
@@ -18,7 +35,7 @@ on_head(struct h1 *server, const struct http1_head *head)
     ex->active_ns = ring_now(w->ring);
     if (head->status >= 200 || head->status == 101) {
         upstream_note_reply(server->owner, head);
-        stats_up_observe(w->stats, ex->upstream->index, UPHIST_up_first_byte, ex->active_ns - ex->phase_ns);
+        note_transport(ex, traffic_of_reply(head));
         exchange_set_phase(ex, PHASE_BODY);
     }
     ex->plan->reply_head(ex, head);
@@ -31,6 +48,8 @@ on_body(struct h1 *server, const struct h1_body *body)
 
     ex->active_ns = ring_now(ex->worker->ring);
     ex->reply_bytes += body->bytes;
+    stats_up_add(ex->worker->stats, ex->upstream->index, UPSTAT_up_received, body->bytes);
+    traffic_passes(ex->upstream);
     ex->plan->reply_body(ex, body);
 }
 

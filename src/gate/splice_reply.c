@@ -4,6 +4,8 @@
 #include "gate/splice_sides.h"
 
 #include "gate/heads.h"
+#include "gate/pace.h"
+#include "gate/traffic.h"
 #include "gate/ws_relay.h"
 
 BUF_STATIC_TEXT(event_head_text, "event: message\ndata: ");
@@ -14,31 +16,22 @@ enum { INTERIMS_MAX = 16 };
 
 /* --- the reply --- */
 
-/* One event, or a part of one, has passed. */
+/* So many events have passed whole. */
 static void
 note_events(struct exchange *ex, uint32_t events)
 {
     struct worker *w = ex->worker;
-    uint64_t now = ring_now(w->ring);
 
     if (!events)
         return;
     ex->events += events;
     stats_add(w->stats, STAT_events, events);
     stats_up_add(w->stats, ex->upstream->index, UPSTAT_up_events, events);
-    if (ex->event_ns) {
-        uint64_t gap_us = (now - ex->event_ns) / 1000;
-
-        if (ex->has_gap) {
-            uint64_t jitter = gap_us > ex->gap_us ? gap_us - ex->gap_us : ex->gap_us - gap_us;
-
-            stats_observe(w->stats, HIST_event_jitter, jitter * 1000);
-            stats_up_observe(w->stats, ex->upstream->index, UPHIST_up_jitter, jitter * 1000);
-        }
-        ex->gap_us = gap_us < UINT32_MAX ? (uint32_t)gap_us : UINT32_MAX;
-        ex->has_gap = true;
-    }
-    ex->event_ns = now;
+    traffic_received(w, LINK_UPSTREAM, TRANSPORT_SSE, events);
+    if (!ex->client)
+        return;
+    traffic_sent(w, LINK_CLIENT, TRANSPORT_SSE, events);
+    pace_came(ex, events);
 }
 
 /* `any_framing`: the head that went to the client promised no length (--early-stream). */

@@ -7,6 +7,7 @@
 #include "gate/health.h"
 #include "gate/resolver.h"
 #include "gate/secure.h"
+#include "gate/traffic.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -309,6 +310,7 @@ attach(struct exchange *ex, struct h1 *h1)
     h1->user = ex;
     h1->link.urgency = ex->priority;
     ex->sent_bytes_before = h1->link.sent_bytes;
+    link_set_transport(&h1->link, TRANSPORT_HTTP);
     ep->in_use++;
 }
 
@@ -388,6 +390,7 @@ upstream_take(struct exchange *ex, struct endpoint *ep)
 
     ex->tries++;
     stats_up_add(w->stats, up->index, UPSTAT_up_requests, 1);
+    traffic_sent(w, LINK_UPSTREAM, TRANSPORT_HTTP, 1);
     if (h1) {
         stats_up_add(w->stats, up->index, UPSTAT_up_reused, 1);
         attach(ex, h1);

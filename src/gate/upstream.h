@@ -63,9 +63,9 @@ struct upstream {
     unsigned index; /* row in the statistics */
     struct endpoint *endpoints;
     unsigned endpoint_count, next_endpoint;
-    uint32_t connections;     /* open and opening, idle ones too */
-    uint32_t idle_count;      /* of all endpoints */
-    uint32_t warming;         /* connections that are being opened for the pool (prewarm.c) */
+    uint32_t connections; /* open and opening, idle ones too */
+    uint32_t idle_count;  /* of all endpoints */
+    uint32_t warming;     /* connections that are being opened for the pool (prewarm.c) */
     struct era_wait prewarm;
     uint32_t standing;        /* connections that streams and WebSockets hold for good (bond_stream.c) */
     struct list_node waiting; /* struct exchange, by waiting */
@@ -76,7 +76,9 @@ struct upstream {
     struct era era;
     struct tool_params params;
     struct stdio_pool *stdio; /* a server on stdin and stdout (stdio_pool.h); NULL: it has endpoints */
-    bool is_home;             /* the sibling workers (home.c): an endpoint per slot, chosen by the session */
+    uint32_t passed;          /* receives from it in this turn (traffic.c) */
+    struct upstream *next_passed;
+    bool is_home; /* the sibling workers (home.c): an endpoint per slot, chosen by the session */
 };
 
 struct upstreams {

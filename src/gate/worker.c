@@ -11,9 +11,11 @@
 #include "gate/journaled.h"
 #include "gate/leg.h"
 #include "gate/local.h"
+#include "gate/pace.h"
 #include "gate/prewarm.h"
 #include "gate/secure.h"
 #include "gate/session.h"
+#include "gate/traffic.h"
 #include "ipc/channel.h"
 #include "net/batch.h"
 #include "stats/segment.h"
@@ -289,10 +291,7 @@ mirror_counters(struct worker *w)
     stats_set(s, STAT_resumes, n->resumes);
     stats_set(s, STAT_batches, n->batches);
     stats_set(s, STAT_batched, n->batched);
-    stats_set(s, STAT_client_received, n->received_bytes[LINK_CLIENT]);
-    stats_set(s, STAT_client_sent, n->sent_bytes[LINK_CLIENT]);
-    stats_set(s, STAT_upstream_received, n->received_bytes[LINK_UPSTREAM]);
-    stats_set(s, STAT_upstream_sent, n->sent_bytes[LINK_UPSTREAM]);
+    traffic_count_bytes(w);
 }
 
 static int
@@ -430,8 +429,6 @@ measure_load(struct worker *w)
 bool
 worker_turn(struct worker *w, unsigned max_ms)
 {
-    uint64_t messages;
-
     ring_reap(w->ring);
     compress_turn(w);
     net_flush(&w->net);
@@ -446,11 +443,9 @@ worker_turn(struct worker *w, unsigned max_ms)
         stdio_end_all(w);
         return false;
     }
-    messages = w->net.stats.messages;
-    w->net.stats.messages = 0;
+    pace_turn(w);
     ring_wait(w->ring, compress_is_pending(w) ? 0 : max_ms);
-    if (messages)
-        stats_observe_many(w->stats, HIST_in_gateway, ring_submitted(w->ring) - ring_now(w->ring), messages);
+    traffic_count_times(w);
     return true;
 }
 

@@ -18,6 +18,7 @@
 
 enum {
     WORKER_LISTENERS_MAX = 2 * HANDOVER_LISTENERS_MAX + 1,
+    PACED_MAX = 1024,     /* streams whose rhythm is watched at a time (pace.h) */
     DRAIN_IDLE_MS = 1000, /* in a drain, how long a connection waits for a request that may be on its way */
 };
 
@@ -78,8 +79,11 @@ struct worker {
     struct journal *journal;          /* NULL: no stream is kept */
     struct list_node streams_waiting; /* struct journaled, by waiting; oldest first */
     uint32_t streams_waiting_count;
-    struct text admin_origin; /* "http://ADDR:PORT" of the admin listener; empty: none */
-    uint64_t held_bytes;      /* of request bodies that are held whole beside the slab */
+    struct text admin_origin;          /* "http://ADDR:PORT" of the admin listener; empty: none */
+    struct exchange *paced[PACED_MAX]; /* whose messages have not left; NULL: it has ended since */
+    uint32_t paced_count;
+    struct upstream *passed; /* by next_passed: those of which something came in this turn (traffic.c) */
+    uint64_t held_bytes;     /* of request bodies that are held whole beside the slab */
     uint64_t request_count;
     struct {
         uint64_t at_ns, cpu_ns;

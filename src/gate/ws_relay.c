@@ -2,6 +2,8 @@
 #include "gate/ws_relay.h"
 
 #include "gate/local.h"
+#include "gate/pace.h"
+#include "gate/traffic.h"
 #include "proto/ws.h"
 
 #include <stdlib.h>
@@ -42,6 +44,8 @@ ws_relay_begin(struct exchange *ex, const struct http1_head *head)
     ws_parser_init(&relay->server.parser, false, compresses, 0);
     relay->client.parser.only_looks = relay->server.parser.only_looks = true;
     relay->client.heard_ns = relay->server.heard_ns = ring_now(ex->worker->ring);
+    link_set_transport(&ex->client->link, TRANSPORT_WS);
+    traffic_first_byte(ex->worker, LINK_CLIENT, TRANSPORT_WS, ex->first_ns - ex->begun_ns);
     if (every_ms)
         exchange_wake_in(ex, every_ms);
     return true;
@@ -145,10 +149,26 @@ end_for_fault(struct exchange *ex, bool from_client, enum ws_fault fault)
     return false;
 }
 
+static void
+note_message(struct exchange *ex, bool from_client)
+{
+    struct worker *w = ex->worker;
+
+    traffic_received(w, from_client ? LINK_CLIENT : LINK_UPSTREAM, TRANSPORT_WS, 1);
+    traffic_sent(w, from_client ? LINK_UPSTREAM : LINK_CLIENT, TRANSPORT_WS, 1);
+    if (from_client) {
+        stats_add(w->stats, STAT_ws_messages, 1);
+        return;
+    }
+    stats_up_add(w->stats, ex->upstream->index, UPSTAT_up_events, 1);
+    pace_came(ex, 1);
+}
+
 /* False: what was found is not to pass. */
 static bool
-look(struct exchange *ex, struct side *side, char *at, uint32_t len)
+look(struct exchange *ex, bool from_client, char *at, uint32_t len)
 {
+    struct side *side = source_of(ex->state, !from_client);
     struct ws_event e;
     uint32_t used;
 
@@ -165,7 +185,7 @@ look(struct exchange *ex, struct side *side, char *at, uint32_t len)
             side->has_closed = true;
             exchange_wake_in(ex, CLOSED_MS);
         } else if (e.opcode < WS_CLOSE && e.ends) {
-            stats_add(ex->worker->stats, STAT_ws_messages, 1);
+            note_message(ex, from_client);
         }
     }
     return true;
@@ -181,7 +201,7 @@ ws_relay_look(struct exchange *ex, bool from_client, const struct h1_body *body)
     side->heard_ns = ring_now(ex->worker->ring);
     side->is_pinged = false;
     for (uint32_t i = 0; i < body->count; i++) {
-        if (look(ex, side, (char *)span_data(body->data[i]), body->data[i].len))
+        if (look(ex, from_client, (char *)span_data(body->data[i]), body->data[i].len))
             continue;
         before.fault = side->parser.fault;
         side->parser = before; /* none of this run has passed */

@@ -235,6 +235,33 @@ link_init(struct link *link, struct net *net, const struct link_up *up, enum lin
     link->fd = -1;
 }
 
+static struct net_flow *
+flow_of(const struct link *link)
+{
+    return &link->net->stats.flows[link->side][link->transport];
+}
+
+static void
+need_outbound(struct link *link)
+{
+    if (link->out)
+        return;
+    link->out = outbound_new(link->net);
+    link->out->flow = flow_of(link);
+}
+
+void
+link_set_transport(struct link *link, enum transport transport)
+{
+    uint64_t queued = link_queued(link);
+
+    flow_of(link)->queued_bytes -= queued;
+    link->transport = (uint8_t)transport;
+    flow_of(link)->queued_bytes += queued;
+    if (link->out)
+        link->out->flow = flow_of(link);
+}
+
 static void
 arm_receive(struct link *link)
 {
@@ -389,15 +416,14 @@ link_push(struct link *link, enum priority lane, struct span bytes)
 
     if (link->state >= LINK_FINISHING || bytes.len == 0)
         return;
-    if (!link->out)
-        link->out = outbound_new(net);
+    need_outbound(link);
     copy =
         bytes.buf->kind == BUF_PROVIDED && (link->out->blocked || link->is_held || link->state != LINK_OPEN);
     if (!outbound_push(net, link->out, lane, bytes, copy)) {
         link_abort(link, CLOSE_NO_MEMORY, false);
         return;
     }
-    net->stats.messages++;
+    flow_of(link)->messages++;
     if (lane == PRIORITY_CRITICAL)
         batch_hurry(link);
     link_mark_dirty(link);
@@ -422,8 +448,7 @@ link_transmit(struct link *link, const void *bytes, size_t len)
 {
     if (link->state < LINK_STARTING || link->state > LINK_FINISHING || len == 0)
         return true; /* nobody listens */
-    if (!link->out)
-        link->out = outbound_new(link->net);
+    need_outbound(link);
     if (link->out->wire_bytes + len > LINK_WIRE_MAX ||
         !outbound_transmit(link->net, link->out, bytes, (uint32_t)len))
         return false;
@@ -441,6 +466,12 @@ bool
 link_blocked(const struct link *link)
 {
     return link->out && link->out->blocked;
+}
+
+bool
+link_is_flushed(const struct link *link)
+{
+    return !link->out || (!link->out->blocked && !link->out->queued_bytes);
 }
 
 static void
@@ -559,7 +590,7 @@ on_sent(struct op *op, int result, struct buf *buf, bool more)
     if (result > 0) {
         if (!link->filter)
             link->sent_bytes += (uint64_t)result;
-        link->net->stats.sent_bytes[link->side] += (uint64_t)result;
+        flow_of(link)->sent_bytes += (uint64_t)result;
     }
     if (link->state >= LINK_ABORTED) {
         check_closed(link);
@@ -675,7 +706,7 @@ on_received(struct op *op, int result, struct buf *buf, bool more)
     if (result > 0) {
         choose_group(link, (uint32_t)result, buf->size);
         link->received_bytes += (uint64_t)result;
-        link->net->stats.received_bytes[link->side] += (uint64_t)result;
+        flow_of(link)->received_bytes += (uint64_t)result;
         if (link->state == LINK_OPEN || link->state == LINK_STARTING) {
             struct span bytes = span_of(buf, 0, (uint32_t)result);
 
@@ -796,8 +827,8 @@ link_replace_first(struct link *link, struct span bytes)
 {
     struct span *first = outbound_first(link->out);
 
+    outbound_count(link->net, link->out, (int64_t)bytes.len - first->len);
     link->out->queued_bytes += bytes.len - first->len;
-    link->net->stats.queued_bytes += bytes.len - first->len;
     span_unref(*first);
     *first = bytes;
 }
@@ -853,8 +884,7 @@ link_move_queue(struct link *from, struct link *to)
     ASSERT(from->filter || !op_busy(&from->tx) || from->state == LINK_CONNECTING);
     if (!from->out)
         return;
-    if (!to->out)
-        to->out = outbound_new(to->net);
+    need_outbound(to);
     ok =
         outbound_move(to->net, from->out, to->out, to->state != LINK_OPEN || link_blocked(to), !from->filter);
     if (!from->filter || (!op_busy(&from->tx) && !from->out->queued_bytes))

@@ -49,20 +49,25 @@
 #include "base/list.h"
 #include "base/priority.h"
 #include "base/slab.h"
+#include "base/transport.h"
 #include "ring/ring.h"
 
 struct link;
 struct outbound;
 
-/* Whom a link leads to; only for the statistics. */
-enum link_side { LINK_CLIENT, LINK_UPSTREAM, LINK_SIDES };
+/* What the links of one side and transport have moved. Who reads it sets all but queued_bytes to 0, once a
+ * turn. */
+struct net_flow {
+    uint64_t queued_bytes; /* in all lanes now */
+    uint64_t messages;     /* pushes: for the time-in-gateway histograms */
+    uint64_t received_bytes, sent_bytes;
+};
 
 struct net_stats {
-    uint64_t queued_bytes; /* in all lanes now */
+    uint64_t queued_bytes; /* of all flows */
     uint64_t spills, pauses, resumes;
     uint64_t batches, batched; /* times a link waited for more, and what came to it meanwhile */
-    uint64_t messages;         /* pushes since the last flush: for the time-in-gateway histogram */
-    uint64_t received_bytes[LINK_SIDES], sent_bytes[LINK_SIDES];
+    struct net_flow flows[LINK_SIDES][TRANSPORTS];
 };
 
 /* net/batch.h */
@@ -174,9 +179,9 @@ struct link {
     uint32_t said_us, due_us; /* batch.c: the last message that may wait; until when; microseconds, wraps */
     uint16_t waiting;         /* batch.c: messages that wait */
     int fd;
-    uint8_t state;   /* enum link_state */
-    uint8_t reason;  /* enum close_reason */
-    uint8_t side;    /* enum link_side */
+    uint8_t state;           /* enum link_state */
+    uint8_t reason;          /* enum close_reason */
+    uint8_t side, transport; /* enum link_side, enum transport; only for the statistics */
     uint8_t urgency; /* enum priority: of what is in the lane PRIORITY_NORMAL; PRIORITY_NORMAL at first */
     uint8_t run;     /* receives in a row that speak for the other buffer group */
     bool paused : 1, bulk : 1, ended : 1, congested : 1, reset : 1, stalled : 1, end_due : 1;
@@ -188,8 +193,10 @@ struct link {
 
 _Static_assert(sizeof(struct link) <= 192, "an idle stream has two links");
 
-/* `link` is zeroed memory. */
+/* `link` is zeroed memory; its transport is TRANSPORT_HTTP. */
 void link_init(struct link *link, struct net *net, const struct link_up *up, enum link_side side);
+/* What passes from now on, and what is queued, is counted as that. */
+void link_set_transport(struct link *link, enum transport transport);
 /* Takes a connected, blocking descriptor and starts to receive; what was pushed before leaves now. */
 void link_open(struct link *link, int fd);
 /* Connects; done by on_connected() (never from within). Also again after a failure. 0 or a negated errno. */
@@ -230,6 +237,9 @@ enum { LINK_WIRE_MAX = 256 << 10 };
 
 uint32_t link_queued(const struct link *link); /* bytes queued or in flight */
 bool link_blocked(const struct link *link);    /* the kernel's send buffer is full */
+/* The kernel has been given all that was pushed; what it took of a send that is on its way is not known yet.
+ */
+bool link_is_flushed(const struct link *link);
 /* The kernel takes no more, or the queue is above the stop mark: the owner pauses the source; on_writable()
  * tells when to resume it. */
 bool link_congested(struct link *link);

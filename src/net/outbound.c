@@ -156,7 +156,7 @@ outbound_free(struct net *net, struct outbound **out_at)
     *out_at = NULL;
     if (!out)
         return;
-    net->stats.queued_bytes -= out->queued_bytes + out->flight_bytes;
+    outbound_count(net, out, -(int64_t)out->queued_bytes - out->flight_bytes);
     for (unsigned i = 0; i < PRIORITIES; i++)
         queue_clear(net, &out->lanes[i]);
     queue_clear(net, &out->wire);
@@ -176,7 +176,7 @@ outbound_push(struct net *net, struct outbound *out, enum priority lane, struct 
     else if (!queue_copy(net, q, span_data(bytes), bytes.len))
         return false;
     out->queued_bytes += bytes.len;
-    net->stats.queued_bytes += bytes.len;
+    outbound_count(net, out, bytes.len);
     return true;
 }
 
@@ -316,7 +316,7 @@ outbound_take(struct net *net, struct outbound *out, struct span *spans)
             pool_put(&net->chunks, queue_take_head(q));
     }
     out->queued_bytes -= bytes;
-    net->stats.queued_bytes -= bytes;
+    outbound_count(net, out, -(int64_t)bytes);
     return n;
 }
 
@@ -327,14 +327,14 @@ outbound_transmit(struct net *net, struct outbound *out, const uint8_t *bytes, u
         return false;
     out->wire_bytes += len;
     out->queued_bytes += len;
-    net->stats.queued_bytes += len;
+    outbound_count(net, out, len);
     return true;
 }
 
 void
 outbound_clear_lanes(struct net *net, struct outbound *out)
 {
-    net->stats.queued_bytes -= out->queued_bytes - out->wire_bytes;
+    outbound_count(net, out, (int64_t)out->wire_bytes - out->queued_bytes);
     out->queued_bytes = out->wire_bytes;
     for (unsigned i = 0; i < PRIORITIES; i++)
         queue_clear(net, &out->lanes[i]);
@@ -360,7 +360,7 @@ outbound_flight(struct net *net, const struct outbound *out, unsigned *ret_count
 void
 outbound_sent(struct net *net, struct outbound *out, uint32_t n)
 {
-    net->stats.queued_bytes -= n;
+    outbound_count(net, out, -(int64_t)n);
     if (n == out->flight_bytes) {
         out->flight_bytes = 0;
         queue_clear(net, &out->flight);
@@ -412,6 +412,8 @@ outbound_move(struct net *net, struct outbound *from, struct outbound *to, bool 
         queue_join(&to->lanes[i], &from->lanes[i]);
     }
     to->queued_bytes += bytes;
+    to->flow->queued_bytes += bytes;
+    from->flow->queued_bytes -= bytes;
     from->queued_bytes = from->wire_bytes;
     return ok;
 }

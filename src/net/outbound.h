@@ -10,8 +10,8 @@
  * Without a filter spans go from the lanes into flight; with one, as their turn comes, through the filter
  * into wire and from there into flight. So what waits is as it was pushed, whatever the stream is wrapped in.
  *
- * The functions keep net->stats.queued_bytes right. Those that copy return false when the worker's memory is
- * used up; what is queued is then no longer whole.
+ * The functions keep queued_bytes of net->stats and of the flow right. Those that copy return false when the
+ * worker's memory is used up; what is queued is then no longer whole.
  */
 #ifndef NET_OUTBOUND_H
 #define NET_OUTBOUND_H
@@ -32,6 +32,7 @@ struct lane_queue {
 };
 
 struct outbound {
+    struct net_flow *flow; /* that the bytes count to */
     struct lane_queue lanes[PRIORITIES];
     struct lane_queue wire, flight;
     uint32_t queued_bytes, wire_bytes, flight_bytes;
@@ -40,9 +41,17 @@ struct outbound {
     bool blocked;   /* the kernel's buffer is full: what is pushed is copied */
 };
 
-struct outbound *outbound_new(struct net *net);
+struct outbound *outbound_new(struct net *net); /* the caller sets its flow */
 /* Gives back all that is queued. Takes NULL and leaves it. */
 void outbound_free(struct net *net, struct outbound **out);
+
+/* So many bytes more (or less) wait. */
+static inline void
+outbound_count(struct net *net, struct outbound *out, int64_t bytes)
+{
+    net->stats.queued_bytes += (uint64_t)bytes;
+    out->flow->queued_bytes += (uint64_t)bytes;
+}
 
 /* Queues `bytes` with a reference of its own; or as a copy in slab memory (`copy`, and always when they are
  * few and fit behind the span before them: cheaper than one more element for the kernel to import). */

@@ -44,7 +44,10 @@ add_slot(struct slot *sum, const struct slot *from, const int32_t *row_of)
     add(sum->mcp_requests, from->mcp_requests, MCP_METHODS);
     add(sum->urgency, from->urgency, PRIORITIES);
     add(sum->requests[0], from->requests[0], (size_t)STATS_HTTP_METHODS * STATUSES);
+    add(sum->transports[0][0], from->transports[0][0], sizeof sum->transports / sizeof(uint64_t));
     add_histograms(sum->hists, from->hists, HISTS);
+    add_histograms(sum->transport_hists[0][0], from->transport_hists[0][0],
+                   TRHISTS * LINK_SIDES * TRANSPORTS);
     for (uint32_t u = 0; u < from->upstreams; u++) {
         if (row_of[u] < 0 || !is_used(&from->rows[u])) /* a row never used stays a hole */
             continue;
@@ -59,6 +62,9 @@ clear_gauges(struct slot *sum)
     for (unsigned id = 0; id < STATS; id++)
         if (stat_is_gauge[id])
             sum->stats[id] = 0;
+    for (unsigned id = 0; id < TRSTATS; id++)
+        if (trstat_is_gauge[id])
+            memset(sum->transports[id], 0, sizeof sum->transports[id]);
     for (uint32_t u = 0; u < sum->upstreams; u++)
         for (unsigned id = 0; id < UPSTATS; id++)
             if (upstat_is_gauge[id])
@@ -84,6 +90,8 @@ publish_slot(struct slot *to, const struct slot *sum)
     publish(to->mcp_requests, sum->mcp_requests, sizeof sum->mcp_requests);
     publish(to->urgency, sum->urgency, sizeof sum->urgency);
     publish(to->requests, sum->requests, sizeof sum->requests);
+    publish(to->transports, sum->transports, sizeof sum->transports);
+    publish(to->transport_hists, sum->transport_hists, sizeof sum->transport_hists);
     publish(to->hists, sum->hists, sizeof sum->hists);
     publish(to->rows, sum->rows, sum->upstreams * sizeof *sum->rows);
 }

@@ -51,6 +51,26 @@ priority_value(uint32_t i)
     return priority_name((enum priority)i);
 }
 
+static const char *
+side_value(uint32_t i)
+{
+    static const char *const names[LINK_SIDES] = {[LINK_CLIENT] = "client", [LINK_UPSTREAM] = "upstream"};
+
+    return names[i];
+}
+
+static const char *
+transport_value(uint32_t i)
+{
+    static const char *const names[TRANSPORTS] = {
+#define TRANSPORT(ID, name) name,
+#include "base/transport.def"
+#undef TRANSPORT
+    };
+
+    return names[i];
+}
+
 /* One line per label that metrics.def names: how many values it has, and which. */
 #define DIM_method                                                                                           \
     {                                                                                                        \
@@ -72,14 +92,30 @@ priority_value(uint32_t i)
     {                                                                                                        \
         "reason", CLOSE_REASONS, reason_value                                                                \
     }
+#define DIM_side                                                                                             \
+    {                                                                                                        \
+        "side", LINK_SIDES, side_value                                                                       \
+    }
+#define DIM_transport                                                                                        \
+    {                                                                                                        \
+        "transport", TRANSPORTS, transport_value                                                             \
+    }
 #define DIM_                                                                                                 \
     {                                                                                                        \
         "", 1, NULL                                                                                          \
     }
 
+#define AT_COUNTER(id)                                                                                       \
+    offsetof(struct slot, transports) + TRSTAT_##id * sizeof((struct slot *)0)->transports[0]
+#define AT_GAUGE(id) AT_COUNTER(id)
+#define AT_HISTOGRAM(id)                                                                                     \
+    offsetof(struct slot, transport_hists) + TRHIST_##id * sizeof((struct slot *)0)->transport_hists[0]
+
 const struct family families[] = {
 #define METRIC_FAMILY(id, label, label2, help)                                                               \
-    {#id, help, offsetof(struct slot, id), {DIM_##label, DIM_##label2}},
+    {#id, help, SEGMENT_COUNTER, SEGMENT_NONE, offsetof(struct slot, id), {DIM_##label, DIM_##label2}},
+#define METRIC_TRANSPORT(KIND, id, UNIT, help)                                                               \
+    {#id, help, SEGMENT_##KIND, SEGMENT_##UNIT, AT_##KIND(id), {DIM_side, DIM_transport}},
 #include <mcpgate/metrics.def>
 };
 

@@ -4,8 +4,8 @@
 #ifndef STATS_FAMILIES_H
 #define STATS_FAMILIES_H
 
+#include <mcpgate/segment.h>
 #include <stddef.h>
-#include <stdint.h>
 
 struct family_dim {
     const char *label; /* "": the family has no second label */
@@ -16,11 +16,13 @@ struct family_dim {
 struct family {
     const char *id;
     const char *help;
-    size_t offset; /* of its counters in struct slot */
+    enum segment_kind kind;
+    enum segment_unit unit;
+    size_t offset; /* of its values in struct slot */
     struct family_dim dim[2];
 };
 
-/* The rows of METRIC_FAMILY in metrics.def. */
+/* The rows of METRIC_FAMILY and METRIC_TRANSPORT in metrics.def. */
 extern const struct family families[];
 extern const uint32_t family_count;
 

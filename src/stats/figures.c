@@ -89,7 +89,7 @@ subtract(const struct stats_schema *schema, enum segment_scope scope, uint64_t *
         if (m->scope != scope || m->kind == SEGMENT_GAUGE)
             continue;
         for (uint32_t k = m->first; k < m->first + m->count; k++) {
-            if (m->kind == SEGMENT_HISTOGRAM && k == m->first + HISTOGRAM_MAX)
+            if (stats_is_max(m, k - m->first))
                 continue;
             values[k] -= values[k] >= before[k] ? before[k] : 0;
         }

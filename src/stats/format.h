@@ -18,7 +18,7 @@ struct writer {
  * start. */
 void stats_format_text(const struct snapshot *s, const struct snapshot *change, const struct writer *w);
 
-/* One object, ended by a line break. Durations in seconds; families hold their non-zero counters. */
+/* One object, ended by a line break. Durations in seconds; families hold their non-zero values. */
 void stats_format_json(const struct snapshot *s, const struct writer *w);
 
 /* Metrics are named mcpgate_<name>[_bytes|_seconds][_total]. Those of a slot have the label worker (the

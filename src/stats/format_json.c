@@ -58,27 +58,36 @@ put_histogram(const struct writer *w, const struct stats_metric *m, const uint64
     writer_printf(w, ", \"max\": %.9f}", (double)h[HISTOGRAM_MAX] / 1e9);
 }
 
-/* The non-zero counters of one value of the first label, by the second. */
 static void
-put_second_dim(const struct writer *w, const struct stats_metric *m, const uint64_t *row)
+put_cell(const struct writer *w, const struct stats_metric *m, const uint64_t *values)
+{
+    if (m->kind == SEGMENT_HISTOGRAM)
+        put_histogram(w, m, values);
+    else
+        writer_printf(w, "%llu", (unsigned long long)values[m->first]);
+}
+
+/* The non-zero values for one of the first label, by the second. */
+static void
+put_second_dim(const struct writer *w, const struct stats_metric *m, const uint64_t *values, uint32_t first)
 {
     const char *separator = "{";
 
     for (uint32_t j = 0; j < m->dim[1].count; j++) {
-        if (row[j] == 0)
+        if (!stats_cell_counts(m, values, first + j))
             continue;
         put_key(w, separator, m->dim[1].values[j].text);
-        writer_printf(w, "%llu", (unsigned long long)row[j]);
+        put_cell(w, m, stats_cell(m, values, first + j));
         separator = ", ";
     }
     writer_text(w, "}");
 }
 
 static bool
-any(const uint64_t *values, uint32_t count)
+any(const struct stats_metric *m, const uint64_t *values, uint32_t first)
 {
-    for (uint32_t i = 0; i < count; i++) {
-        if (values[i])
+    for (uint32_t j = 0; j < m->dim[1].count; j++) {
+        if (stats_cell_counts(m, values, first + j))
             return true;
     }
     return false;
@@ -91,15 +100,15 @@ put_family(const struct writer *w, const struct stats_metric *m, const uint64_t 
 
     writer_text(w, "{");
     for (uint32_t i = 0; i < m->dim[0].count; i++) {
-        const uint64_t *row = values + m->first + (size_t)i * m->dim[1].count;
+        uint32_t first = i * m->dim[1].count;
 
-        if (!any(row, m->dim[1].count))
+        if (!any(m, values, first))
             continue;
         put_key(w, separator, m->dim[0].values[i].text);
         if (m->dim[1].values)
-            put_second_dim(w, m, row);
+            put_second_dim(w, m, values, first);
         else
-            writer_printf(w, "%llu", (unsigned long long)row[0]);
+            put_cell(w, m, stats_cell(m, values, first));
         separator = ", ";
     }
     writer_text(w, "}");
@@ -118,12 +127,10 @@ put_values(const struct writer *w, const struct stats_schema *schema, enum segme
             continue;
         writer_printf(w, "%s\n%s  ", separator, indent);
         put_key(w, "", m->name);
-        if (m->kind == SEGMENT_HISTOGRAM)
-            put_histogram(w, m, values);
-        else if (stats_is_family(m))
+        if (stats_is_family(m))
             put_family(w, m, values);
         else
-            writer_printf(w, "%llu", (unsigned long long)values[m->first]);
+            put_cell(w, m, values);
         separator = ",";
     }
     if (*separator == '{')

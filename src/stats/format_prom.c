@@ -84,21 +84,20 @@ put_one(const struct writer *w, const struct stats_metric *m, const char *name, 
         writer_printf(w, "%s{%s} %llu\n", name, labels, (unsigned long long)values[m->first]);
 }
 
-/* Families are summed over the slots. A family with one label shows all its rows, so that a rate has a start;
- * one with two only those that ever counted. */
+/* Families are summed over the slots. A family with one label shows all its rows, so that a rate has a start,
+ * and so does one of gauges; one with two only those that ever counted. */
 static void
 put_family(const struct writer *w, const struct stats_metric *m, const char *name, const struct snapshot *s)
 {
-    for (uint32_t i = 0; i < m->count; i++) {
-        uint64_t n = s->total[m->first + i];
+    for (uint32_t i = 0; i < stats_cells(m); i++) {
         char labels[LABELS_MAX] = "";
 
-        if (m->dim[1].values && n == 0)
+        if (m->dim[1].values && m->kind != SEGMENT_GAUGE && !stats_cell_counts(m, s->total, i))
             continue;
         append_label(labels, m->dim[0].name, m->dim[0].values[i / m->dim[1].count].text);
         if (m->dim[1].values)
             append_label(labels, m->dim[1].name, m->dim[1].values[i % m->dim[1].count].text);
-        writer_printf(w, "%s{%s} %llu\n", name, labels, (unsigned long long)n);
+        put_one(w, m, name, labels, stats_cell(m, s->total, i));
     }
 }
 
@@ -135,7 +134,8 @@ put_metric(const struct writer *w, const struct stats_metric *m, const struct sn
     prom_name(m, name);
     put_help(w, name, types[m->kind], m->help);
     if (stats_is_family(m)) {
-        put_family(w, m, name, s);
+        if (m->scope == SEGMENT_PER_SLOT)
+            put_family(w, m, name, s);
         return;
     }
     for (uint32_t i = 0; m->scope == SEGMENT_PER_SLOT && i < s->slot_count; i++) {

@@ -123,7 +123,7 @@ text_latencies(const struct snapshot *change, const char *indent, const struct w
     for (uint32_t i = 0; i < change->schema->metric_count; i++) {
         const struct stats_metric *m = &change->schema->metrics[i];
 
-        if (m->scope != SEGMENT_PER_SLOT || m->kind != SEGMENT_HISTOGRAM)
+        if (m->scope != SEGMENT_PER_SLOT || m->kind != SEGMENT_HISTOGRAM || stats_is_family(m))
             continue;
         bool empty = change->total[m->first + HISTOGRAM_COUNT] == 0;
         grid_row(&g);
@@ -138,7 +138,7 @@ text_latencies(const struct snapshot *change, const char *indent, const struct w
     grid_done(&g);
 }
 
-void
+static void
 text_family(const struct stats_metric *m, const struct snapshot *s, const struct snapshot *change,
             const char *indent, const struct writer *w)
 {
@@ -169,6 +169,22 @@ text_family(const struct stats_metric *m, const struct snapshot *s, const struct
     else
         writer_printf(w, "%snone yet\n", indent);
     grid_done(&g);
+}
+
+void
+text_families(const struct snapshot *s, const struct snapshot *change, const char *indent,
+              const struct writer *w)
+{
+    for (uint32_t i = 0; i < s->schema->metric_count; i++) {
+        const struct stats_metric *m = &s->schema->metrics[i];
+
+        /* those by side and transport have a table of their own */
+        if (!stats_is_family(m) || m->scope != SEGMENT_PER_SLOT || m->kind != SEGMENT_COUNTER ||
+            column_is_of_transports(m))
+            continue;
+        writer_printf(w, "\n%s: %s\n", m->name, m->help);
+        text_family(m, s, change, indent, w);
+    }
 }
 
 const uint64_t *
@@ -270,6 +286,44 @@ text_upstreams(const struct snapshot *s, const struct snapshot *change, const ui
     grid_done(&g);
 }
 
+/* Whether any column has something to show in that row. */
+static bool
+row_counts(const struct column_set *set, const uint64_t *values)
+{
+    for (unsigned i = 0; i < set->count; i++)
+        if (stats_cell_counts(set->metrics[i], values, set->cell))
+            return true;
+    return false;
+}
+
+void
+text_transports(const struct snapshot *s, const struct snapshot *change, const char *indent,
+                const struct writer *w)
+{
+    struct grid g = {.left = {true, true}};
+    struct column_set set;
+
+    column_set_of_transports(&set, s->schema);
+    HEADINGS(&g, "side", "transport");
+    for (unsigned i = 0; i < set.count; i++)
+        grid_cell(&g, 2 + i, set.columns[i].heading);
+    for (; set.count && set.cell < stats_cells(set.metrics[0]); set.cell++) {
+        const struct stats_metric *m = set.metrics[0];
+
+        if (!row_counts(&set, s->total))
+            continue;
+        grid_row(&g);
+        grid_cell(&g, 0, m->dim[0].values[set.cell / m->dim[1].count].text);
+        grid_cell(&g, 1, m->dim[1].values[set.cell % m->dim[1].count].text);
+        cells_of_set(&g, 2, &set, s->total, change->total, change->seconds);
+    }
+    if (g.rows > 1)
+        grid_write(&g, indent, w);
+    else
+        writer_printf(w, "%snone yet\n", indent);
+    grid_done(&g);
+}
+
 void
 text_streams(const struct snapshot *s, const uint32_t *order, uint32_t limit, const char *indent,
              const struct writer *w)
@@ -310,13 +364,10 @@ stats_format_text(const struct snapshot *s, const struct snapshot *change, const
     text_totals(s, change, "  ", w);
     writer_text(w, "\nTimes\n");
     text_latencies(change, "  ", w);
-    for (uint32_t i = 0; i < s->schema->metric_count; i++) {
-        const struct stats_metric *m = &s->schema->metrics[i];
-
-        if (!stats_is_family(m) || m->scope != SEGMENT_PER_SLOT)
-            continue;
-        writer_printf(w, "\n%s: %s\n", m->name, m->help);
-        text_family(m, s, change, "  ", w);
+    text_families(s, change, "  ", w);
+    if (column_has_transports(s->schema)) {
+        writer_text(w, "\nTransports\n");
+        text_transports(s, change, "  ", w);
     }
     writer_printf(w, "\nUpstreams\n");
     text_upstreams(s, change, NULL, "  ", w);

@@ -14,8 +14,12 @@ void text_summary(const struct snapshot *s, const struct snapshot *change, const
 void text_totals(const struct snapshot *s, const struct snapshot *change, const char *indent,
                  const struct writer *w);
 void text_latencies(const struct snapshot *change, const char *indent, const struct writer *w);
-void text_family(const struct stats_metric *m, const struct snapshot *s, const struct snapshot *change,
-                 const char *indent, const struct writer *w);
+/* Each family of counters with its heading, but those by side and transport: they are columns of the second.
+ */
+void text_families(const struct snapshot *s, const struct snapshot *change, const char *indent,
+                   const struct writer *w);
+void text_transports(const struct snapshot *s, const struct snapshot *change, const char *indent,
+                     const struct writer *w);
 /* `order`: indices of the rows in the order in which they are shown; NULL: as they are. */
 void text_workers(const struct snapshot *s, const struct snapshot *change, const uint32_t *order,
                   const char *indent, const struct writer *w);

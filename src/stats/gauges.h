@@ -6,6 +6,7 @@
 #include "stats/stats.h"
 
 extern const bool stat_is_gauge[STATS];
+extern const bool trstat_is_gauge[TRSTATS];
 extern const bool upstat_is_gauge[UPSTATS];
 
 #endif

@@ -217,20 +217,25 @@ stats_is_running(const struct stats_reader *reader)
 static void
 take_values(const struct stats_metric *m, const char *bytes, uint64_t *values, uint64_t *sum)
 {
+    uint32_t cells = stats_cells(m), each = stats_cell_values(m), stride = schema_cell_bytes(m);
     uint64_t *to = values + m->first;
-    const char *from = bytes + m->offset;
 
-    if (m->kind == SEGMENT_HISTOGRAM) {
-        memcpy(to, from, HISTOGRAM_BUCKETS * sizeof *to);
-        memcpy(to + HISTOGRAM_BUCKETS, from + offsetof(struct segment_histogram, buckets),
-               m->buckets * sizeof *to);
-    } else {
-        memcpy(to, from, m->count * sizeof *to);
+    for (uint32_t c = 0; c < cells; c++) {
+        const char *from = bytes + m->offset + (size_t)c * stride;
+        uint64_t *cell = to + (size_t)c * each;
+
+        if (m->kind != SEGMENT_HISTOGRAM) {
+            memcpy(cell, from, sizeof *cell);
+            continue;
+        }
+        memcpy(cell, from, HISTOGRAM_BUCKETS * sizeof *cell);
+        memcpy(cell + HISTOGRAM_BUCKETS, from + offsetof(struct segment_histogram, buckets),
+               m->buckets * sizeof *cell);
     }
     for (uint32_t i = 0; sum && i < m->count; i++) {
         uint64_t *total = sum + m->first + i;
 
-        if (m->kind == SEGMENT_HISTOGRAM && i == HISTOGRAM_MAX)
+        if (stats_is_max(m, i))
             *total = *total > to[i] ? *total : to[i];
         else
             *total += to[i];

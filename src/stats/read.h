@@ -57,6 +57,42 @@ stats_is_family(const struct stats_metric *m)
     return m->dim[0].count > 0;
 }
 
+/* How many values a metric has, by its labels: 1 without. */
+static inline uint32_t
+stats_cells(const struct stats_metric *m)
+{
+    return stats_is_family(m) ? m->dim[0].count * m->dim[1].count : 1;
+}
+
+/* Of how many numbers each of them consists. */
+static inline uint32_t
+stats_cell_values(const struct stats_metric *m)
+{
+    return m->kind == SEGMENT_HISTOGRAM ? HISTOGRAM_BUCKETS + m->buckets : 1;
+}
+
+/* Whether the i-th of all these numbers is the maximum of a histogram: it is neither summed nor subtracted.
+ */
+static inline bool
+stats_is_max(const struct stats_metric *m, uint32_t i)
+{
+    return m->kind == SEGMENT_HISTOGRAM && i % stats_cell_values(m) == HISTOGRAM_MAX;
+}
+
+/* A values array for the i-th of them: m->first leads to it there, as it does for a metric without labels. */
+static inline const uint64_t *
+stats_cell(const struct stats_metric *m, const uint64_t *values, uint32_t i)
+{
+    return values + (size_t)i * stats_cell_values(m);
+}
+
+/* Whether it has counted anything. */
+static inline bool
+stats_cell_counts(const struct stats_metric *m, const uint64_t *values, uint32_t i)
+{
+    return stats_cell(m, values, i)[m->first + HISTOGRAM_COUNT] != 0;
+}
+
 struct snapshot_slot {
     uint32_t index; /* of the slot */
     char role[17];

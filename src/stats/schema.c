@@ -59,7 +59,7 @@ schema_check_header(const struct segment_header *h, uint64_t file_size, const ch
 {
     if (file_size < sizeof *h || memcmp(h->magic, SEGMENT_MAGIC, sizeof h->magic) != 0)
         return refuse(-EPROTO, "not a statistics segment", ret_why);
-    if (h->abi != SEGMENT_ABI)
+    if (h->abi < SEGMENT_ABI_FIRST || h->abi > SEGMENT_ABI)
         return refuse(-EPROTO, "a segment of another ABI: use the mcpstat that came with this gateway",
                       ret_why);
     if (h->header_size < sizeof *h || h->file_size > file_size)
@@ -92,13 +92,12 @@ is_name(const char *s)
     return true;
 }
 
-/* The bytes that a metric's values take in slot or row. */
-static uint64_t
-bytes_of(const struct stats_metric *m)
+uint32_t
+schema_cell_bytes(const struct stats_metric *m)
 {
     if (m->kind == SEGMENT_HISTOGRAM)
-        return offsetof(struct segment_histogram, buckets) + (uint64_t)m->buckets * sizeof(uint64_t);
-    return (uint64_t)m->count * sizeof(uint64_t);
+        return (uint32_t)(offsetof(struct segment_histogram, buckets) + m->buckets * sizeof(uint64_t));
+    return sizeof(uint64_t);
 }
 
 static bool
@@ -120,8 +119,20 @@ take_dims(struct stats_metric *m, const struct segment_metric *from, const struc
 }
 
 static bool
+take_buckets(struct stats_metric *m, const struct segment_metric *from)
+{
+    m->sub_bits = from->sub_bits;
+    m->buckets = from->buckets;
+    /* the floor of the last bucket has to fit 64 bits */
+    return m->sub_bits <= 16 && m->buckets > 0 && m->buckets <= READ_VALUES_MAX &&
+           (m->buckets >> m->sub_bits) + m->sub_bits < 62;
+}
+
+static bool
 take_shape(struct stats_metric *m, const struct segment_metric *from, const struct stats_schema *schema)
 {
+    uint64_t count;
+
     if (from->kind > SEGMENT_HISTOGRAM || from->unit > SEGMENT_SECONDS || from->scope > SEGMENT_PER_UPSTREAM)
         return false;
     m->kind = from->kind;
@@ -130,16 +141,11 @@ take_shape(struct stats_metric *m, const struct segment_metric *from, const stru
     m->offset = from->offset;
     if (!take_dims(m, from, schema))
         return false;
-    if (m->kind == SEGMENT_HISTOGRAM) {
-        m->sub_bits = from->sub_bits;
-        m->buckets = from->buckets;
-        m->count = HISTOGRAM_BUCKETS + m->buckets;
-        /* the floor of the last bucket has to fit 64 bits */
-        return m->sub_bits <= 16 && m->buckets > 0 && m->buckets <= READ_VALUES_MAX &&
-               (m->buckets >> m->sub_bits) + m->sub_bits < 62 && m->dim[0].count == 0;
-    }
-    m->count = stats_is_family(m) ? m->dim[0].count * m->dim[1].count : 1;
-    return true;
+    if (m->kind == SEGMENT_HISTOGRAM && !take_buckets(m, from))
+        return false;
+    count = (uint64_t)stats_cells(m) * stats_cell_values(m);
+    m->count = (uint32_t)count;
+    return count <= READ_VALUES_MAX;
 }
 
 static bool
@@ -154,7 +160,8 @@ take_metric(struct stats_metric *m, const struct segment_metric *from, struct st
     schema_copy_text(m->help, from->help, sizeof from->help);
     if (!is_name(m->name) || !take_shape(m, from, schema))
         return false;
-    if (m->count > READ_VALUES_MAX - *used || !fits(m->offset, bytes_of(m), 1, area) || m->offset % 8)
+    if (m->count > READ_VALUES_MAX - *used || !fits(m->offset, stats_cells(m), schema_cell_bytes(m), area) ||
+        m->offset % 8)
         return false;
     m->first = *used;
     *used += m->count;

@@ -17,7 +17,7 @@ enum {
     READ_SLOT_FIXED_MAX = 16 << 20, /* a slot without its upstream rows */
     READ_ROW_MAX = 4 << 20,
     READ_VALUES_MAX = 1 << 18, /* in one values array */
-    READ_BLOCK_MAX = 1 << 24,  /* values of a snapshot */
+    READ_BLOCK_MAX = 1 << 25,  /* values of a snapshot */
 };
 
 /* 0, or -EPROTO or -EBADMSG with *ret_why. After 0 every area that the header names lies within file_size and
@@ -29,6 +29,9 @@ int schema_check_header(const struct segment_header *h, uint64_t file_size, cons
 int schema_build(struct stats_schema *schema, const struct segment_header *h, const char *metrics,
                  const char *labels, const char **ret_why);
 void schema_done(struct stats_schema *schema);
+
+/* The bytes that one value of a metric takes in slot or row. */
+uint32_t schema_cell_bytes(const struct stats_metric *m);
 
 /* Copies a fixed-size field as a string of printable ASCII. `to` has size + 1 bytes. */
 void schema_copy_text(char *to, const char *from, size_t size);

@@ -138,8 +138,10 @@ write_family(struct segment *segment, const struct family *family, struct segmen
 
     snprintf(metric->name, sizeof metric->name, "%s", family->id);
     snprintf(metric->help, sizeof metric->help, "%s", family->help);
-    metric->kind = SEGMENT_COUNTER;
-    metric->unit = SEGMENT_NONE;
+    metric->kind = family->kind;
+    metric->unit = family->unit;
+    metric->sub_bits = family->kind == SEGMENT_HISTOGRAM ? SEGMENT_SUB_BITS : 0;
+    metric->buckets = family->kind == SEGMENT_HISTOGRAM ? SEGMENT_BUCKETS : 0;
     metric->scope = SEGMENT_PER_SLOT;
     metric->offset = (uint32_t)family->offset;
     for (int d = 0; d < 2; d++) {

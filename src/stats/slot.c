@@ -14,6 +14,14 @@ const bool stat_is_gauge[STATS] = {
 #include <mcpgate/metrics.def>
 };
 
+const bool trstat_is_gauge[TRSTATS] = {
+#define IS_TRGAUGE_COUNTER(id)
+#define IS_TRGAUGE_HISTOGRAM(id)
+#define IS_TRGAUGE_GAUGE(id)                   [TRSTAT_##id] = true,
+#define METRIC_TRANSPORT(KIND, id, UNIT, help) IS_TRGAUGE_##KIND(id)
+#include <mcpgate/metrics.def>
+};
+
 const bool upstat_is_gauge[UPSTATS] = {
 #define IS_UPGAUGE_COUNTER(id)
 #define IS_UPGAUGE_HISTOGRAM(id)
@@ -38,6 +46,12 @@ reset_gauges(struct slot *slot)
     for (unsigned id = 0; id < STATS; id++) {
         if (stat_is_gauge[id])
             stats_store(&slot->stats[id], 0);
+    }
+    for (unsigned id = 0; id < TRSTATS; id++) {
+        uint64_t *cells = slot->transports[id][0];
+
+        for (unsigned i = 0; trstat_is_gauge[id] && i < LINK_SIDES * TRANSPORTS; i++)
+            stats_store(&cells[i], 0);
     }
     for (uint32_t u = 0; u < slot->upstreams; u++) {
         for (unsigned id = 0; id < UPSTATS; id++) {

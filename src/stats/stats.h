@@ -15,14 +15,16 @@
 #include "base/check.h"
 #include "base/close_reason.h"
 #include "base/priority.h"
+#include "base/transport.h"
 
 #include <mcpgate/segment.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 /* STAT_<id>: counters and gauges of a slot; HIST_<id>: its histograms; UPSTAT_<id>, UPHIST_<id>: of an
- * upstream in a slot; all from metrics.def. enum mcp_method (MCP_<ID>, MCP_METHODS; unknown ones count as
- * MCP_OTHER) comes from mcp_method.def. These enums live in <mcpgate/segment.h>. */
+ * upstream in a slot; TRSTAT_<id>, TRHIST_<id>: of a side and transport; all from metrics.def. enum
+ * mcp_method (MCP_<ID>, MCP_METHODS; unknown ones count as MCP_OTHER) comes from mcp_method.def. These enums
+ * live in <mcpgate/segment.h>. */
 
 enum {
     STATS_HTTP_METHODS = 8, /* rows for enum http_method */
@@ -60,7 +62,9 @@ struct slot {
     uint32_t upstreams;   /* rows that may be used: those with a name when the slot was assigned */
     uint16_t stream_free_count, stream_free[STATS_STREAMS]; /* free rows, the next one last */
     struct segment_stream streams[STATS_STREAMS] __attribute__((aligned(64)));
+    uint64_t transports[TRSTATS][LINK_SIDES][TRANSPORTS] __attribute__((aligned(64)));
     struct segment_histogram hists[HISTS] __attribute__((aligned(64)));
+    struct segment_histogram transport_hists[TRHISTS][LINK_SIDES][TRANSPORTS];
     struct slot_upstream rows[];
 } __attribute__((aligned(STATS_UPSTREAM_ALIGN)));
 
@@ -109,14 +113,21 @@ stats_get(const struct slot *slot, enum stat_id id)
     return stats_load(&slot->stats[id]);
 }
 
+/* `n` values that are the same. */
+static inline void
+stats_record_many(struct segment_histogram *h, uint64_t ns, uint64_t n)
+{
+    stats_bump(&h->buckets[segment_bucket_of(ns)], n);
+    stats_bump(&h->sum, ns * n);
+    if (ns > h->max)
+        stats_store(&h->max, ns);
+    stats_bump(&h->count, n);
+}
+
 static inline void
 stats_record(struct segment_histogram *h, uint64_t ns)
 {
-    stats_bump(&h->buckets[segment_bucket_of(ns)], 1);
-    stats_bump(&h->sum, ns);
-    if (ns > h->max)
-        stats_store(&h->max, ns);
-    stats_bump(&h->count, 1);
+    stats_record_many(h, ns, 1);
 }
 
 static inline void
@@ -136,13 +147,27 @@ stats_row(struct slot *slot, unsigned upstream)
 static inline void
 stats_observe_many(struct slot *slot, enum hist id, uint64_t ns, uint64_t n)
 {
-    struct segment_histogram *h = &slot->hists[id];
+    stats_record_many(&slot->hists[id], ns, n);
+}
 
-    stats_bump(&h->buckets[segment_bucket_of(ns)], n);
-    stats_bump(&h->sum, ns * n);
-    if (ns > h->max)
-        stats_store(&h->max, ns);
-    stats_bump(&h->count, n);
+static inline void
+stats_transport_add(struct slot *slot, enum link_side side, enum transport t, enum trstat id, uint64_t n)
+{
+    stats_bump(&slot->transports[id][side][t], n);
+}
+
+/* Gauges only. */
+static inline void
+stats_transport_set(struct slot *slot, enum link_side side, enum transport t, enum trstat id, uint64_t n)
+{
+    stats_store(&slot->transports[id][side][t], n);
+}
+
+static inline void
+stats_transport_observe(struct slot *slot, enum link_side side, enum transport t, enum trhist id, uint64_t ns,
+                        uint64_t n)
+{
+    stats_record_many(&slot->transport_hists[id][side][t], ns, n);
 }
 
 static inline void
@@ -171,6 +196,12 @@ static inline void
 stats_up_observe(struct slot *slot, unsigned upstream, enum uphist id, uint64_t ns)
 {
     stats_record(&stats_row(slot, upstream)->hists[id], ns);
+}
+
+static inline void
+stats_up_observe_many(struct slot *slot, unsigned upstream, enum uphist id, uint64_t ns, uint64_t n)
+{
+    stats_record_many(&stats_row(slot, upstream)->hists[id], ns, n);
 }
 
 static inline enum stats_status

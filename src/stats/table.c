@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "stats/table.h"
 
+#include <string.h>
+
 const struct column worker_columns[] = {
     {"req/s", "exchanges_finished", COLUMN_RATE},
     {"open", "exchanges_open", COLUMN_VALUE},
@@ -30,8 +32,10 @@ const struct column upstream_columns[] = {
     {"of", "up_endpoints", COLUMN_VALUE},
     {"in/s", "up_received", COLUMN_RATE},
     {"ttfb p50", "up_first_byte", COLUMN_P50},
+    {"ttfb p99", "up_first_byte", COLUMN_P99},
     {"p50", "up_latency", COLUMN_P50},
     {"p99", "up_latency", COLUMN_P99},
+    {"in gw p99", "up_in_gateway", COLUMN_P99},
     {"jitter p99", "up_jitter", COLUMN_P99},
 };
 const unsigned upstream_column_count = sizeof upstream_columns / sizeof *upstream_columns;
@@ -52,29 +56,79 @@ const struct column watch_columns[] = {
 };
 const unsigned watch_column_count = sizeof watch_columns / sizeof *watch_columns;
 
+/* Rows are by side and transport. */
+static const struct column transport_columns[] = {
+    {"msgs in/s", "transport_messages_received", COLUMN_RATE},
+    {"msgs out/s", "transport_messages_sent", COLUMN_RATE},
+    {"in/s", "transport_received", COLUMN_RATE},
+    {"out/s", "transport_sent", COLUMN_RATE},
+    {"queued", "transport_queued", COLUMN_VALUE},
+    {"errors", "transport_errors", COLUMN_VALUE},
+    {"ttfb p50", "transport_first_byte", COLUMN_P50},
+    {"ttfb p99", "transport_first_byte", COLUMN_P99},
+    {"in gw p50", "transport_in_gateway", COLUMN_P50},
+    {"in gw p99", "transport_in_gateway", COLUMN_P99},
+    {"jitter p50", "transport_jitter", COLUMN_P50},
+    {"jitter p99", "transport_jitter", COLUMN_P99},
+};
+
 static bool
 suits(enum column_kind kind, const struct stats_metric *m)
 {
     bool histogram = m->kind == SEGMENT_HISTOGRAM;
 
-    if (stats_is_family(m))
-        return false;
     return kind == COLUMN_P50 || kind == COLUMN_P99 ? histogram : !histogram;
+}
+
+static void
+add_column(struct column_set *set, const struct column *column, const struct stats_metric *m)
+{
+    if (set->count == COLUMNS_MAX || !suits(column->kind, m))
+        return;
+    set->columns[set->count] = *column;
+    set->metrics[set->count++] = m;
 }
 
 void
 column_set_make(struct column_set *set, const struct stats_schema *schema, enum segment_scope scope,
                 const struct column *from, unsigned count)
 {
-    set->count = 0;
-    for (unsigned i = 0; i < count && set->count < COLUMNS_MAX; i++) {
+    *set = (struct column_set){0};
+    for (unsigned i = 0; i < count; i++) {
         const struct stats_metric *m = stats_find(schema, scope, from[i].metric);
 
-        if (!m || !suits(from[i].kind, m))
-            continue;
-        set->columns[set->count] = from[i];
-        set->metrics[set->count++] = m;
+        if (m && !stats_is_family(m))
+            add_column(set, &from[i], m);
     }
+}
+
+bool
+column_is_of_transports(const struct stats_metric *m)
+{
+    return m->scope == SEGMENT_PER_SLOT && stats_is_family(m) && strcmp(m->dim[0].name, "side") == 0 &&
+           strcmp(m->dim[1].name, "transport") == 0;
+}
+
+void
+column_set_of_transports(struct column_set *set, const struct stats_schema *schema)
+{
+    *set = (struct column_set){0};
+    for (unsigned i = 0; i < sizeof transport_columns / sizeof *transport_columns; i++) {
+        const struct stats_metric *m = stats_find(schema, SEGMENT_PER_SLOT, transport_columns[i].metric);
+
+        if (m && column_is_of_transports(m) &&
+            (!set->count || stats_cells(m) == stats_cells(set->metrics[0])))
+            add_column(set, &transport_columns[i], m);
+    }
+}
+
+bool
+column_has_transports(const struct stats_schema *schema)
+{
+    struct column_set set;
+
+    column_set_of_transports(&set, schema);
+    return set.count > 0;
 }
 
 static double
@@ -89,6 +143,8 @@ column_number(const struct column_set *set, unsigned column, const uint64_t *now
 {
     const struct stats_metric *m = set->metrics[column];
 
+    now = stats_cell(m, now, set->cell);
+    change = stats_cell(m, change, set->cell);
     switch (set->columns[column].kind) {
     case COLUMN_VALUE:
         return (double)now[m->first];

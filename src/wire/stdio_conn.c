@@ -245,6 +245,7 @@ stdio_init(struct stdio *stdio, struct stdio_shared *shared, const struct stdio_
     stdio->up = up;
     stdio->lines.max = shared->line_max;
     link_init(&stdio->link, shared->net, &link_events, LINK_UPSTREAM);
+    link_set_transport(&stdio->link, TRANSPORT_STDIO);
 }
 
 void

@@ -214,7 +214,7 @@ promise('an unknown terminal gets one line with the way out', async (world) => {
 promise('the manual explains every metric', async () => {
   const manual = readFileSync(join(build, 'tools/mcpstat/mcpstat.1'), 'latin1');
   const table = readFileSync(new URL('../../include/mcpgate/metrics.def', import.meta.url), 'latin1').replace(/\/\*.*?\*\//gs, '').replace(/^\s*#.*$/gm, '');
-  const ids = [...table.matchAll(/METRIC(?:_UPSTREAM|_FAMILY)?\((?:(?:COUNTER|GAUGE|HISTOGRAM), )?(\w+),/g)].map(([, id]) => id);
+  const ids = [...table.matchAll(/METRIC(?:_UPSTREAM|_TRANSPORT|_FAMILY)?\((?:(?:COUNTER|GAUGE|HISTOGRAM), )?(\w+),/g)].map(([, id]) => id);
   assert.ok(ids.length > 60);
   for (const id of ids) assert.match(manual, new RegExp(`^\\.B ${id}\\n\\((counter|gauge|histogram)`, 'm'), id);
 });

@@ -35,7 +35,7 @@ async function busy(world) {
 
 const names = () => {
   const text = readFileSync(join(root, 'include/mcpgate/metrics.def'), 'latin1').replace(/\/\*.*?\*\//gs, '').replace(/^\s*#.*$/gm, '');
-  return [...text.matchAll(/METRIC(?:_UPSTREAM|_FAMILY)?\((?:(?:COUNTER|GAUGE|HISTOGRAM), )?(\w+),/g)].map(([, id]) => id);
+  return [...text.matchAll(/METRIC(?:_UPSTREAM|_TRANSPORT|_FAMILY)?\((?:(?:COUNTER|GAUGE|HISTOGRAM), )?(\w+),/g)].map(([, id]) => id);
 };
 
 promise('requests are counted by method, status, MCP method and upstream', async (world) => {

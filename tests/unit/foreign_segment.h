@@ -21,7 +21,7 @@ enum {
     FOREIGN_SUB_BITS = 1,
     FOREIGN_BUCKETS = 72, /* up to 2^37 ns */
     FOREIGN_METRIC_SIZE = sizeof(struct segment_metric) + 24,
-    FOREIGN_METRICS = 5,
+    FOREIGN_METRICS = 6,
     FOREIGN_SLOTS = 3,
     FOREIGN_HEAD_SIZE = sizeof(struct segment_slot) + 64,
 };
@@ -31,6 +31,7 @@ struct foreign_slot {
     uint64_t teapots, kettle;
     uint64_t brews[2 * 3];
     uint64_t time[8 + FOREIGN_BUCKETS];
+    uint64_t sips[2 * 3][8 + FOREIGN_BUCKETS];
     struct segment_stream streams[2];
     struct {
         uint64_t pours;
@@ -86,6 +87,14 @@ foreign_describe(struct foreign *f)
                                                     .kind = SEGMENT_COUNTER,
                                                     .scope = SEGMENT_PER_UPSTREAM,
                                                     .offset = 0};
+    *foreign_metric(f, 5) = (struct segment_metric){.name = "sips",
+                                                    .help = "time between sips, by leaf and cup",
+                                                    .kind = SEGMENT_HISTOGRAM,
+                                                    .unit = SEGMENT_SECONDS,
+                                                    .offset = offsetof(struct foreign_slot, sips),
+                                                    .sub_bits = FOREIGN_SUB_BITS,
+                                                    .buckets = FOREIGN_BUCKETS,
+                                                    .dim = {{"leaf", 0, 2}, {"cup", 2, 3}}};
     strcpy(f->labels[0].text, "green");
     strcpy(f->labels[1].text, "black");
     strcpy(f->labels[2].text, "small");
@@ -129,12 +138,12 @@ foreign_lay_out(struct foreign *f)
 }
 
 static inline void
-foreign_time(struct foreign_slot *slot, unsigned bucket, uint64_t n, uint64_t each)
+foreign_time(uint64_t *time, unsigned bucket, uint64_t n, uint64_t each)
 {
-    slot->time[0] += n;
-    slot->time[1] += n * each;
-    slot->time[2] = each > slot->time[2] ? each : slot->time[2];
-    slot->time[8 + bucket] += n;
+    time[0] += n;
+    time[1] += n * each;
+    time[2] = each > time[2] ? each : time[2];
+    time[8 + bucket] += n;
 }
 
 /* Slot 0 a worker, slot 1 free, slot 2 a worker that died once. */
@@ -160,8 +169,8 @@ foreign_count(struct foreign *f)
         slot->kettle = 1024 * (i + 1);
         slot->brews[0] = 5;
         slot->brews[1 * 3 + 1] = 1 + i;
-        foreign_time(slot, 40, 90, 1100000);  /* 2^20 ns.. */
-        foreign_time(slot, 52, 10, 70000000); /* 2^26 ns.. */
+        foreign_time(slot->time, 40, 90, 1100000);  /* 2^20 ns.. */
+        foreign_time(slot->time, 52, 10, 70000000); /* 2^26 ns.. */
         slot->rows[0].pours = 10 * (i + 1);
     }
     strcpy(foreign_head(f, 2)->check, "check failed at pot.c:1: lid");

@@ -172,6 +172,12 @@ up_counter(enum upstat id)
 }
 
 uint64_t
+traffic(enum trstat id, enum link_side side, enum transport t)
+{
+    return world.stats->transports[id][side][t];
+}
+
+uint64_t
 closed_by(enum close_reason reason)
 {
     return stats_load(&world.stats->closed[reason]);
@@ -215,6 +221,10 @@ check_books(void)
     cr_assert_eq(counter(STAT_buffers_taken), counter(STAT_buffers_returned));
     cr_assert_eq(counter(STAT_slab_taken), counter(STAT_slab_returned));
     cr_assert_eq(world.stats->stream_free_count, STATS_STREAMS);
+    for (unsigned side = 0; side < LINK_SIDES; side++)
+        for (unsigned t = 0; t < TRANSPORTS; t++)
+            cr_assert_eq(traffic(TRSTAT_transport_queued, (enum link_side)side, (enum transport)t), 0,
+                         "queued, side %u, transport %u", side, t);
     check_upstream_gauges();
 }
 

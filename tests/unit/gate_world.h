@@ -54,6 +54,7 @@ void world_mortal(bool on);
 /* Counters of the worker; of its first upstream. */
 uint64_t counter(enum stat_id id);
 uint64_t up_counter(enum upstat id);
+uint64_t traffic(enum trstat id, enum link_side side, enum transport t);
 uint64_t closed_by(enum close_reason reason);
 
 void settle(void);

@@ -107,3 +107,25 @@ Test(carry, may_be_repeated_while_the_old_one_counts_on, .init = setup, .fini = 
         cr_assert_eq(carried->rows[2].stats[UPSTAT_up_requests], round);
     }
 }
+
+Test(carry, keeps_what_each_transport_counted_and_no_gauges, .init = setup, .fini = teardown)
+{
+    struct slot *one = segment_slot(old_segment, 0), *two = segment_slot(old_segment, 1);
+    struct slot *carried = segment_slot(new_segment, CARRY);
+
+    stats_transport_add(one, LINK_CLIENT, TRANSPORT_SSE, TRSTAT_transport_messages_sent, 5);
+    stats_transport_add(two, LINK_CLIENT, TRANSPORT_SSE, TRSTAT_transport_messages_sent, 2);
+    stats_transport_add(two, LINK_UPSTREAM, TRANSPORT_STDIO, TRSTAT_transport_messages_sent, 1);
+    stats_transport_set(two, LINK_CLIENT, TRANSPORT_SSE, TRSTAT_transport_queued, 77);
+    stats_transport_observe(one, LINK_UPSTREAM, TRANSPORT_WS, TRHIST_transport_jitter, 100, 3);
+    stats_transport_observe(two, LINK_UPSTREAM, TRANSPORT_WS, TRHIST_transport_jitter, 5000, 1);
+    cr_assert_eq(segment_carry(new_segment, CARRY, old_segment), 0);
+    cr_assert_eq(carried->transports[TRSTAT_transport_messages_sent][LINK_CLIENT][TRANSPORT_SSE], 7u);
+    cr_assert_eq(carried->transports[TRSTAT_transport_messages_sent][LINK_CLIENT][TRANSPORT_WS], 0u);
+    cr_assert_eq(carried->transports[TRSTAT_transport_messages_sent][LINK_UPSTREAM][TRANSPORT_STDIO], 1u);
+    cr_assert_eq(carried->transports[TRSTAT_transport_queued][LINK_CLIENT][TRANSPORT_SSE], 0u);
+    cr_assert_eq(carried->transport_hists[TRHIST_transport_jitter][LINK_UPSTREAM][TRANSPORT_WS].count, 4u);
+    cr_assert_eq(carried->transport_hists[TRHIST_transport_jitter][LINK_UPSTREAM][TRANSPORT_WS].sum, 5300u);
+    cr_assert_eq(carried->transport_hists[TRHIST_transport_jitter][LINK_UPSTREAM][TRANSPORT_WS].max, 5000u);
+    cr_assert_eq(carried->transport_hists[TRHIST_transport_jitter][LINK_CLIENT][TRANSPORT_WS].count, 0u);
+}

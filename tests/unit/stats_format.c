@@ -69,7 +69,8 @@ Test(format, lists_the_metrics)
            "kettle    gauge      bytes    worker    water in the kettle\n"
            "brews     counter    -        leaf,cup  brews by leaf and cup\n"
            "steeping  histogram  seconds  worker    time in the pot\n"
-           "pours     counter    -        upstream  cups poured\n");
+           "pours     counter    -        upstream  cups poured\n"
+           "sips      histogram  seconds  leaf,cup  time between sips, by leaf and cup\n");
 }
 
 Test(format, shows_people_the_whole_as_text)
@@ -117,20 +118,23 @@ Test(format, gives_programs_one_json_object)
            "    \"teapots\": 601,\n"
            "    \"kettle\": 3072,\n"
            "    \"brews\": {\"green\": {\"small\": 10}, \"black\": {\"lar\\\"ge\\\\\": 3}},\n"
-           "    \"steeping\": {\"count\": 200, \"sum\": 1.598000000, \"mean\": 0.007990000, \"p50\": 0.001310720, \"p90\": 0.001310720, \"p99\": 0.070000000, \"p999\": 0.070000000, \"p9999\": 0.070000000, \"max\": 0.070000000}\n"
+           "    \"steeping\": {\"count\": 200, \"sum\": 1.598000000, \"mean\": 0.007990000, \"p50\": 0.001310720, \"p90\": 0.001310720, \"p99\": 0.070000000, \"p999\": 0.070000000, \"p9999\": 0.070000000, \"max\": 0.070000000},\n"
+           "    \"sips\": {}\n"
            "  },\n"
            "  \"workers\": [\n"
            "    {\"slot\": 0, \"role\": \"worker\", \"state\": \"ready\", \"alive\": false, \"pid\": 100, \"epoch\": 1, \"deaths\": 0, \"generation\": 7, \"age\": 99.000, \"last_turn\": 0.000, \"failed_check\": \"\", \"metrics\": {\n"
            "      \"teapots\": 300,\n"
            "      \"kettle\": 1024,\n"
            "      \"brews\": {\"green\": {\"small\": 5}, \"black\": {\"lar\\\"ge\\\\\": 1}},\n"
-           "      \"steeping\": {\"count\": 100, \"sum\": 0.799000000, \"mean\": 0.007990000, \"p50\": 0.001310720, \"p90\": 0.001310720, \"p99\": 0.070000000, \"p999\": 0.070000000, \"p9999\": 0.070000000, \"max\": 0.070000000}\n"
+           "      \"steeping\": {\"count\": 100, \"sum\": 0.799000000, \"mean\": 0.007990000, \"p50\": 0.001310720, \"p90\": 0.001310720, \"p99\": 0.070000000, \"p999\": 0.070000000, \"p9999\": 0.070000000, \"max\": 0.070000000},\n"
+           "      \"sips\": {}\n"
            "    }},\n"
            "    {\"slot\": 2, \"role\": \"worker\", \"state\": \"ready\", \"alive\": false, \"pid\": 102, \"epoch\": 2, \"deaths\": 1, \"generation\": 7, \"age\": 99.000, \"last_turn\": 0.500, \"failed_check\": \"check failed at pot.c:1: lid\", \"metrics\": {\n"
            "      \"teapots\": 301,\n"
            "      \"kettle\": 2048,\n"
            "      \"brews\": {\"green\": {\"small\": 5}, \"black\": {\"lar\\\"ge\\\\\": 2}},\n"
-           "      \"steeping\": {\"count\": 100, \"sum\": 0.799000000, \"mean\": 0.007990000, \"p50\": 0.001310720, \"p90\": 0.001310720, \"p99\": 0.070000000, \"p999\": 0.070000000, \"p9999\": 0.070000000, \"max\": 0.070000000}\n"
+           "      \"steeping\": {\"count\": 100, \"sum\": 0.799000000, \"mean\": 0.007990000, \"p50\": 0.001310720, \"p90\": 0.001310720, \"p99\": 0.070000000, \"p999\": 0.070000000, \"p9999\": 0.070000000, \"max\": 0.070000000},\n"
+           "      \"sips\": {}\n"
            "    }}\n"
            "  ],\n"
            "  \"upstreams\": {\n"
@@ -239,7 +243,9 @@ Test(format, gives_prometheus_its_text_format)
            "mcpgate_steeping_seconds_count{worker=\"2\"} 100\n"
            "# HELP mcpgate_pours_total cups poured\n"
            "# TYPE mcpgate_pours_total counter\n"
-           "mcpgate_pours_total{upstream=\"kitchen\"} 30\n");
+           "mcpgate_pours_total{upstream=\"kitchen\"} 30\n"
+           "# HELP mcpgate_sips_seconds time between sips, by leaf and cup\n"
+           "# TYPE mcpgate_sips_seconds histogram\n");
 }
 
 /* clang-format on */

@@ -147,7 +147,9 @@ Test(reader, says_what_is_wrong_with_a_file_that_is_no_segment)
     foreign.header.abi++;
     cr_assert_eq(open_bytes(&foreign, sizeof foreign, &reader, &why), -EPROTO);
     cr_assert_str_eq(why, "a segment of another ABI: use the mcpstat that came with this gateway");
-    foreign.header.abi--;
+    foreign.header.abi = SEGMENT_ABI_FIRST - 1;
+    cr_assert_eq(open_bytes(&foreign, sizeof foreign, &reader, &why), -EPROTO);
+    foreign.header.abi = SEGMENT_ABI;
     cr_assert_eq(open_bytes(&foreign, sizeof foreign - 1, &reader, &why), -EBADMSG);
     cr_assert_str_eq(why, "the segment is cut short");
     foreign.header.slots_offset = UINT64_MAX - 8;
@@ -177,6 +179,72 @@ Test(reader, survives_every_field_of_header_and_descriptors_at_extreme_values)
         }
     }
     cr_assert_gt(refused, 200);
+}
+
+Test(reader, reads_gateways_of_every_abi_since_the_first)
+{
+    for (uint32_t abi = SEGMENT_ABI_FIRST; abi <= SEGMENT_ABI; abi++) {
+        foreign.header.abi = abi;
+        cr_assert_eq(use_bytes(&foreign, sizeof foreign), 0, "abi %u", abi);
+    }
+}
+
+/* The third value of the second label, in both slots. */
+static void
+count_sips(unsigned bucket, uint64_t n, uint64_t each)
+{
+    foreign_time(foreign.slots[0].sips[1 * 3 + 2], bucket, n, each);
+    foreign_time(foreign.slots[2].sips[1 * 3 + 2], bucket, 2 * n, 2 * each);
+}
+
+Test(reader, sums_histograms_with_labels_each_by_itself)
+{
+    struct stats_reader *reader;
+    struct snapshot *s, *change;
+    const struct stats_metric *m;
+
+    count_sips(40, 10, 1100000);
+    reader = reader_of_foreign();
+    s = stats_snapshot(reader);
+    m = stats_find(s->schema, SEGMENT_PER_SLOT, "sips");
+    cr_assert_eq(stats_cells(m), 6);
+    for (uint32_t i = 0; i < 6; i++) {
+        const uint64_t *values = stats_cell(m, s->total, i);
+
+        cr_assert_eq(values[m->first + HISTOGRAM_COUNT], i == 5 ? 30 : 0, "value %u", i);
+        cr_assert_eq(stats_cell_counts(m, s->total, i), i == 5);
+        cr_assert_eq(values[m->first + HISTOGRAM_MAX], i == 5 ? 2200000 : 0, "the larger of the two");
+        cr_assert_eq(stats_percentile(m, values, 0.5), i == 5 ? (1u << 20) + (1u << 18) : 0);
+    }
+    change = snapshot_difference(s, s);
+    cr_assert_eq(stats_cell(m, change->total, 5)[m->first + HISTOGRAM_COUNT], 0);
+    cr_assert_eq(stats_cell(m, change->total, 5)[m->first + HISTOGRAM_MAX], 2200000, "of its whole life");
+    snapshot_free(&change);
+    snapshot_free(&s);
+    stats_close_reader(&reader);
+}
+
+/* A histogram that text shows as a column, of every shape. */
+Test(reader, survives_transports_of_any_shape)
+{
+    static const uint32_t counts[] = {0, 1, 2, 3, 4, 5, 6, 16384, 0x7fffffff, 0xffffffff};
+    enum { COUNTS = sizeof counts / sizeof *counts };
+    unsigned used = 0;
+
+    for (unsigned k = 0; k < COUNTS * COUNTS * 2; k++) {
+        struct segment_metric *m = foreign_metric(&foreign, 5);
+
+        foreign_make(&foreign);
+        strcpy(m->name, "transport_jitter");
+        strcpy(m->dim[0].name, "side");
+        strcpy(m->dim[1].name, "transport");
+        m->scope = k % 2 ? SEGMENT_PER_UPSTREAM : SEGMENT_PER_SLOT;
+        m->dim[0].count = counts[k / 2 % COUNTS];
+        m->dim[1].count = counts[k / 2 / COUNTS];
+        count_sips(40, 1, 1100000);
+        used += use_bytes(&foreign, sizeof foreign) == 0;
+    }
+    cr_assert_gt(used, 3, "%u", used);
 }
 
 Test(reader, refuses_descriptors_that_reach_out_of_their_slot)
@@ -243,7 +311,7 @@ Test(reader, subtracts_counters_and_histograms_and_leaves_gauges)
     foreign.slots[2].teapots = 1; /* went backwards: as if it started anew */
     foreign.slots[0].kettle = 5;
     foreign.slots[0].rows[0].pours += 4;
-    foreign_time(&foreign.slots[0], 60, 3, 1u << 30);
+    foreign_time(foreign.slots[0].time, 60, 3, 1u << 30);
     foreign_head(&foreign, 0)->turn_ns += 2000000000u;
     snprintf(path, sizeof path, "%s/stats", dir);
     fd = open(path, O_WRONLY);

@@ -106,6 +106,13 @@ Test(segment, describes_every_row_of_the_table_with_help)
         cr_assert(m && m->kind == SEGMENT_##KIND && m->unit == SEGMENT_##UNIT, #id);                         \
         cr_assert_str_eq(m->help, text);                                                                     \
     }
+#define METRIC_TRANSPORT(KIND, id, UNIT, text)                                                               \
+    {                                                                                                        \
+        const struct stats_metric *m = stats_find(s->schema, SEGMENT_PER_SLOT, #id);                         \
+        cr_assert(m && m->kind == SEGMENT_##KIND && m->unit == SEGMENT_##UNIT, #id);                         \
+        cr_assert_str_eq(m->help, text);                                                                     \
+        cr_assert_eq(stats_cells(m), (uint32_t)LINK_SIDES *TRANSPORTS, #id);                                 \
+    }
 #include <mcpgate/metrics.def>
     for (uint32_t i = 0; i < family_count; i++)
         cr_assert_not_null(stats_find(s->schema, SEGMENT_PER_SLOT, families[i].id));
@@ -126,6 +133,8 @@ Test(segment, names_fit_their_fields)
                 cr_assert_lt(strlen(families[i].dim[d].value(k)), SEGMENT_NAME_MAX);
 #define METRIC(KIND, id, UNIT, text)                                                                         \
     cr_assert(sizeof #id <= SEGMENT_NAME_MAX && sizeof text <= SEGMENT_HELP_MAX, #id);
+#define METRIC_UPSTREAM(KIND, id, UNIT, text)  METRIC(KIND, id, UNIT, text)
+#define METRIC_TRANSPORT(KIND, id, UNIT, text) METRIC(KIND, id, UNIT, text)
 #include <mcpgate/metrics.def>
 }
 

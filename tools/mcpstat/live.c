@@ -110,7 +110,7 @@ static void
 draw_help(void)
 {
     static const char *const help[] = {
-        "1 2 3 4, tab    overview, workers, upstreams, streams",
+        "1 2 3 4 5, tab  overview, workers, upstreams, streams, transports",
         "arrows, PgUp, PgDn, home, end      scroll",
         "s / S           sort by the next / previous column",
         "r               reverse the order",
@@ -201,6 +201,7 @@ on_key(struct live *l, int key)
     case '2':
     case '3':
     case '4':
+    case '5':
         switch_view(l, (enum view)(key - '1'));
         break;
     case '\t':

@@ -35,8 +35,10 @@ put_metric(const char *name, const char *kind, const char *unit, const char *hel
 static void
 put_family(const struct family *family)
 {
-    printf(".TP\n.B %s\n(counter; labels %s%s%s) ", family->id, family->dim[0].label,
-           family->dim[1].label[0] ? ", " : "", family->dim[1].label);
+    static const char *const kinds[] = {COUNTER, GAUGE, HISTOGRAM}, *const units[] = {NONE, BYTES, SECONDS};
+
+    printf(".TP\n.B %s\n(%s%s; labels %s%s%s) ", family->id, kinds[family->kind], units[family->unit],
+           family->dim[0].label, family->dim[1].label[0] ? ", " : "", family->dim[1].label);
     put_roff(family->help);
     putchar('\n');
     for (int d = 0; d < 2 && family->dim[d].value; d++) {

@@ -12,7 +12,7 @@ enum { STREAM_SORTS = sizeof stream_sorts / sizeof *stream_sorts };
 const char *
 view_name(enum view view)
 {
-    static const char *const names[VIEWS] = {"overview", "workers", "upstreams", "streams"};
+    static const char *const names[VIEWS] = {"overview", "workers", "upstreams", "streams", "transports"};
 
     return names[view];
 }
@@ -160,14 +160,7 @@ put_overview(const struct snapshot *now, const struct snapshot *change, const st
     text_summary(now, change, "  ", w);
     writer_text(w, "\nTimes\n");
     text_latencies(change, "  ", w);
-    for (uint32_t i = 0; i < now->schema->metric_count; i++) {
-        const struct stats_metric *m = &now->schema->metrics[i];
-
-        if (!stats_is_family(m) || m->scope != SEGMENT_PER_SLOT)
-            continue;
-        writer_printf(w, "\n%s: %s\n", m->name, m->help);
-        text_family(m, now, change, "  ", w);
-    }
+    text_families(now, change, "  ", w);
     writer_text(w, "\nTotals\n");
     text_totals(now, change, "  ", w);
 }
@@ -181,6 +174,11 @@ put_view(enum view view, const struct snapshot *now, const struct snapshot *chan
     text_headline(now, w);
     if (view == VIEW_OVERVIEW) {
         put_overview(now, change, w);
+        return;
+    }
+    if (view == VIEW_TRANSPORTS) {
+        writer_text(w, "\nTransports\n");
+        text_transports(now, change, "  ", w);
         return;
     }
     order = order_of(view, now, change, sort);

@@ -5,7 +5,7 @@
 
 #include "stats/read.h"
 
-enum view { VIEW_OVERVIEW, VIEW_WORKERS, VIEW_UPSTREAMS, VIEW_STREAMS, VIEWS };
+enum view { VIEW_OVERVIEW, VIEW_WORKERS, VIEW_UPSTREAMS, VIEW_STREAMS, VIEW_TRANSPORTS, VIEWS };
 
 struct sort {
     unsigned column; /* 0: as in the file */

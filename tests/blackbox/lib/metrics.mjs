@@ -17,7 +17,7 @@ export class Metrics {
 
   /** The samples of one metric; `labels` narrows. */
   of(id, labels = {}) {
-    const names = new Set([`mcpgate_${id}`, `mcpgate_${id}_total`, `mcpgate_${id}_bytes`, `mcpgate_${id}_bytes_total`]);
+    const names = new Set([`mcpgate_${id}`, `mcpgate_${id}_total`, `mcpgate_${id}_bytes`, `mcpgate_${id}_bytes_total`, `mcpgate_${id}_seconds_count`]);
     return this.samples.filter((s) => names.has(s.name) && Object.entries(labels).every(([k, v]) => s.labels[k] === v));
   }
 
@@ -38,6 +38,7 @@ export class Metrics {
     const held = this.sum('slab_taken') - this.sum('slab_returned');
     if (held < 0 || held > this.sum('streams_waiting')) off.push(`slab taken, not returned: ${held}`);
     equal('queued_bytes', this.sum('queued_bytes'), 0);
+    for (const { labels, value } of this.of('transport_queued')) equal(`transport_queued ${JSON.stringify(labels)}`, value, 0);
     equal('streams_open', this.sum('streams_open'), this.sum('streams_waiting'));
     equal('tunnels_open', this.sum('tunnels_open'), 0);
     equal('connections accepted, closed + open', this.sum('connections_accepted'), this.sum('connections_closed') + this.sum('connections_open'));
