@@ -123,6 +123,7 @@ Test(lanes, messages_stay_apart_when_they_are_copied)
 
     relay_open(1);
     out = outbound_new(&net);
+    out->flow = &net.stats.flows[LINK_CLIENT][TRANSPORT_HTTP];
     outbound_push(&net, out, PRIORITY_NORMAL, span_of(&received, 0, 1), false);
     outbound_push(&net, out, PRIORITY_NORMAL, span_of(&received, 1, 1), false);
     outbound_end_message(out, PRIORITY_NORMAL);
