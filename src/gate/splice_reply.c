@@ -16,6 +16,17 @@ enum { INTERIMS_MAX = 16 };
 
 /* --- the reply --- */
 
+/* How many events end in the run. */
+static uint32_t
+scan_events(struct exchange *ex, const struct h1_body *body)
+{
+    uint32_t events = 0;
+
+    for (uint32_t i = 0; i < body->count; i++)
+        events += exchange_scan_events(ex, body->data[i]);
+    return events;
+}
+
 /* So many events have passed whole. */
 static void
 note_events(struct exchange *ex, uint32_t events)
@@ -161,8 +172,7 @@ splice_reply_body(struct exchange *ex, const struct h1_body *body)
     uint32_t events = ex->events;
 
     if (ex->is_stream && !ex->early)
-        for (uint32_t i = 0; i < body->count; i++)
-            note_events(ex, exchange_scan_events(ex, body->data[i]));
+        note_events(ex, scan_events(ex, body));
     if (!client)
         return;
     ex->client_ns = ex->active_ns;

@@ -149,24 +149,25 @@ end_for_fault(struct exchange *ex, bool from_client, enum ws_fault fault)
     return false;
 }
 
+/* So many messages have passed whole. */
 static void
-note_message(struct exchange *ex, bool from_client)
+note_messages(struct exchange *ex, bool from_client, uint32_t n)
 {
     struct worker *w = ex->worker;
 
-    traffic_received(w, from_client ? LINK_CLIENT : LINK_UPSTREAM, TRANSPORT_WS, 1);
-    traffic_sent(w, from_client ? LINK_UPSTREAM : LINK_CLIENT, TRANSPORT_WS, 1);
+    traffic_received(w, from_client ? LINK_CLIENT : LINK_UPSTREAM, TRANSPORT_WS, n);
+    traffic_sent(w, from_client ? LINK_UPSTREAM : LINK_CLIENT, TRANSPORT_WS, n);
     if (from_client) {
-        stats_add(w->stats, STAT_ws_messages, 1);
+        stats_add(w->stats, STAT_ws_messages, n);
         return;
     }
-    stats_up_add(w->stats, ex->upstream->index, UPSTAT_up_events, 1);
-    pace_came(ex, 1);
+    stats_up_add(w->stats, ex->upstream->index, UPSTAT_up_events, n);
+    pace_came(ex, n);
 }
 
-/* False: what was found is not to pass. */
+/* Adds the messages that end here. False: what was found is not to pass. */
 static bool
-look(struct exchange *ex, bool from_client, char *at, uint32_t len)
+look(struct exchange *ex, bool from_client, char *at, uint32_t len, uint32_t *messages)
 {
     struct side *side = source_of(ex->state, !from_client);
     struct ws_event e;
@@ -185,7 +186,7 @@ look(struct exchange *ex, bool from_client, char *at, uint32_t len)
             side->has_closed = true;
             exchange_wake_in(ex, CLOSED_MS);
         } else if (e.opcode < WS_CLOSE && e.ends) {
-            note_message(ex, from_client);
+            ++*messages;
         }
     }
     return true;
@@ -197,16 +198,19 @@ ws_relay_look(struct exchange *ex, bool from_client, const struct h1_body *body)
     struct ws_relay *relay = ex->state;
     struct side *side = from_client ? &relay->client : &relay->server;
     struct ws_parser before = side->parser;
+    uint32_t messages = 0;
 
     side->heard_ns = ring_now(ex->worker->ring);
     side->is_pinged = false;
     for (uint32_t i = 0; i < body->count; i++) {
-        if (look(ex, from_client, (char *)span_data(body->data[i]), body->data[i].len))
+        if (look(ex, from_client, (char *)span_data(body->data[i]), body->data[i].len, &messages))
             continue;
         before.fault = side->parser.fault;
         side->parser = before; /* none of this run has passed */
         return end_for_fault(ex, from_client, (enum ws_fault)before.fault);
     }
+    if (messages)
+        note_messages(ex, from_client, messages);
     return true;
 }
 
