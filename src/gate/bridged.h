@@ -7,6 +7,7 @@
 #include "gate/journaled.h"
 #include "mcp/bridge_ask.h"
 #include "mcp/bridge_listen.h"
+#include "mcp/recall.h"
 
 enum {
     BRIDGED_LATE = 4 /* kinds of notices that are combined */,
@@ -25,6 +26,7 @@ struct bridge_room {
     char uri[BRIDGED_URI]; /* merging_bond_of() */
     struct h1_body body;
     struct jsonrpc_edit edits[BRIDGED_EDITS];
+    struct recall recall;
 };
 
 /* A question to a legacy client, of a modern upstream's input_required. */

@@ -236,20 +236,29 @@ has_greeted(const struct bridged *b)
     return b->session && (!b->session->is_of_stream || b->session->is_greeted);
 }
 
-/* Whether the message, and the fields that repeat parts of it, may be served (mcp/headers.h). */
+/* Reads the message: whether it, and the fields that repeat parts of it, may be served (mcp/headers.h). */
 static bool
-is_fine(struct bridged *b, enum jsonrpc_fault fault)
+is_fine(struct bridged *b)
 {
+    struct recall *recall = &b->worker->bridge_room->recall;
+    struct text message = bridged_message(b);
     struct mcp_head head = {.http = !bridged_is_of_ws(b),
                             .version = bridged_field(b, TEXT("mcp-protocol-version")),
                             .method = bridged_field(b, TEXT("mcp-method")),
                             .name = bridged_field(b, TEXT("mcp-name")),
                             .session = has_greeted(b) ? b->session->token.revision : MCP_NO_REVISION};
     struct mcp_verdict verdict;
+    enum jsonrpc_fault fault;
     struct bridge_out out;
 
-    if (mcp_check(&head, fault, &b->env, b->in_batch, &verdict))
+    if (!b->in_batch && recall_find(recall, message, &head, &b->env))
         return true;
+    fault = jsonrpc_scan(message, JSON_SCAN_STRICT, &b->env);
+    if (mcp_check(&head, fault, &b->env, b->in_batch, &verdict)) {
+        if (!b->in_batch)
+            recall_note(recall, message, &head, &b->env);
+        return true;
+    }
     if (!bridged_out(b->worker, b->env.id.len, &out)) {
         exchange_fail(b->ex, CLOSE_NO_MEMORY);
         return false;
@@ -297,9 +306,7 @@ take_merged(struct bridged *b)
 void
 bridged_take_message(struct bridged *b)
 {
-    enum jsonrpc_fault fault = jsonrpc_scan(bridged_message(b), JSON_SCAN_STRICT, &b->env);
-
-    if (!is_fine(b, fault) || (b->is_posted && !bridged_sse_accept(b)) ||
+    if (!is_fine(b) || (b->is_posted && !bridged_sse_accept(b)) ||
         (bridged_is_of_ws(b) && !bridged_ws_accept(b)))
         return;
     read_client(b);

@@ -4,6 +4,7 @@
 #include "gate/compress.h"
 #include "gate/home.h"
 #include "gate/leg.h"
+#include "mcp/merge_list.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -349,14 +350,15 @@ is_about_body(const struct http_header *h)
     case HTTP_SEC_WEBSOCKET_EXTENSIONS:
         return true;
     default:
-        return h->name_len == 10 && strncasecmp(h->name, "user-agent", 10) == 0;
+        return h->name_len == 10 && (h->name[0] | 0x20) == 'u' && strncasecmp(h->name, "user-agent", 10) == 0;
     }
 }
 
 static bool
 is_about_message(const struct http_header *h)
 {
-    return h->id == HTTP_LAST_EVENT_ID || (h->name_len > 4 && strncasecmp(h->name, "mcp-", 4) == 0);
+    return h->id == HTTP_LAST_EVENT_ID ||
+           (h->name_len > 4 && (h->name[0] | 0x20) == 'm' && strncasecmp(h->name, "mcp-", 4) == 0);
 }
 
 bool
@@ -365,6 +367,8 @@ heads_keep(struct exchange *ex, const struct http1_head *head, struct held *held
 {
     const struct cfg_upstream *up = ex->upstream ? ex->upstream->cfg : NULL; /* NULL: the merged server */
     uint32_t credentials_at = 0, credentials_len = 0;
+    bool is_list = !up && mcp_revision_is_modern((enum mcp_revision)ex->revision) &&
+                   merge_kind_of((enum mcp_method)ex->mcp) < MERGE_KINDS;
     struct writer w = {0};
 
     if (!held_reserve(ex->worker, held,
@@ -372,7 +376,10 @@ heads_keep(struct exchange *ex, const struct http1_head *head, struct held *held
         return false;
     w.at = held->at;
     w.end = held->at + held->size;
-    for (unsigned pass = 0; pass < 2; pass++) {
+    *ret_plain = 0;
+    /* A list of the merged server's is nobody's request to an upstream (mcp_check() holds the field against
+     * the message). */
+    for (unsigned pass = is_list; pass < 2; pass++) {
         for (unsigned i = 0; i < head->count; i++) {
             const struct http_header *h = &head->headers[i];
 

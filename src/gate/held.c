@@ -5,7 +5,23 @@
 
 #include <stdlib.h>
 
-enum { HELD_MIN = 4096 };
+/* The first ones come from a pool: a request has one or two of them. */
+static char *
+resize(struct worker *w, const struct held *held, uint64_t size)
+{
+    char *larger;
+
+    if (!held->size && size == HELD_MIN)
+        return pool_take(&w->held_pool);
+    if (held->size != HELD_MIN)
+        return realloc(held->at, size);
+    larger = malloc(size);
+    if (!larger)
+        return NULL;
+    memcpy(larger, held->at, HELD_MIN);
+    pool_put(&w->held_pool, held->at);
+    return larger;
+}
 
 bool
 held_reserve(struct worker *w, struct held *held, uint32_t size)
@@ -19,7 +35,7 @@ held_reserve(struct worker *w, struct held *held, uint32_t size)
         want *= 2;
     if (want > UINT32_MAX || w->slab.used_bytes + w->held_bytes + want - held->size > w->config->max_memory)
         return false;
-    larger = realloc(held->at, want);
+    larger = resize(w, held, want);
     if (!larger)
         return false;
     w->held_bytes += want - held->size;
@@ -43,6 +59,9 @@ void
 held_free(struct worker *w, struct held *held)
 {
     w->held_bytes -= held->size;
-    free(held->at);
+    if (held->size == HELD_MIN)
+        pool_put(&w->held_pool, held->at);
+    else
+        free(held->at);
     *held = (struct held){0};
 }

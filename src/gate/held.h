@@ -11,6 +11,8 @@
 
 struct worker;
 
+enum { HELD_MIN = 4096 }; /* bytes */
+
 struct held { /* zero: nothing */
     char *at;
     uint32_t len, size;

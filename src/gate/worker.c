@@ -7,6 +7,7 @@
 #include "gate/compress.h"
 #include "gate/exchange.h"
 #include "gate/health.h"
+#include "gate/held.h"
 #include "gate/home.h"
 #include "gate/journaled.h"
 #include "gate/leg.h"
@@ -351,6 +352,7 @@ worker_open(struct worker *w, struct child *child, bool is_admin, char *why, siz
     pool_init(&w->exchange_pool, sizeof(struct exchange));
     pool_init(&w->event_id_pool, sizeof(struct sse_id));
     pool_init(&w->leg_pool, sizeof(struct leg));
+    pool_init(&w->held_pool, HELD_MIN);
     list_init(&w->clients);
     list_init(&w->exchanges);
     err = secure_init(w, why, why_size);
@@ -402,6 +404,7 @@ trim(struct worker *w)
     pool_trim(&w->exchange_pool);
     pool_trim(&w->event_id_pool);
     pool_trim(&w->leg_pool);
+    pool_trim(&w->held_pool);
     pool_trim(&w->bond_pool);
     pool_trim(&w->bridged_pool);
     compress_trim(w);
@@ -489,6 +492,7 @@ worker_close(struct worker *w)
     pool_done(&w->exchange_pool);
     pool_done(&w->event_id_pool);
     pool_done(&w->leg_pool);
+    pool_done(&w->held_pool);
     slab_done(&w->slab);
     ring_free(&w->ring);
 }

@@ -69,9 +69,15 @@ json_put_string(struct json_writer *w, struct text utf8)
 void
 json_put_integer(struct json_writer *w, int64_t n)
 {
-    char out[24];
+    uint64_t left = n < 0 ? -(uint64_t)n : (uint64_t)n;
+    char out[24], *at = out + sizeof out;
 
-    json_put(w, (struct text){out, (uint32_t)snprintf(out, sizeof out, "%lld", (long long)n)});
+    do
+        *--at = (char)('0' + left % 10);
+    while (left /= 10);
+    if (n < 0)
+        *--at = '-';
+    json_put(w, (struct text){at, (uint32_t)(out + sizeof out - at)});
 }
 
 void

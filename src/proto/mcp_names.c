@@ -8,7 +8,8 @@ static const struct {
     struct text name, name_key;
 } methods[MCP_METHODS] = {
     [MCP_OTHER] = {{"other", 5}, {"", 0}},
-#define MCP_METHOD(id, method, key, priority) [MCP_##id] = {{method, sizeof(method) - 1}, {key, sizeof(key) - 1}},
+#define MCP_METHOD(id, method, key, priority)                                                                \
+    [MCP_##id] = {{method, sizeof(method) - 1}, {key, sizeof(key) - 1}},
 #include <mcpgate/mcp_method.def>
 #undef MCP_METHOD
 };
@@ -20,12 +21,29 @@ static const char revisions[MCP_REVISIONS][11] = {
 
 static const struct text sentinel_start = {"=?base64?", 9}, sentinel_end = {"?=", 2};
 
+/* Bit i is set where method i has a name of that length. */
+enum { NAME_MAX = 64 };
+static uint32_t of_length[NAME_MAX];
+
+_Static_assert(MCP_METHODS <= 32, "methods are the bits of a word");
+
+static void __attribute__((constructor)) sort_by_length(void)
+{
+    for (unsigned i = MCP_OTHER + 1; i < MCP_METHODS; i++)
+        of_length[methods[i].name.len] |= 1u << i;
+}
+
 enum mcp_method
 mcp_method_of(struct text name)
 {
-    for (unsigned i = MCP_OTHER + 1; i < MCP_METHODS; i++)
+    uint32_t left = name.len < NAME_MAX ? of_length[name.len] : 0;
+
+    for (; left; left &= left - 1) {
+        unsigned i = (unsigned)__builtin_ctz(left);
+
         if (text_eq(name, methods[i].name))
             return (enum mcp_method)i;
+    }
     return MCP_OTHER;
 }
 
