@@ -71,7 +71,7 @@ begin(struct worker *w, enum http_method method)
     struct exchange *ex = pool_get(&w->exchange_pool);
 
     ex->worker = w;
-    ex->method = (uint8_t)method;
+    ex->method = (unsigned)method & 7;
     ex->begun_ns = ex->phase_ns = ex->asked_ns = ex->client_ns = ring_now(w->ring);
     ex->stream_row = -1;
     ex->revision = MCP_NO_REVISION;

@@ -87,20 +87,19 @@ struct exchange {
                                    there */
     uint64_t reply_bytes;       /* of content */
     uint64_t body_bytes;        /* of the request's content */
-    uint32_t delay_ns;          /* pace.c: how long the last that left was here */
+    uint32_t delay_ns;          /* pace.c: 1 + how long the last that left was here; 0: none has */
     uint32_t events;
     uint32_t number;  /* of the worker's requests: makes its id */
     uint8_t interims; /* 1xx replies passed on */
     struct sse_scan scan;
-    uint16_t paced;  /* pace.c: 1 + its place among the worker's; 0: nothing waits to leave */
-    uint16_t status; /* of the reply; 0: none yet */
-    uint16_t tries;
-    int16_t stream_row;                   /* in the statistics; -1: none */
-    uint8_t phase, method, mcp, revision; /* enums */
+    uint16_t paced;     /* pace.c: 1 + its place among the worker's; 0: nothing waits to leave */
+    uint16_t status;    /* of the reply; 0: none yet */
+    int16_t stream_row; /* in the statistics; -1: none */
+    uint8_t tries;
+    uint8_t phase, mcp, revision; /* enums */
     uint8_t id_len, given_id_len;
     uint8_t failed;  /* enum close_reason: no connection is to be had; the error waits for the request's id */
     bool is_mcp : 1; /* an MCP front: errors are JSON-RPC */
-    bool has_delay : 1;  /* pace.c: delay_ns says something */
     bool is_leaving : 1; /* pace.c: what came was submitted; the next turn knows whether the kernel took it */
     bool is_held : 1;    /* pace.c: what came waits for its client, who has fallen behind */
     bool accepts_sse : 1, is_stream : 1, is_tunnel : 1;
@@ -117,6 +116,7 @@ struct exchange {
     bool is_part : 1;         /* of these: a message of a batch (bridging_batch.c), or of a WebSocket */
     bool is_ws : 1;           /* upgraded: events leave as WebSocket messages */
     bool leg_stream : 1;      /* whose reply is a stream of events */
+    uint8_t method : 3;       /* enum http_method */
     bool by_legs : 1;         /* the upstream is asked by legs, which count what they send and receive */
     char id[EXCHANGE_ID_MAX]; /* the JSON-RPC id as it was written; id_len 0: none, not seen, or too long */
     uint32_t held_ns;         /* pace.c: from the first that waits to leave to the last */
