@@ -26,10 +26,12 @@ left(struct exchange *ex, uint64_t now)
 {
     uint64_t last = now - ex->event_ns, first = last + ex->held_ns;
 
-    if (ex->has_delay)
-        sample(ex, first > ex->delay_ns ? first - ex->delay_ns : ex->delay_ns - first, 1);
-    ex->delay_ns = saturated(last);
-    ex->has_delay = true;
+    if (ex->delay_ns) {
+        uint64_t before = ex->delay_ns - 1;
+
+        sample(ex, first > before ? first - before : before - first, 1);
+    }
+    ex->delay_ns = saturated(last + 1);
 }
 
 /* Off the list of those that have something to send; it may have waited on its own. */

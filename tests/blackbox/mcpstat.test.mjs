@@ -75,6 +75,11 @@ promise('every form of output holds the same figures', async (world) => {
   assert.ok(latency.p50 > 0.001 && latency.p50 <= latency.p90 && latency.p90 <= latency.p99 && latency.p9999 <= latency.max);
   assert.equal(json.upstreams.server1.up_requests, prom.sum('up_requests', { upstream: 'server1' }));
   assert.equal(json.gateway.running, false);
+  const { http } = json.totals.transport_first_byte.client;
+  assert.equal(http.count, 2000);
+  assert.equal(prom.sum('transport_first_byte', { side: 'client', transport: 'http' }), 2000);
+  assert.equal(json.totals.transport_messages_sent.client.sse, json.totals.events);
+  assert.match(text, /^ +client +http +[\d.,]+ /m);
 });
 
 promise('promtool accepts the Prometheus form', async (world) => {
@@ -156,7 +161,7 @@ promise('a damaged segment is refused with one line', async (world) => {
   assert.match(cut.stderr, /^mcpstat: .*\/stats: the segment is cut short\n$/);
 });
 
-promise('the live view shows its four views, sorts, scrolls and fits any size', async (world) => {
+promise('the live view shows its five views, sorts, scrolls and fits any size', async (world) => {
   const { dir } = await writer(world);
   const screen = await Screen.start(world, `${program('mcpstat')} --run-dir ${dir}`);
   await screen.shows(/\[1 overview\][^]*generation 1, up [^]*request_latency[^]*q quit/);
@@ -171,6 +176,8 @@ promise('the live view shows its four views, sorts, scrolls and fits any size', 
   await screen.press('4');
   const streams = await screen.shows(/\[4 streams\][^]*Open streams: 10[^]*server0 +tools\/call/);
   assert.ok(!streams.includes('PAUSED'));
+  await screen.press('5');
+  await screen.shows(/\[5 transports\][^]*side +transport +msgs in\/s[^]*client +http [^]*client +sse /);
   await screen.press('p');
   await screen.shows(/PAUSED/);
   await screen.press('p', '1', 'End');

@@ -65,6 +65,8 @@ count_request(struct slot *slot, unsigned upstream)
     stats_observe(slot, HIST_request_latency, total);
     stats_observe(slot, HIST_first_byte, total / 2);
     stats_observe(slot, HIST_in_gateway, latency(20000));
+    stats_transport_add(slot, LINK_CLIENT, TRANSPORT_HTTP, TRSTAT_transport_messages_received, 1);
+    stats_transport_observe(slot, LINK_CLIENT, TRANSPORT_HTTP, TRHIST_transport_first_byte, total / 2, 1);
     stats_up_add(slot, upstream, UPSTAT_up_requests, 1);
     stats_up_add(slot, upstream, UPSTAT_up_failures, status == 502);
     stats_up_add(slot, upstream, UPSTAT_up_received, 900);
@@ -118,6 +120,9 @@ turn(struct slot *slot, const struct settings *set, struct stream *streams, unsi
         s->events++;
         stats_add(slot, STAT_events, 1);
         stats_observe(slot, HIST_event_jitter, latency(500000));
+        stats_transport_add(slot, LINK_CLIENT, TRANSPORT_SSE, TRSTAT_transport_messages_sent, 1);
+        stats_transport_observe(slot, LINK_CLIENT, TRANSPORT_SSE, TRHIST_transport_jitter, latency(500000),
+                                1);
         stats_stream_update(slot, s->row, s->events, s->events * 120, i * 1000, now);
     }
     stats_set(slot, STAT_exchanges_open, (uint64_t)random() % 20);
