@@ -67,8 +67,9 @@ pass_interim(struct exchange *ex, const struct http1_head *head)
     if (head->status == 100 || !ex->client || ex->client_minor_0 || ex->reply_begun)
         return;
     if (link_congested(&ex->client->link) ||
-        ex->interims++ == INTERIMS_MAX) /* nothing would stop a flood of them */
+        ex->interims == INTERIMS_MAX) /* nothing would stop a flood of them */
         return;
+    ex->interims++;
     out = heads_reply(ex, head, &framing);
     if (!out.buf)
         return;

@@ -412,21 +412,20 @@ trim(struct worker *w)
     bonds_tick(w);
 }
 
-/* How busy it is, kernel and all: 50 times a second, where batching wants to know. */
+/* How many of its turns found something to do without sleeping: 50 times a second, where batching wants to know.
+ */
 static void
 measure_load(struct worker *w)
 {
-    uint64_t now_ns = ring_now(w->ring), wall_ns = now_ns - w->load.at_ns, cpu_ns;
-    struct timespec cpu;
+    uint64_t now_ns = ring_now(w->ring), turns = ring_stats(w->ring)->waits - w->load.turns, sleeps;
 
-    if (!w->config->batch_window || wall_ns < LOAD_PERIOD_NS)
+    if (!w->config->batch_window || now_ns - w->load.at_ns < LOAD_PERIOD_NS || !turns)
         return;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu);
-    cpu_ns = (uint64_t)cpu.tv_sec * 1000000000 + (uint64_t)cpu.tv_nsec;
-    if (w->load.at_ns)
-        batch_set_load(&w->net, (unsigned)((cpu_ns - w->load.cpu_ns) * 100 / wall_ns));
+    sleeps = ring_sleeps(w->ring) - w->load.sleeps;
+    batch_set_load(&w->net, sleeps < turns ? (unsigned)((turns - sleeps) * 100 / turns) : 0);
     w->load.at_ns = now_ns;
-    w->load.cpu_ns = cpu_ns;
+    w->load.turns += turns;
+    w->load.sleeps += sleeps;
 }
 
 bool

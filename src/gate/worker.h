@@ -87,7 +87,7 @@ struct worker {
     uint64_t held_bytes;     /* of request bodies that are held whole beside the slab */
     uint64_t request_count;
     struct {
-        uint64_t at_ns, cpu_ns;
+        uint64_t at_ns, turns, sleeps;
     } load; /* when it was last measured */
     uint64_t trim_period; /* the quarter of a second in which memory was last given back */
     uint64_t date_s;      /* what date[] says */

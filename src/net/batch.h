@@ -5,10 +5,10 @@
  *
  *      link_push ... batch_wait(link, 1)   --> held --(window, count or bytes reached, batch_hurry)--> dirty
  *
- * How long at most is net->batch.window_ms, which follows the worker's load: none below half of a core, all
- * of
- * --batch-window from nine tenths on. A message waits only where the one before it came less than a window
- * ago, so the first of a burst and those of a stream that is slow leave at once; so does what is critical.
+ * How long at most is net->batch.window_ms, which follows the worker's load: none while it sleeps in every
+ * other turn, all of --batch-window when it does in less than one of ten. A message waits only where the one
+ * before it came less than a window ago, so the first of a burst and those of a stream that is slow leave at
+ * once; so does what is critical.
  */
 #ifndef NET_BATCH_H
 #define NET_BATCH_H
@@ -18,7 +18,8 @@
 void batch_init(struct net *net, const struct batch_limits *limits);
 void batch_done(struct net *net);
 
-/* How busy the worker is, in percent of a core: some times a second. */
+/* How busy the worker is: of 100 turns, how many found something to do without sleeping. Some times a second.
+ */
 void batch_set_load(struct net *net, unsigned percent);
 
 /* So many messages have just been pushed whole, which may wait for others. */
