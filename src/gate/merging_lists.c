@@ -355,9 +355,8 @@ ask(struct merging *m, unsigned upstream, enum merge_kind kind, struct list_entr
 /* --- the request --- */
 
 static void
-gather(struct bridged *b, const struct list_key *key, struct list_entry *entry)
+gather(struct merging *m, const struct list_key *key, struct list_entry *entry)
 {
-    struct merging *m = b->worker->merging;
     unsigned count = 0, all = m->worker->upstreams.count;
     struct gathering *g = calloc(1, sizeof *g + all * sizeof g->slots[0]);
     struct list_key raw = *key;
@@ -417,7 +416,26 @@ merging_list(struct bridged *b)
     case LIST_ASK:
         /* Who asks first waits with all others. */
         list_cache_get(&m->cache, &key, now_ms(m), &b->list_waiter, &same, &value);
-        gather(b, &key, entry);
+        gather(m, &key, entry);
+    }
+}
+
+/* Whatever the revision of who asks then, what upstreams say is here. */
+void
+merging_load(struct worker *w)
+{
+    struct merging *m = w->merging;
+
+    for (unsigned kind = 0; m && kind < MERGE_KINDS; kind++) {
+        struct list_key key = {.upstream = LIST_MERGED, .kind = (uint8_t)kind, .revision = MCP_2026_07_28};
+        struct list_entry *entry;
+        struct list_value *value;
+        enum list_state state = list_cache_get(&m->cache, &key, now_ms(m), NULL, &entry, &value);
+
+        if (state == LIST_ASK)
+            gather(m, &key, entry);
+        else if (state == LIST_READY || state == LIST_STALE)
+            list_value_unref(value);
     }
 }
 

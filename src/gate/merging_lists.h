@@ -11,4 +11,7 @@ void merging_lists_done(struct merging *m);
 /* Answers a list request, now or when the list is made. May finish. */
 void merging_list(struct bridged *b);
 
+/* Asks for what is not known, or not any more, of all lists of the merged server. */
+void merging_load(struct worker *w);
+
 #endif

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "gate/prewarm.h"
 
-enum { LOOK_MS = 250 };
+#include "gate/merging_lists.h"
+
+enum { LOOK_MS = 250, LISTS_EVERY = 4 /* looks */ };
 
 static bool
 is_warmed(const struct upstream *up)
@@ -31,6 +33,8 @@ on_look(struct ring *ring, struct timer *timer)
     for (unsigned i = 0; i < w->upstreams.count; i++)
         if (is_warmed(&w->upstreams.items[i]))
             warm(&w->upstreams.items[i]);
+    if (w->prewarm_looks++ % LISTS_EVERY == 0)
+        merging_load(w);
     timer_set(ring, timer, LOOK_MS, on_look);
 }
 

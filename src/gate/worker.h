@@ -63,6 +63,7 @@ struct worker {
     struct listener listeners[WORKER_LISTENERS_MAX];
     struct op control;
     struct timer drain_timer, prewarm_timer;
+    unsigned prewarm_looks;
     struct upstreams upstreams;
     struct tls_context **tls;              /* as config.tls */
     struct upstream home;                  /* the sibling workers */

@@ -199,6 +199,32 @@ Test(merging, answers_a_ping_within_what_it_asks_itself)
     world_close();
 }
 
+Test(merging, has_its_lists_before_anybody_asks_with_prewarm)
+{
+    unsigned asked;
+
+    peer_count = lists_asked[0] = lists_asked[1] = 0;
+    b_is_silent = a_has_pages = false;
+    a_asks = "";
+    world_open(1, UPSTREAMS, "--prewarm", "1", "--list-ttl", "10s", NULL);
+    for (unsigned i = 0; i < 20; i++) {
+        advance(100);
+        serve_all();
+    }
+    cr_assert_eq(lists_asked[0], 1);
+    cr_assert_eq(lists_asked[1], 1);
+    ask("tools/list", NULL, LIST);
+    cr_assert(strstr(reply_of(client)->body, "\"a__read\""));
+    cr_assert_eq(lists_asked[0], 1, "nobody had to be asked");
+    asked = lists_asked[0];
+    for (unsigned i = 0; i < 120; i++) {
+        advance(100);
+        serve_all();
+    }
+    cr_assert_gt(lists_asked[0], asked, "it has aged");
+    world_close();
+}
+
 Test(merging, lists_all_pages_of_an_upstream)
 {
     struct message *m;
