@@ -30,7 +30,8 @@ policy_of(const struct bridged *b)
 static struct held *
 late_of(struct bridged *b, struct text method)
 {
-    for (unsigned i = 0; i < BRIDGED_LATE && policy_of(b) == BACKPRESSURE_COMBINE; i++)
+    /* What is said unasked may be about the progress of several calls. */
+    for (unsigned i = b->is_standing; i < BRIDGED_LATE && policy_of(b) == BACKPRESSURE_COMBINE; i++)
         if (text_eq(method, merge_keys[i]))
             return &b->late[i];
     return NULL;
@@ -43,29 +44,29 @@ is_left_out(const struct bridged *b, struct text method)
            (policy_of(b) == BACKPRESSURE_DROP && text_eq(method, TEXT("notifications/message")));
 }
 
-/* False: there is no memory to keep it in. */
-static bool
-keep(struct bridged *b, struct held *late, struct text message)
+/* A newer one takes its place. */
+static void
+supersede(struct bridged *b, struct held *late)
 {
-    if (late->len)
+    if (late && late->len)
         stats_add(b->worker->stats, STAT_notices_merged, 1);
-    late->len = 0;
-    return held_append(b->worker, late, message.at, message.len);
+    if (late)
+        late->len = 0;
 }
 
 bool
 bridged_notice(struct bridged *b, struct text method, struct text message)
 {
-    struct held *late;
+    struct held *late = late_of(b, method);
 
     if (!message.at) /* no memory to make it in */
         return false;
+    supersede(b, late);
     if (!bridged_is_congested(b) || (b->is_standing && journaled_is_kept(b))) {
         bridged_event(b, message, (struct text){0});
         return bridged_is_congested(b) && policy_of(b) == BACKPRESSURE_THROTTLE;
     }
-    late = late_of(b, method);
-    if (late && keep(b, late, message))
+    if (late && held_append(b->worker, late, message.at, message.len))
         return false;
     if (is_left_out(b, method)) {
         stats_add(b->worker->stats, STAT_notices_dropped, 1);

@@ -360,28 +360,31 @@ bridged_ws_accept(struct bridged *part)
     return true;
 }
 
+static bool
+end_for_memory(struct bridged *b)
+{
+    end(b, WS_CLOSE_LATER, TEXT("the gateway's buffer memory is used up"), CLOSE_NO_MEMORY);
+    return false;
+}
+
 /* A message of its own. False: the connection has ended. */
 static bool
 take(struct bridged *b, struct text message)
 {
     struct bridged *part;
 
-    if (b->worker->exchange_count >= b->worker->config->max_exchanges || !(part = bridged_part(b, message))) {
+    if (b->worker->exchange_count >= b->worker->config->max_exchanges) {
         end(b, WS_CLOSE_LATER, TEXT("the gateway has no room for another message"), CLOSE_TOO_MANY_EXCHANGES);
         return false;
     }
+    part = bridged_part(b, message);
+    if (!part)
+        return end_for_memory(b);
     stats_add(b->worker->stats, STAT_ws_messages, 1);
     traffic_received(b->worker, LINK_CLIENT, TRANSPORT_WS, 1);
     bridged_ws_adopt(b, part);
     bridged_take_message(part);
     return true;
-}
-
-static bool
-end_for_memory(struct bridged *b)
-{
-    end(b, WS_CLOSE_LATER, TEXT("the gateway's buffer memory is used up"), CLOSE_NO_MEMORY);
-    return false;
 }
 
 /* A message that came compressed. */

@@ -69,7 +69,10 @@ grow(struct sse_buffer *buffer, uint32_t used, uint32_t need)
     struct worker *w = leg->ex->worker;
 
     (void)used; /* held_reserve keeps all */
-    if (need > w->config->max_message || !held_reserve(w, &leg->held, need))
+    if (need > w->config->max_message)
+        return false;
+    leg->found_no_memory = !held_reserve(w, &leg->held, need);
+    if (leg->found_no_memory)
         return false;
     buffer->at = leg->held.at;
     buffer->size = leg->held.size;
@@ -87,7 +90,7 @@ read_events(struct leg *leg, struct span bytes)
         enum parse_result result = sse_parser_next(&leg->parser, at, len, &used, &event);
 
         if (result == PARSE_BAD) {
-            exchange_fail(leg->ex, CLOSE_MESSAGE_TOO_LARGE);
+            exchange_fail(leg->ex, leg->found_no_memory ? CLOSE_NO_MEMORY : CLOSE_MESSAGE_TOO_LARGE);
             return;
         }
         if (result == PARSE_MORE)

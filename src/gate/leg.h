@@ -46,8 +46,9 @@ struct leg {
     bool is_stream;   /* of events */
     bool is_standing; /* set by the owner: it has no end of its own, a drain ends it */
     /* private from here */
-    bool busy;        /* a callback is on the stack */
-    struct held held; /* the message that is not whole yet */
+    bool busy;            /* a callback is on the stack */
+    bool found_no_memory; /* for the message that is not whole yet */
+    struct held held;     /* the message that is not whole yet */
     struct sse_buffer buffer;
     struct sse_parser parser;
     struct leg_ws *ws; /* NULL: plain HTTP */

@@ -105,7 +105,7 @@ add_listener(struct worker *w, int fd, enum client_via via)
     l->worker = w;
     l->fd = fd;
     l->via = (uint8_t)via;
-    l->is_loopback = via == VIA_TCP && is_loopback(fd);
+    l->is_loopback = (via == VIA_TCP || via == VIA_ADMIN) && is_loopback(fd);
     ring_accept(w->ring, &l->op, fd, on_accept);
 }
 

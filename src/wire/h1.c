@@ -145,9 +145,8 @@ read_on(struct h1 *h1)
     }
     if (h1->state != H1_IDLE || h1->in_input || h1->link.state != LINK_OPEN)
         return;
-    if (link_blocked(&h1->link)) { /* the last reply is stuck: do not start another */
+    if (link_congested(&h1->link)) { /* the last replies are stuck: do not start another */
         h1->reading_on = true;
-        h1->link.congested = true;
         return;
     }
     h1->reading_on = false;
@@ -160,7 +159,7 @@ read_on(struct h1 *h1)
         if (h1->peer_ended && h1->link.state == LINK_OPEN)
             input_ended(h1);
     }
-    if (h1->state != H1_WAIT && !h1->held)
+    if (h1->state != H1_WAIT && !h1->held && !h1->reading_on)
         link_resume(&h1->link);
 }
 
@@ -406,7 +405,8 @@ h1_input(struct h1 *h1, struct span bytes)
                 bad(h1, CLOSE_BAD_REPLY);
                 break;
             }
-            if (h1->role == H1_SERVER && (link_blocked(&h1->link) || h1->stash)) { /* read_on() takes it up */
+            if (h1->role == H1_SERVER &&
+                (link_congested(&h1->link) || h1->stash)) { /* read_on() takes it up */
                 stash_early(h1, bytes);
                 bytes = span_head(bytes, 0);
                 break;

@@ -508,3 +508,32 @@ Test(limits, serves_who_waits_in_the_backlog_when_a_drain_begins)
     cr_assert_eq(reply_of(client)->status, 200);
     world_close();
 }
+
+/* A client that has more and more to ask, and reads, but never as much as it is told. */
+Test(limits, what_a_client_that_pipelines_and_reads_slowly_is_told_is_bounded)
+{
+    static char requests[4096], sink[1 << 20];
+    size_t n = 0;
+
+    world_open(1, NULL);
+    while (n + 64 < sizeof requests)
+        n += (size_t)snprintf(requests + n, sizeof requests - n, "GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n");
+    client = client_new();
+    sim_peer_set_window(client, 4000);
+    for (unsigned i = 0; i < 2000; i++) {
+        sim_peer_send(client, requests, n);
+        settle();
+        sim_peer_read(client, sink, 1000);
+    }
+    cr_assert_leq(world.queued_max, 96 << 10, "%lu bytes", (unsigned long)world.queued_max);
+    cr_assert_gt(counter(STAT_pauses), 0);
+    sim_peer_set_window(client, 1 << 20);
+    for (unsigned i = 0; i < 1000 && sim_peer_received(client); i++) {
+        settle();
+        if (!sim_peer_read(client, sink, sizeof sink))
+            break;
+    }
+    sim_peer_close(client);
+    settle();
+    world_close();
+}
