@@ -4,10 +4,12 @@
  * links that have something to send (net_flush), and on a link that carries the messages of many requests,
  * among its lanes (link_push). All messages about one request have one priority, so that their order stays.
  *
- *      critical   what a connection cannot go on without: initialize, discover, ping, errors of the protocol
- *      high       what somebody is watching: calls that report progress, questions to people
+ *      critical   what a connection cannot go on without: initialize, discovery, ping
+ *      high       what somebody is watching: calls that report progress, completions
  *      normal     the rest
- *      low        background: log lines and notices of changes that are about no request
+ *      low        background: what belongs to no request
+ *
+ * A response, an error, a question or a cancellation goes with the request that it is about.
  *
  * What a request says of itself (proto/priority.h) and what is configured for its upstream go before its
  * kind; neither can claim `critical`.

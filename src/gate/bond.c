@@ -166,7 +166,7 @@ take_about(struct bond *bond, struct text result)
         bond->about.len = 0;
 }
 
-static void post_message(struct bond *bond, struct text message);
+static void post(struct bond *bond, struct text message, enum priority about, bool is_greeting);
 
 /* The one thing that a server may ask before it is greeted. */
 static void
@@ -179,7 +179,7 @@ answer_ping(struct bond *bond, const struct jsonrpc_envelope *env)
     json_put(&w, env->id);
     json_put(&w, TEXT(",\"result\":{}}"));
     if (!w.full)
-        post_message(bond, json_written(&w));
+        post(bond, json_written(&w), PRIORITY_UNSAID, false);
 }
 
 /* The answer to initialize, or to server/discover. */
@@ -229,44 +229,21 @@ on_hello_late(struct ring *ring, struct timer *timer)
     release(bond);
 }
 
+/* `about`: the priority of the call that it is about, whose request it must not overtake; PRIORITY_UNSAID: it
+ * is about none, and somebody may wait for it if it is an answer. */
 static void
-post(struct bond *bond, const struct bond_message *m)
+post(struct bond *bond, struct text message, enum priority about, bool is_greeting)
 {
+    struct jsonrpc_envelope env;
+    struct bond_message m = {message, &env, about, is_greeting};
+
+    jsonrpc_scan(message, JSON_SCAN_FAST, &env);
+    if (about == PRIORITY_UNSAID && !is_greeting)
+        m.priority = env.kind == JSONRPC_NOTIFICATION ? priority_of_message(&env, about) : PRIORITY_HIGH;
     hold(bond);
     bond->posts++;
-    bond->port->post(bond, m);
+    bond->port->post(bond, &m);
     release(bond);
-}
-
-static void
-post_greeting(struct bond *bond, struct text message)
-{
-    struct jsonrpc_envelope env;
-
-    jsonrpc_scan(message, JSON_SCAN_FAST, &env);
-    post(bond, &(struct bond_message){message, &env, PRIORITY_CRITICAL, true});
-}
-
-/* A notification, or an answer, for which somebody may wait. */
-static void
-post_message(struct bond *bond, struct text message)
-{
-    struct jsonrpc_envelope env;
-    enum priority priority;
-
-    jsonrpc_scan(message, JSON_SCAN_FAST, &env);
-    priority = env.kind == JSONRPC_NOTIFICATION ? priority_of_message(&env, PRIORITY_UNSAID) : PRIORITY_HIGH;
-    post(bond, &(struct bond_message){message, &env, priority, false});
-}
-
-/* Never before the request that it is about. */
-static void
-post_cancel(struct bond *bond, struct text message, enum priority priority)
-{
-    struct jsonrpc_envelope env;
-
-    jsonrpc_scan(message, JSON_SCAN_FAST, &env);
-    post(bond, &(struct bond_message){message, &env, priority, false});
 }
 
 /* The uri of the nth subscription of the session at this upstream. */
@@ -303,7 +280,7 @@ replay_next(struct bond *bond)
     else
         return false;
     bond->replayed++;
-    post_greeting(bond, json_written(&w));
+    post(bond, json_written(&w), PRIORITY_UNSAID, true);
     return true;
 }
 
@@ -328,7 +305,8 @@ take_hello(struct bond *bond)
         set_failed(bond, CLOSE_NOT_INITIALIZED, 0);
     } else {
         bond->bridge.upstream = bond->server.revision;
-        post_greeting(bond, TEXT("{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}"));
+        post(bond, TEXT("{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}"), PRIORITY_UNSAID,
+             true);
     }
 }
 
@@ -521,7 +499,7 @@ bond_call_done(struct bond_call *call, bool cancel)
     call->bond = NULL;
     if (cancel && must_tell && !call->is_answered) {
         bridge_put_cancelled(&w, call->number, (struct text){0});
-        post_cancel(bond, json_written(&w), (enum priority)call->priority);
+        post(bond, json_written(&w), (enum priority)call->priority, false);
     }
     release(bond);
 }
@@ -644,7 +622,7 @@ void
 bond_post(struct bond *bond, struct text message)
 {
     if (bond->state == BOND_READY) /* else nobody is there who would know what it is about */
-        post_message(bond, message);
+        post(bond, message, PRIORITY_UNSAID, false);
 }
 
 void

@@ -353,7 +353,9 @@ static const struct text levels[BRIDGE_LEVELS] = {
 enum bridge_level
 bridge_level_of(struct text raw)
 {
-    for (unsigned i = BRIDGE_DEBUG; i < BRIDGE_LEVELS && raw.len; i++)
+    if (!raw.len)
+        return BRIDGE_LEVEL_NONE;
+    for (unsigned i = BRIDGE_DEBUG; i < BRIDGE_LEVELS; i++)
         if (json_string_is(raw, levels[i]))
             return (enum bridge_level)i;
     return BRIDGE_LEVEL_NONE;
