@@ -47,7 +47,7 @@ add_slot(struct slot *sum, const struct slot *from, const int32_t *row_of)
     add(sum->transports[0][0], from->transports[0][0], sizeof sum->transports / sizeof(uint64_t));
     add_histograms(sum->hists, from->hists, HISTS);
     add_histograms(sum->transport_hists[0][0], from->transport_hists[0][0],
-                   TRHISTS * LINK_SIDES * TRANSPORTS);
+                   (unsigned)TRHISTS * LINK_SIDES * TRANSPORTS);
     for (uint32_t u = 0; u < from->upstreams; u++) {
         if (row_of[u] < 0 || !is_used(&from->rows[u])) /* a row never used stays a hole */
             continue;

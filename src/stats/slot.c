@@ -50,7 +50,7 @@ reset_gauges(struct slot *slot)
     for (unsigned id = 0; id < TRSTATS; id++) {
         uint64_t *cells = slot->transports[id][0];
 
-        for (unsigned i = 0; trstat_is_gauge[id] && i < LINK_SIDES * TRANSPORTS; i++)
+        for (unsigned i = 0; trstat_is_gauge[id] && i < (unsigned)LINK_SIDES * TRANSPORTS; i++)
             stats_store(&cells[i], 0);
     }
     for (uint32_t u = 0; u < slot->upstreams; u++) {
