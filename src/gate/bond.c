@@ -310,6 +310,14 @@ take_hello(struct bond *bond)
     }
 }
 
+static enum close_reason
+send_call(struct bond_call *call, struct text message, const struct jsonrpc_envelope *env, struct text fields)
+{
+    call->sent_ns = ring_now(call->bond->worker->ring);
+    call->has_come = false;
+    return call->bond->port->send(call, message, env, fields);
+}
+
 /* bond->bridge.upstream is the revision of the fields that go with it. */
 static void
 say_hello(struct bond *bond, const struct json_writer *w)
@@ -318,8 +326,8 @@ say_hello(struct bond *bond, const struct json_writer *w)
     enum close_reason reason;
 
     jsonrpc_scan(json_written(w), JSON_SCAN_FAST, &env);
-    reason = w->full ? CLOSE_INTERNAL
-                     : bond->port->send(&bond->hello, json_written(w), &env, held_text(&bond->fields));
+    reason =
+        w->full ? CLOSE_INTERNAL : send_call(&bond->hello, json_written(w), &env, held_text(&bond->fields));
     if (reason == CLOSE_NONE) {
         timer_set(bond->worker->ring, &bond->hello_timer, bond_answer_limit_ms(bond), on_hello_late);
         return;
@@ -476,9 +484,7 @@ bond_send(struct bond_call *call, struct text message, struct text fields)
     call->bond->port->let_go(call); /* of what was sent for it before, which has been answered */
     call->life = call->bond->life;
     call->priority = (uint8_t)priority_of_message(&env, (enum priority)call->priority);
-    call->sent_ns = ring_now(call->bond->worker->ring);
-    call->has_come = false;
-    return call->bond->port->send(call, message, &env, fields);
+    return send_call(call, message, &env, fields);
 }
 
 void

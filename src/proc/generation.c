@@ -460,7 +460,7 @@ reconnect(struct generation *g, enum control_kind kind, uint64_t now_ms)
 {
     for (unsigned i = 0; i < g->workers; i++) {
         struct seat *worker = &g->seats[i];
-        if (worker->child.control_fd < 0)
+        if (!worker->child.pid || worker->child.control_fd < 0)
             continue;
         int fd = kind == CONTROL_SPAWN ? generation_connect_spawn(g, worker, now_ms)
                                        : generation_connect_resolve(g, worker, now_ms);
@@ -483,7 +483,8 @@ hand_over(struct generation *g, uint64_t now_ms)
 {
     const struct seat *spawn = generation_seat(g, ROLE_SPAWN);
 
-    if (spawn->child.control_fd >= 0 && kept_hand_over(&g->kept, spawn->child.control_fd, spawn->epoch))
+    if (spawn->child.pid && spawn->child.control_fd >= 0 &&
+        kept_hand_over(&g->kept, spawn->child.control_fd, spawn->epoch))
         reconnect(g, CONTROL_SPAWN, now_ms);
 }
 

@@ -148,12 +148,21 @@ wait_again(struct seat *seat, uint64_t now_ms, uint64_t delay_ms)
     set_state(seat, SEAT_WAITING);
 }
 
+static void
+close_control(struct seat *seat)
+{
+    if (seat->child.control_fd >= 0)
+        close(seat->child.control_fd);
+    seat->child.control_fd = -1;
+}
+
 void
 seat_start(struct seat *seat, uint64_t now_ms)
 {
     char title[32];
     int r;
 
+    close_control(seat); /* of a dead incarnation whose ring has used up its time */
     if (seat->role == ROLE_WORKER)
         snprintf(title, sizeof title, "mcpgate: %s %u", role_names[seat->role], seat->number);
     else
@@ -249,8 +258,7 @@ seat_read_control(struct seat *seat, uint64_t now_ms)
     }
     if (seat->child.control_fd >= 0 && n != -EAGAIN) {
         /* It has ended, or closed its end, which is the same promise broken. */
-        close(seat->child.control_fd);
-        seat->child.control_fd = -1;
+        close_control(seat);
         signal_child(seat, SIGKILL);
     }
 }
@@ -296,15 +304,25 @@ backoff(struct seat *seat, uint64_t lived_ms)
     return n > 6 ? BACKOFF_MAX_MS : 50u << (n - 2); /* 50, 100, 200, 400, 800 ms */
 }
 
+/* The kernel ends a dead worker's ring some milliseconds later than the worker. Until then the ring's accept
+ * may be the one that is woken for a connection, since waiting for one is exclusive, and the next incarnation
+ * would not hear of it. The ring holds the control socket too, so the next one starts when that has ended. */
 static void
 close_child(struct seat *seat)
 {
     seat->shot = false;
     seat->shot_why = NULL;
     close(seat->child.pidfd);
-    if (seat->child.control_fd >= 0)
-        close(seat->child.control_fd);
-    seat->child = (struct spawned){0, -1, -1};
+    seat->child.pid = 0;
+    seat->child.pidfd = -1;
+    if (seat->state == SEAT_ENDED)
+        close_control(seat);
+}
+
+static bool
+ring_may_live(const struct seat *seat, uint64_t now_ms)
+{
+    return seat->child.control_fd >= 0 && now_ms < seat->due_ms + RING_LIMIT_MS;
 }
 
 /* A child that told at the first start why it cannot run: the supervisor ends with that line and no other. */
@@ -401,7 +419,7 @@ seat_tick(struct seat *seat, uint64_t now_ms, uint64_t elapsed_ms)
     }
     switch (seat->state) {
     case SEAT_WAITING:
-        if (now_ms >= seat->due_ms)
+        if (now_ms >= seat->due_ms && !ring_may_live(seat, now_ms))
             seat_start(seat, now_ms);
         break;
     case SEAT_STARTING:
@@ -433,7 +451,7 @@ void
 seat_tell(struct seat *seat, enum control_kind kind, uint32_t arg, uint32_t ms, const int *fds,
           unsigned fd_count, uint64_t now_ms)
 {
-    if (seat->child.control_fd < 0)
+    if (!seat->child.pid || seat->child.control_fd < 0)
         return;
     if (control_send(seat->child.control_fd, kind, seat->epoch, arg, ms, NULL, fds, fd_count) == -EAGAIN &&
         !seat->shot)
@@ -468,6 +486,7 @@ seat_stop(struct seat *seat, uint64_t now_ms)
     switch (seat->state) {
     case SEAT_IDLE:
     case SEAT_WAITING:
+        close_control(seat);
         set_state(seat, SEAT_ENDED);
         break;
     case SEAT_STARTING:

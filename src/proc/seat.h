@@ -37,6 +37,7 @@ enum {
     BACKOFF_MAX_MS = 1000,
     STOP_GRACE_MS = 1000,     /* from STOP, or SIGABRT, to SIGKILL */
     DRAIN_GRACE_MS = 2000,    /* from the end of the drain time to SIGKILL */
+    RING_LIMIT_MS = 3000,     /* from the death of a process to that of its ring */
     LEND_AFTER_MS = 1000,     /* a worker that is down for longer lends its listeners to a sibling */
     WATCHDOG_LEAST_MS = 2000, /* an idle child counts its turns once a second, so no --watchdog is shorter */
     MEMORY_STARTS_MAX = 3, /* deaths before the first READY for want of locked memory after which a generation
@@ -57,7 +58,9 @@ struct seat {
     struct log_ring *log;
     int home_fd; /* worker: its own unix listener, or -1 */
 
-    struct spawned child; /* pid 0: there is no process; control_fd -1: it closed its end */
+    /* pid 0: there is no process; control_fd -1: nobody has its end, neither the process nor, after its
+     * death, its ring */
+    struct spawned child;
     uint32_t epoch;
     uint64_t born_ms, due_ms;
     bool was_ready; /* some incarnation was */

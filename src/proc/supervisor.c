@@ -397,10 +397,9 @@ watch_generation(struct poll_set *set, const struct generation *g)
 {
     for (unsigned i = 0; g && i < g->seat_count; i++) {
         const struct spawned *child = &g->seats[i].child;
-        if (!child->pid)
-            continue;
-        set->fds[set->count++] = (struct pollfd){child->pidfd, POLLIN, 0};
-        set->fds[set->count++] = (struct pollfd){child->control_fd, POLLIN, 0}; /* -1 is passed over */
+
+        set->fds[set->count++] = (struct pollfd){child->pidfd, POLLIN, 0}; /* -1 is passed over */
+        set->fds[set->count++] = (struct pollfd){child->control_fd, POLLIN, 0};
     }
 }
 

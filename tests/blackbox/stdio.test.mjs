@@ -64,8 +64,11 @@ promise('the official client 1.x speaks with the reference server over stdio', a
 });
 
 promise('each session has a process of its own, and DELETE ends it', async (world) => {
+  const began = performance.now();
   const gateway = await start(world, { workers: 3 });
   const sessions = await Promise.all(Array.from({ length: 6 }, () => open(gateway)));
+  const waited = await gateway.metric('up_latency_seconds_sum');
+  assert.ok(waited > 0 && waited < (6 + 3) * (performance.now() - began) / 1000, `six greetings and a probe a worker took ${waited} s`);
   const pids = new Set(await Promise.all(sessions.map(async (s) => (await s.whoami()).pid)));
   assert.equal(pids.size, 6);
   assert.equal(await gateway.metric('up_servers'), 6);

@@ -2,8 +2,9 @@
 /*
  * The gateway's program with children that only do what a test tells them: a client connects, sends one line
  * "<command> <slot|*> [argument]" and gets one line back; "other" means that another slot took the
- * connection, or for * that one did which drains. With $FAKE_DIR set, a child looks at its start for files there: "crash-<slot>" (exit 9) and
- * "fail-<slot>" (FAILED with the file's text); and as long as "busy-<slot>" is there it has an open request.
+ * connection, or for * that one did which drains. With $FAKE_DIR set, a child looks at its start for files
+ * there: "crash-<slot>" (exit 9) and "fail-<slot>" (FAILED with the file's text); and as long as
+ * "busy-<slot>" is there it has an open request.
  */
 #include "base/check.h"
 #include "base/log.h"
@@ -49,6 +50,35 @@ static void
 say(const struct fake *f, enum control_kind kind, uint32_t arg, const char *text)
 {
     control_send(f->child->control_fd, kind, f->child->h.epoch, arg, 0, text, NULL, 0);
+}
+
+static bool
+was_told(const struct fake *f, const char *what, char *text, size_t size)
+{
+    const char *dir = getenv("FAKE_DIR");
+    char path[300];
+    FILE *file;
+
+    snprintf(path, sizeof path, "%s/%s-%u", dir ? dir : "/nonexistent", what, f->child->h.slot);
+    if (!(file = fopen(path, "re")))
+        return false;
+    text[fread(text, 1, size - 1, file)] = '\0';
+    fclose(file);
+    return true;
+}
+
+/* Dies, but something of it holds on to its control socket, as its ring would. */
+static void
+die_slowly(const struct fake *f)
+{
+    char text[8];
+
+    if (fork() > 0)
+        kill(getpid(), SIGKILL);
+    close_range((unsigned)f->child->control_fd + 1, ~0u, 0);
+    while (was_told(f, "hold", text, sizeof text))
+        poll(NULL, 0, 5);
+    _exit(0);
 }
 
 /* Asks until resolve answers: a channel that ended is replaced by a message on the control socket. */
@@ -101,6 +131,8 @@ obey(struct fake *f, const char *command, const char *argument, char *reply, siz
         snprintf(reply, size, "%s", f->draining ? "draining" : "ready");
     else if (strcmp(command, "crash") == 0)
         kill(getpid(), SIGKILL);
+    else if (strcmp(command, "linger") == 0)
+        die_slowly(f);
     else if (strcmp(command, "exit") == 0)
         _exit(3);
     else if (strcmp(command, "check") == 0)
@@ -192,21 +224,6 @@ read_control(struct fake *f)
     } else if (message.kind == CONTROL_STOP && !f->stubborn) {
         f->ended = true;
     }
-}
-
-static bool
-was_told(const struct fake *f, const char *what, char *text, size_t size)
-{
-    const char *dir = getenv("FAKE_DIR");
-    char path[300];
-    FILE *file;
-
-    snprintf(path, sizeof path, "%s/%s-%u", dir ? dir : "/nonexistent", what, f->child->h.slot);
-    if (!(file = fopen(path, "re")))
-        return false;
-    text[fread(text, 1, size - 1, file)] = '\0';
-    fclose(file);
-    return true;
 }
 
 static void

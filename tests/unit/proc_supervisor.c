@@ -379,6 +379,35 @@ Test(supervisor, restarts_a_killed_worker_which_continues_its_slot)
     gateway_down(&g);
 }
 
+Test(supervisor, starts_no_worker_before_the_ring_of_the_dead_one_has_ended)
+{
+    struct slot slot;
+    char reply[64];
+
+    gateway_up(&g, NULL);
+    gateway_write_file(&g, "hold-0", "");
+    gateway_command(&g, "linger", "0", "", reply, sizeof reply);
+    gateway_wait_said(&g, 0, "by signal 9 (Killed); open requests: 0; next start in 0 ms");
+    poll(NULL, 0, 100);
+    read_slot(&slot, 0);
+    cr_assert_eq(slot.head.epoch, 1u);
+    gateway_remove_file(&g, "hold-0");
+    gateway_wait_who(&g, 0, 2);
+    gateway_down(&g);
+}
+
+Test(supervisor, does_not_wait_for_ever_for_the_ring_of_a_dead_worker)
+{
+    char reply[64];
+
+    gateway_up(&g, NULL);
+    gateway_write_file(&g, "hold-0", "");
+    gateway_command(&g, "linger", "0", "", reply, sizeof reply);
+    gateway_wait_who(&g, 0, 2);
+    gateway_remove_file(&g, "hold-0");
+    gateway_down(&g);
+}
+
 Test(supervisor, logs_the_failed_check_of_a_worker)
 {
     char reply[64];
