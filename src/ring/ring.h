@@ -124,6 +124,8 @@ int ring_connect(struct ring *ring, struct op *op, const struct sockaddr *addr, 
 
 /* Receives until end of file (done(0)), an error, or cancel. */
 void ring_recv(struct ring *ring, struct op *op, int fd, enum ring_group group, op_done *done);
+/* The same, but only once: one done(), with bytes or as above. For who decides each time when to receive next. */
+void ring_recv_one(struct ring *ring, struct op *op, int fd, enum ring_group group, op_done *done);
 
 /* One send at a time per socket is the caller's duty. `iov` and what it points at stay in place until done():
  * ring_arena() memory does for the array. done(n) may be short unless RING_SEND_ALL. */

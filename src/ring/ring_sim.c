@@ -19,7 +19,8 @@ const char *const ring_feature_names[] = {NULL};
 int
 ring_new(const struct ring_config *config, struct ring **ret_ring, char *why, size_t why_size)
 {
-    static const unsigned counts[RING_GROUPS] = {1024, 64}, sizes[RING_GROUPS] = {RING_SMALL_BYTES, RING_BULK_BYTES};
+    static const unsigned counts[RING_GROUPS] = {1024, 64},
+                          sizes[RING_GROUPS] = {RING_SMALL_BYTES, RING_BULK_BYTES};
     struct sim *sim = sim_current;
     struct ring *ring;
 
@@ -219,6 +220,13 @@ ring_recv(struct ring *ring, struct op *op, int fd, enum ring_group group, op_do
     ASSERT(sop->file->kind == SIM_FILE_STREAM && group < RING_GROUPS);
     sop->group = op->group = (uint8_t)group;
     claim(&sop->file->reader, sop);
+}
+
+void
+ring_recv_one(struct ring *ring, struct op *op, int fd, enum ring_group group, op_done *done)
+{
+    ring_recv(ring, op, fd, group, done);
+    sim_file_find(ring->sim, fd)->reader->one = true;
 }
 
 void

@@ -107,6 +107,7 @@ struct sim_op {
     struct sim_entry start;
     uint64_t at_ns;
     uint64_t last_ns; /* when its latest completion is seen */
+    bool one;         /* ring_recv_one() */
     bool cancel_late; /* what is due at at_ns is a cancel */
     uint8_t group;
     uint32_t run_bytes; /* received since it was armed */

@@ -197,7 +197,10 @@ recv_bytes(struct ring *ring, struct sim_op *sop, struct sim_end *end)
     size_t size = sim_hits(ring->sim, SIM_SHORT_RECV) ? 1 : b->size;
     size_t n = sim_end_pull(ring->sim, end, b->data, size);
 
-    post_more(ring, sop, (int)n, b);
+    if (sop->one)
+        post(ring, sop, (int)n, b, false);
+    else
+        post_more(ring, sop, (int)n, b);
 }
 
 /* Linux gives what arrived before an error or an end first. A receive that finds no buffer ends, even when it

@@ -36,6 +36,7 @@ enum op_flag {
     OPF_PARKED = 2,
     OPF_DEFERRED = 4,
     OPF_CANCEL = 8, /* ring_cancel was called */
+    OPF_ONE = 16,   /* ring_recv_one() */
 };
 
 enum { TAG_NONE = 1, ARENA_BYTES = 64 << 10, ACCEPT_RETRY_MS = 100, NOMEM_TRIES = 50, NOMEM_WAIT_US = 20000 };
@@ -152,7 +153,7 @@ static void
 arm(struct op *op, struct io_uring_sqe *sqe)
 {
     io_uring_sqe_set_data(sqe, op);
-    op->flags = (uint8_t)((op->flags & OPF_CANCEL) | OPF_ARMED);
+    op->flags = (uint8_t)((op->flags & (OPF_CANCEL | OPF_ONE)) | OPF_ARMED);
 }
 
 static void
@@ -499,7 +500,7 @@ arm_recv(struct ring *ring, struct op *op)
 
     /* A multishot without a limit takes all that the socket holds before its owner can stop it; bulk is
      * received one buffer at a time. */
-    if (has(ring, FEATURE_MULTISHOT_RECV) && op->group != RING_BULK) {
+    if (has(ring, FEATURE_MULTISHOT_RECV) && op->group != RING_BULK && !(op->flags & OPF_ONE)) {
         io_uring_prep_recv_multishot(sqe, op->fd, NULL, 0, 0);
         if (has(ring, FEATURE_RECV_LIMIT))
             set_recv_limit(sqe, RING_RUN * ring->groups[op->group].size);
@@ -594,15 +595,28 @@ ring_connect(struct ring *ring, struct op *op, const struct sockaddr *addr, sock
     return fd;
 }
 
-void
-ring_recv(struct ring *ring, struct op *op, int fd, enum ring_group group, op_done *done)
+static void
+start_recv(struct ring *ring, struct op *op, int fd, enum ring_group group, enum op_flag flag, op_done *done)
 {
     op_start(op, OP_RECV, fd, done);
     op->group = (uint8_t)group;
+    op->flags = (uint8_t)flag;
     if (ring->groups[group].parked)
         park(ring, op); /* behind those who wait already */
     else
         arm_recv(ring, op);
+}
+
+void
+ring_recv(struct ring *ring, struct op *op, int fd, enum ring_group group, op_done *done)
+{
+    start_recv(ring, op, fd, group, 0, done);
+}
+
+void
+ring_recv_one(struct ring *ring, struct op *op, int fd, enum ring_group group, op_done *done)
+{
+    start_recv(ring, op, fd, group, OPF_ONE, done);
 }
 
 void
@@ -933,7 +947,7 @@ complete(struct ring *ring, struct op *op, int result, unsigned cqe_flags)
     }
     switch (op->kind) {
     case OP_RECV:
-        goes_on = result > 0 || result == -ENOBUFS;
+        goes_on = (result > 0 && !(op->flags & OPF_ONE)) || result == -ENOBUFS;
         break;
     case OP_ACCEPT:
         goes_on = result != -ECANCELED && result != -EBADF && result != -EINVAL && result != -ENOTSOCK;

@@ -99,6 +99,75 @@ Test(ring, bulk_can_be_stopped_after_each_buffer)
     close_world();
 }
 
+Test(ring, recv_one_ends_with_what_it_brings)
+{
+    struct conn c;
+
+    open_world(16, 4);
+    open_conn(&c);
+    ring_recv_one(ring, &c.recv, c.fd, RING_SMALL, on_recv);
+    run_for_ms(20);
+    cr_assert_eq(c.recv_ends, 0, "it waits for bytes");
+    tell(&c, "one by one");
+    RUN_UNTIL(c.recv_ends == 1);
+    cr_assert_not(op_busy(&c.recv));
+    cr_assert(got(&c, "one "));
+    run_for_ms(20);
+    cr_assert(got(&c, "one "), "the rest stays where it is");
+    while (c.got_count < strlen("one by one")) {
+        unsigned ends = c.recv_ends;
+
+        ring_recv_one(ring, &c.recv, c.fd, RING_SMALL, on_recv);
+        RUN_UNTIL(c.recv_ends > ends);
+    }
+    cr_assert(got(&c, "one by one"));
+    cr_assert_eq(c.recv_ends, 3);
+    far_half_close(c.far);
+    ring_recv_one(ring, &c.recv, c.fd, RING_SMALL, on_recv);
+    RUN_UNTIL(c.recv_ends == 4);
+    cr_assert_eq(c.recv_result, 0);
+    close_conn(&c);
+    close_world();
+}
+
+Test(ring, recv_one_waits_for_a_buffer)
+{
+    struct conn c, other;
+
+    open_world(1, 16);
+    open_conn(&c);
+    open_conn(&other);
+    c.keep_buffers = true;
+    receive(&c);
+    tell(&c, "kept");
+    RUN_UNTIL(c.kept_count == 1);
+    tell(&other, "later");
+    ring_recv_one(ring, &other.recv, other.fd, RING_SMALL, on_recv);
+    run_for_ms(20);
+    cr_assert_eq(other.recv_ends, 0);
+    release_kept(&c);
+    RUN_UNTIL(other.recv_ends == 1);
+    cr_assert(got(&other, "later"));
+    close_conn(&other);
+    close_conn(&c);
+    close_world();
+}
+
+Test(ring, recv_one_can_be_cancelled)
+{
+    struct conn c;
+
+    open_world(16, 256);
+    open_conn(&c);
+    ring_recv_one(ring, &c.recv, c.fd, RING_SMALL, on_recv);
+    run_for_ms(20);
+    ring_cancel(ring, &c.recv);
+    RUN_UNTIL(c.recv_ends == 1);
+    cr_assert_eq(c.recv_result, -ECANCELED);
+    close_conn(&c);
+    close_world();
+}
+
 static bool
 runs_are_limited(void)
 {
