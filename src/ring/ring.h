@@ -44,8 +44,18 @@ struct op {
     int fd;          /* ring's */
     uint8_t kind;    /* ring's; 0: idle */
     uint8_t group;   /* ring's: recv's buffer group */
-    uint8_t flags;   /* ring's */
+    uint8_t flags;   /* ring's, but for RING_HAS_MORE */
 };
+
+enum { RING_HAS_MORE = 128 };
+
+/* In done() of a receive that brings bytes: the socket holds more, or the peer's end is there already. An end, and
+ * what a unix socket holds, only some kernels tell. */
+static inline bool
+ring_has_more(const struct op *op)
+{
+    return op->flags & RING_HAS_MORE;
+}
 
 static inline bool
 op_busy(const struct op *op)

@@ -426,7 +426,7 @@ complete(struct ring *ring, struct sim_completion *c)
     struct op *op = sop->op;
     int result = c->result;
     struct buf *buf = c->buf;
-    bool more = c->more;
+    bool more = c->more, has_more = c->has_more;
 
     free(c);
     if (!more) {
@@ -434,6 +434,7 @@ complete(struct ring *ring, struct sim_completion *c)
         op->kind = SIM_OP_IDLE;
     }
     ring->stats.completions++;
+    op->flags = has_more ? RING_HAS_MORE : 0;
     op->done(op, result, buf, more);
 }
 

@@ -124,6 +124,7 @@ struct sim_completion {
     int result;
     struct buf *buf;
     bool more;
+    bool has_more; /* ring_has_more() */
 };
 
 struct sim_group {

@@ -81,6 +81,12 @@ ring_sim_group_close(struct sim_group *g)
 
 /* --- completions --- */
 
+static bool
+has_more(const struct sim_end *end)
+{
+    return end->arrived.count || end->fin_arrived;
+}
+
 /* Sorted by time; what is equally late stays in the order of posting. Returns false when the completion queue
  * was full: then a multishot ends, as with the kernel. */
 static bool
@@ -92,6 +98,7 @@ post(struct ring *ring, struct sim_op *sop, int result, struct buf *buf, bool mo
 
     ASSERT(c && sop->state != SIM_FINISHED);
     *c = (struct sim_completion){.op = sop, .at_ns = sim->now_ns, .result = result, .buf = buf, .more = more};
+    c->has_more = sop->kind == SIM_OP_RECV && buf && has_more(sop->file->end);
     if (sim_hits(sim, SIM_LATE_COMPLETION))
         c->at_ns += sim_random(sim, SIM_LATE_MAX_MS * MS_NS);
     if (c->at_ns < sop->last_ns)

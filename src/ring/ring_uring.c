@@ -837,7 +837,7 @@ static void
 finish(struct op *op, int result, struct buf *buf)
 {
     op->kind = OP_IDLE;
-    op->flags = 0;
+    op->flags &= RING_HAS_MORE;
     op->done(op, result, buf, false);
 }
 
@@ -940,6 +940,9 @@ complete(struct ring *ring, struct op *op, int result, unsigned cqe_flags)
     }
     if (op->kind == OP_POLL)
         result = poll_events(op, result);
+    op->flags &= (uint8_t)~RING_HAS_MORE;
+    if (op->kind == OP_RECV && cqe_flags & IORING_CQE_F_SOCK_NONEMPTY)
+        op->flags |= RING_HAS_MORE;
     if (cqe_flags & IORING_CQE_F_MORE) {
         if (!poll_is_idle(op, result))
             op->done(op, result, buf, true);

@@ -110,6 +110,7 @@ Test(ring, recv_one_ends_with_what_it_brings)
     cr_assert_eq(c.recv_ends, 0, "it waits for bytes");
     tell(&c, "one by one");
     RUN_UNTIL(c.recv_ends == 1);
+    cr_assert(ring_has_more(&c.recv));
     cr_assert_not(op_busy(&c.recv));
     cr_assert(got(&c, "one "));
     run_for_ms(20);
@@ -122,9 +123,15 @@ Test(ring, recv_one_ends_with_what_it_brings)
     }
     cr_assert(got(&c, "one by one"));
     cr_assert_eq(c.recv_ends, 3);
+    cr_assert_not(ring_has_more(&c.recv));
+    tell(&c, "two");
     far_half_close(c.far);
+    run_for_ms(20);
     ring_recv_one(ring, &c.recv, c.fd, RING_SMALL, on_recv);
     RUN_UNTIL(c.recv_ends == 4);
+    cr_assert(ring_has_more(&c.recv), "the end");
+    ring_recv_one(ring, &c.recv, c.fd, RING_SMALL, on_recv);
+    RUN_UNTIL(c.recv_ends == 5);
     cr_assert_eq(c.recv_result, 0);
     close_conn(&c);
     close_world();
