@@ -102,9 +102,9 @@ struct exchange {
     uint32_t number;  /* of the worker's requests: makes its id */
     uint8_t interims; /* 1xx replies passed on */
     struct sse_scan scan;
-    uint16_t paced;  /* pace.c: 1 + its place among the worker's; 0: nothing waits to leave */
-    uint16_t status; /* of the reply; 0: none yet */
-    int16_t stream_row;                   /* in the statistics; -1: none */
+    uint16_t paced;     /* pace.c: 1 + its place among the worker's; 0: nothing waits to leave */
+    uint16_t status;    /* of the reply; 0: none yet */
+    int16_t stream_row; /* in the statistics; -1: none */
     uint8_t phase, method, mcp, revision; /* enums */
     uint8_t tries;
     uint8_t id_len, given_id_len;
@@ -177,9 +177,11 @@ void exchange_resume_server(struct exchange *ex);
  * or its upstream's configuration asks for, or else by its kind. To be said again when more is known. */
 void exchange_prioritize(struct exchange *ex, const struct jsonrpc_envelope *env);
 
-/* So many messages of a stream or a WebSocket have just been queued for the client, which may wait for others
- * (--batch-window). */
+/* --batch-window: so many messages of a stream or a WebSocket have just been queued for the client, and may
+ * wait for others; */
 void exchange_may_wait(struct exchange *ex, unsigned messages);
+/* or have just come from ex->server to be passed on, and the next ones may wait for one another. */
+void exchange_may_rest(struct exchange *ex, unsigned messages);
 
 /* The timer runs when the phase has lasted as long as it may. */
 void exchange_set_phase(struct exchange *ex, enum phase phase);

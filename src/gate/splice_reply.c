@@ -32,6 +32,7 @@ static void
 note_events(struct exchange *ex, uint32_t events)
 {
     struct worker *w = ex->worker;
+    bool is_first = ex->events == 0;
 
     if (!events)
         return;
@@ -43,6 +44,8 @@ note_events(struct exchange *ex, uint32_t events)
         return;
     traffic_sent(w, LINK_CLIENT, TRANSPORT_SSE, events);
     pace_came(ex, events);
+    if (!is_first) /* which is waited for, and what is said with it */
+        exchange_may_rest(ex, events);
 }
 
 /* `any_framing`: the head that went to the client promised no length (--early-stream). */
@@ -170,8 +173,6 @@ splice_reply_body(struct exchange *ex, const struct h1_body *body)
 {
     struct h1 *client = ex->client;
 
-    uint32_t events = ex->events;
-
     if (ex->is_stream && !ex->early)
         note_events(ex, scan_events(ex, body));
     if (!client)
@@ -184,10 +185,6 @@ splice_reply_body(struct exchange *ex, const struct h1_body *body)
         pass_early_body(ex, body);
     else
         h1_send_body(client, body);
-    if (is_ws_relay(ex))
-        exchange_may_wait(ex, 1);
-    else if (ex->events > events && events) /* the first one is waited for */
-        exchange_may_wait(ex, ex->events - events);
     if (link_congested(&client->link))
         exchange_pause_server(ex);
 }

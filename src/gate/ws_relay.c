@@ -163,6 +163,7 @@ note_messages(struct exchange *ex, bool from_client, uint32_t n)
     }
     stats_up_add(w->stats, ex->upstream->index, UPSTAT_up_events, n);
     pace_came(ex, n);
+    exchange_may_rest(ex, n);
 }
 
 /* Adds the messages that end here. False: what was found is not to pass. */

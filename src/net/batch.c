@@ -114,3 +114,84 @@ batch_hurry(struct link *link)
     link_unhold(link);
     link_mark_dirty(link);
 }
+
+/* --- sources --- */
+
+static void
+on_rested(struct ring *ring, struct timer *timer)
+{
+    struct link *source = container_of(timer, struct link, timer);
+
+    (void)ring;
+    source->rests = false;
+    link_receive(source);
+}
+
+/* How long until as much is there as one send should take, at the pace of what took so long to come. 0: too
+ * short to be worth it, or so long that hardly two would meet. */
+static uint32_t
+rest_ms(const struct link *source, uint64_t took_us)
+{
+    const struct batch *batch = &source->net->batch;
+    uint32_t bytes = (uint32_t)source->received_bytes - source->had_bytes;
+    uint64_t rest_us = (uint64_t)batch->window_ms * 1000;
+
+    if (2 * took_us > rest_us * source->waiting)
+        return 0;
+    if (rest_us > took_us * batch->limits.messages / source->waiting)
+        rest_us = took_us * batch->limits.messages / source->waiting;
+    if (bytes && rest_us > took_us * batch->limits.bytes / bytes)
+        rest_us = took_us * batch->limits.bytes / bytes;
+    return (uint32_t)(rest_us / 1000);
+}
+
+static void
+count_batch(const struct link *source)
+{
+    if (!source->rested || source->waiting < 2)
+        return;
+    source->net->stats.batches++;
+    source->net->stats.batched += source->waiting - 1u;
+}
+
+/* What a multishot receive brings until its cancel has come back counts for the next time. */
+static void
+rest(struct link *source, uint32_t ms)
+{
+    source->rested = ms > 0;
+    if (!ms)
+        return;
+    source->rests = true;
+    ring_cancel(source->net->ring, &source->rx);
+    timer_set(source->net->ring, &source->timer, ms - 1, on_rested); /* takes a tick more, see timer_set() */
+}
+
+void
+batch_rest(struct link *source, unsigned messages)
+{
+    uint32_t now = now_us(source), ms;
+
+    if (!source->net->batch.limits.window_ms || source->state != LINK_OPEN)
+        return;
+    messages += source->waiting;
+    source->waiting = (uint16_t)(messages < UINT16_MAX ? messages : UINT16_MAX);
+    if (source->rests || source->has_more) /* which belongs to this */
+        return;
+    count_batch(source);
+    ms = rest_ms(source, now - source->said_us);
+    source->said_us = now;
+    source->had_bytes = (uint32_t)source->received_bytes;
+    source->waiting = 0;
+    rest(source, ms);
+}
+
+void
+batch_rouse(struct link *source)
+{
+    source->rested = false;
+    if (!source->rests)
+        return;
+    source->rests = false;
+    timer_stop(&source->timer);
+    link_receive(source);
+}

@@ -262,11 +262,18 @@ link_set_transport(struct link *link, enum transport transport)
         link->out->flow = flow_of(link);
 }
 
-static void
-arm_receive(struct link *link)
+void
+link_receive(struct link *link)
 {
-    if (!op_busy(&link->rx) && (!link->paused || link->state == LINK_STARTING) && !link->ended)
-        ring_recv(link->net->ring, &link->rx, link->fd, link->bulk ? RING_BULK : RING_SMALL, on_received);
+    bool may = (!link->paused && !link->rests) || link->state == LINK_STARTING;
+    enum ring_group group = link->bulk ? RING_BULK : RING_SMALL;
+
+    if (op_busy(&link->rx) || !may || link->ended)
+        return;
+    if (link->rested && !link->bulk) /* bulk comes one at a time, behind the turn's sends */
+        ring_recv_one(link->net->ring, &link->rx, link->fd, group, on_received);
+    else
+        ring_recv(link->net->ring, &link->rx, link->fd, group, on_received);
 }
 
 void
@@ -308,7 +315,7 @@ start(struct link *link)
         open_sending(link);
     else
         link_set_state(link, LINK_STARTING);
-    arm_receive(link);
+    link_receive(link);
     if (!at_once)
         link->filter->ops->start(link->filter, link);
     return at_once;
@@ -383,6 +390,7 @@ say_farewell(struct link *link, enum close_reason reason)
     link->reason = (uint8_t)reason;
     link->farewell = true;
     link_set_state(link, LINK_FINISHING);
+    batch_rouse(link);
     timer_stop(&link->timer);
     batch_hurry(link);
     list_del(&link->woken);
@@ -705,6 +713,7 @@ on_received(struct op *op, int result, struct buf *buf, bool more)
 
     if (result > 0) {
         choose_group(link, (uint32_t)result, buf->size);
+        link->has_more = (uint32_t)result == buf->size || ring_has_more(op);
         link->received_bytes += (uint64_t)result;
         flow_of(link)->received_bytes += (uint64_t)result;
         if (link->state == LINK_OPEN || link->state == LINK_STARTING) {
@@ -716,12 +725,11 @@ on_received(struct op *op, int result, struct buf *buf, bool more)
                 link->up->on_bytes(link, bytes);
         }
         buf_unref(buf);
-        return;
     }
     if (more)
         return;
-    if (result == -ECANCELED && link->state < LINK_ABORTED)
-        arm_receive(link); /* resumed, or moved to the other group, since the cancel */
+    if ((result > 0 || result == -ECANCELED) && link->state < LINK_ABORTED)
+        link_receive(link); /* the next one; or resumed, or moved to the other group, since the cancel */
     else
         received_end(link, result);
 }
@@ -742,7 +750,7 @@ link_resume(struct link *link)
     if (link->state < LINK_STARTING || link->state > LINK_LINGERING)
         return;
     link->paused = false;
-    arm_receive(link);
+    link_receive(link);
 }
 
 void
@@ -769,6 +777,7 @@ link_finish(struct link *link, enum close_reason reason)
     }
     link->reason = (uint8_t)reason;
     link_set_state(link, LINK_FINISHING);
+    batch_rouse(link);
     timer_stop(&link->timer);
     batch_hurry(link);
     if (!link->out)

@@ -34,6 +34,7 @@
  * Receiving. A link that fills the ring's small buffers several times in a row is received in bulk from then
  * on, and goes back to the small ones when it no longer does. So is one that was paused: it is ahead of its
  * reader, and bulk comes one buffer at a time, where the kernel may fill dozens of small ones in one turn.
+ * One that rests between receives (net/batch.h) takes one buffer at a time, too.
  *
  * Calls go down, events come up: the callbacks of struct link_up are called from ring_reap() and net_flush()
  * only, never from within a call that the owner makes. So whoever pushes, pauses or ends need not fear for
@@ -169,15 +170,19 @@ struct link {
     struct net *net;
     const struct link_up *up;
     struct filter *filter;
-    struct outbound *out;     /* NULL while nothing is queued */
-    struct list_node woken;   /* on net's woken list */
-    struct list_node node;    /* on net's dirty, held, blocked or closing list */
-    struct timer timer;       /* the owner's until link_finish(); then the link's own */
-    uint64_t received_bytes;  /* from the kernel */
-    uint64_t sent_bytes;      /* of what was pushed: that the kernel took, or that passed the filter */
-    uint32_t blocked_ms;      /* when it became blocked; milliseconds, wraps */
-    uint32_t said_us, due_us; /* batch.c: the last message that may wait; until when; microseconds, wraps */
-    uint16_t waiting;         /* batch.c: messages that wait */
+    struct outbound *out;    /* NULL while nothing is queued */
+    struct list_node woken;  /* on net's woken list */
+    struct list_node node;   /* on net's dirty, held, blocked or closing list */
+    struct timer timer;      /* the owner's until link_finish(), but for batch_rest(); then the link's own */
+    uint64_t received_bytes; /* from the kernel */
+    uint64_t sent_bytes;     /* of what was pushed: that the kernel took, or that passed the filter */
+    uint32_t blocked_ms;     /* when it became blocked; milliseconds, wraps */
+    uint32_t said_us; /* batch.c: the last message that may wait, the last rest's end; microseconds, wraps */
+    union {           /* batch.c */
+        uint32_t due_us;    /* until when it is held */
+        uint32_t had_bytes; /* of received_bytes when said_us was set */
+    };
+    uint16_t waiting; /* batch.c: messages that wait, or have come since said_us */
     int fd;
     uint8_t state;           /* enum link_state */
     uint8_t reason;          /* enum close_reason */
@@ -186,6 +191,9 @@ struct link {
     uint8_t run;     /* receives in a row that speak for the other buffer group */
     bool paused : 1, bulk : 1, ended : 1, congested : 1, reset : 1, stalled : 1, end_due : 1;
     bool is_held : 1;  /* batch.c: on the list of those that wait */
+    bool rests : 1;    /* batch.c: does not receive until its timer runs */
+    bool rested : 1;   /* batch.c: receives one buffer at a time, and rests between */
+    bool has_more : 1; /* than what came last, as far as one knows; or the end */
     bool end_told : 1; /* on_end() by link_deliver_end() */
     bool end_said : 1; /* the filter's end() was called */
     bool farewell : 1; /* finishing: the owner was told already; after the filter's last words it aborts */

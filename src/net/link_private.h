@@ -5,6 +5,9 @@
 
 #include "net/link.h"
 
+/* Receives, unless it does so already or may not. */
+void link_receive(struct link *link);
+
 /* It has something to send, and is served by the next net_flush(). */
 void link_mark_dirty(struct link *link);
 

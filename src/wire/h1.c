@@ -171,6 +171,7 @@ client_done(struct h1 *h1)
                     !link_blocked(&h1->link);
 
     h1->head_sent = h1->tx_done = h1->rx_done = false;
+    batch_rouse(&h1->link); /* it rested for a stream that is through */
     h1_set_state(h1, reusable ? H1_IDLE : H1_ENDED);
     h1->up->on_idle(h1, reusable);
 }

@@ -2,7 +2,7 @@
 /*
  * A whole worker under random load with random faults, one run per seed. Clients post bodies that exist once,
  * in any framing and any pieces, pipelined, slowly, or leave in the middle; upstreams echo them in any form.
- * In every other world replies are compressed for those who ask.
+ * In every other world replies are compressed for those who ask, in every third one streams are batched.
  * Whatever the kernel does: each reply is the echo of its own request, whole and in order; no request reaches
  * an upstream twice; the books balance. Only where connections are reset may a reply be an error or be cut
  * off.
@@ -12,6 +12,7 @@
  * SIM_SEEDS=n runs n seeds, SIM_SEED=n that one.
  */
 #include "gate_world.h"
+#include "net/batch.h"
 
 #include <stdlib.h>
 #include <zlib.h>
@@ -395,6 +396,8 @@ tick(void *arg)
     (void)arg;
     if (all_stand_still)
         return;
+    if (!world.is_killed)
+        batch_set_load(&world.worker->net, 100);
     for (unsigned i = 0; i < CLIENTS; i++)
         client_tick(&clients[i]);
     for (unsigned i = 0; i < server_count; i++)
@@ -427,7 +430,8 @@ open_random_world(uint64_t seed)
     world_open(seed, "--upstream", "up=http://10.0.0.2:80/mcp,http://10.0.0.3:80/mcp", "--route",
                "/route=http://10.0.0.4:80/r", "--upstream-max", "4", "--upstream-idle-max", "2",
                "--upstream-wait", "1h", "--upstream-idle", "1h", "--high-mark", "4k", "--low-mark", "1k",
-               "--heartbeat", "20ms", "--compress", seed % 2 ? "on" : "off", "--compress-min", "100", NULL);
+               "--heartbeat", "20ms", "--compress", seed % 2 ? "on" : "off", "--compress-min", "100",
+               "--batch-window", seed % 3 ? "0" : "20ms", NULL);
     server_count = 0;
     memset(arrived, 0, sizeof arrived);
     sim_on_peer(world.sim, on_server, NULL);

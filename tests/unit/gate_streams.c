@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "gate/exchange.h"
 #include "gate_world.h"
+#include "net/batch.h"
 
 #define UPSTREAM "--upstream", "up=http://10.0.0.2:80/mcp"
 
@@ -455,5 +456,147 @@ Test(tunnel, refuses_an_upgrade_of_a_route_that_the_client_did_not_ask_for)
     server = server_next();
     say(server, "HTTP/1.1 101 Switching Protocols\r\n" UPGRADE "\r\n");
     cr_assert_eq(reply_of(client)->status, 502);
+    world_close();
+}
+
+/* --- batching --- */
+
+#define BATCHED "--route", "/r=http://10.0.0.2:80/r", "--batch-window", "5ms"
+
+/* Until the worker looks at its load again. */
+static void
+be_busy(void)
+{
+    world.worker->load.at_ns = ring_now(world.worker->ring);
+    batch_set_load(&world.worker->net, 100);
+}
+
+static void
+call_busy(const char *body)
+{
+    call("", body);
+    answer_stream(server, "");
+    be_busy();
+}
+
+/* An event a millisecond, each of which leaves at once. */
+static void
+stream_on(void)
+{
+    for (unsigned i = 0; i < 3; i++) {
+        advance(1);
+        sim_peer_discard(client);
+        say_chunk(server, "data: at once\n\n");
+        cr_assert(has(client, "data: at once"), "event %u", i);
+    }
+    sim_peer_discard(client);
+}
+
+Test(stream, of_a_busy_worker_rests_at_its_source)
+{
+    world_open(1, UPSTREAM, BATCHED, NULL);
+    call_busy(CALL(1));
+    stream_on();
+    say_chunk(server, "data: later\n\n");
+    say_chunk(server, "data: with it\n\n");
+    cr_assert_not(has(client, "data"));
+    advance(5);
+    cr_assert(has(client, "data: later"));
+    cr_assert(has(client, "data: with it"));
+    cr_assert_eq(world.worker->net.stats.batches, 1);
+    cr_assert_eq(world.worker->net.stats.batched, 1);
+    sim_peer_discard(client);
+    advance(100);
+    be_busy();
+    say_chunk(server, "data: alone\n\n");
+    cr_assert(has(client, "data: alone"));
+    world_close();
+}
+
+Test(stream, that_ends_as_its_source_would_rest_leaves_the_connection_to_the_next_request)
+{
+    world_open(1, UPSTREAM, BATCHED, NULL);
+    call_busy(CALL(1));
+    stream_on();
+    say(server, "b\r\ndata: end\n\n\r\nb\r\ndata: end\n\n\r\n0\r\n\r\n");
+    cr_assert_not(has(client, "data: end"));
+    advance(5);
+    cr_assert(has(client, "\r\n0\r\n\r\n"));
+    sim_peer_discard(client);
+    be_busy();
+    post(client, "", CALL(2));
+    cr_assert_str_eq(request_of(server)->body, CALL(2));
+    answer(server, "", RESULT(2));
+    cr_assert_str_eq(reply_of(client)->body, RESULT(2), "at once");
+    world_close();
+}
+
+Test(stream, of_what_is_critical_does_not_rest)
+{
+    world_open(1, UPSTREAM, BATCHED, NULL);
+    call_busy("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{\"protocolVersion\":"
+              "\"2025-11-25\",\"capabilities\":{},\"clientInfo\":{\"name\":\"c\",\"version\":\"1\"}}}");
+    stream_on();
+    stream_on();
+    world_close();
+}
+
+Test(stream, rests_only_on_the_transports_of_batch)
+{
+    world_open(1, UPSTREAM, BATCHED, "--batch", "ws", NULL);
+    call_busy(CALL(1));
+    stream_on();
+    stream_on();
+    world_close();
+}
+
+Test(stream, may_lose_its_client_while_its_source_rests)
+{
+    world_open(1, UPSTREAM, BATCHED, NULL);
+    client = client_new();
+    get(client, "/r/stream", "");
+    server = server_next();
+    request_of(server);
+    answer_stream(server, "");
+    be_busy();
+    stream_on();
+    say_chunk(server, "data: later\n\n");
+    sim_peer_close(client);
+    settle();
+    cr_assert_eq(counter(STAT_exchanges_open), 0);
+    world_close();
+}
+
+Test(stream, whose_source_rests_does_not_go_on_for_a_client_that_does_not_read)
+{
+    enum { HIGH = 64 << 10, CHUNK = 1024, CHUNKS = 300 };
+    static char text[CHUNKS * CHUNK + 1];
+    size_t sent = 0;
+
+    for (unsigned i = 0; i < CHUNKS; i++)
+        snprintf(text + i * CHUNK, CHUNK + 1, "3f9\r\ndata: %01009d\n\n\r\n", (int)i);
+    world_open(1, UPSTREAM, BATCHED, "--high-mark", "64k", "--low-mark", "16k", "--batch-bytes", "1m", NULL);
+    call_busy(CALL(1));
+    stream_on();
+    sim_peer_set_window(client, 100);
+    for (unsigned i = 0; i < CHUNKS; i++) {
+        sent += sim_peer_send(server, text + sent,
+                              sizeof text - 1 - sent < CHUNK ? sizeof text - 1 - sent : CHUNK);
+        be_busy();
+        advance(1);
+    }
+    cr_assert_leq(world.queued_max, HIGH);
+    cr_assert_gt(world.queued_max, CHUNK);
+    sim_peer_set_window(client, sizeof text);
+    while (sent < sizeof text - 1) {
+        sent += sim_peer_send(server, text + sent, sizeof text - 1 - sent);
+        advance(10);
+    }
+    advance(100);
+    cr_assert_eq(world.worker->net.stats.queued_bytes, 0);
+    sim_peer_discard(client);
+    be_busy();
+    say_chunk(server, "data: goes on\n\n");
+    cr_assert(has(client, "data: goes on"));
     world_close();
 }

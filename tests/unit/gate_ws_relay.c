@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* WebSockets on plain routes, on a whole worker in the simulator. */
 #include "gate_world.h"
+#include "net/batch.h"
 #include "proto/ws.h"
 
 #include <stdlib.h>
@@ -422,4 +423,24 @@ Test(ws_relay, passes_every_byte_both_ways_whatever_the_kernel_does, .timeout = 
         bye(server);
         world_close();
     }
+}
+
+Test(ws_relay, of_a_busy_worker_rests_at_the_upstream)
+{
+    world_open(1, ROUTE, "--batch-window", "5ms", NULL);
+    open_socket("");
+    world.worker->load.at_ns = ring_now(world.worker->ring);
+    batch_set_load(&world.worker->net, 100);
+    for (unsigned i = 0; i < 2; i++) {
+        advance(1);
+        send_frame(server, WS_TEXT, true, "at once", 7);
+        expect_passed(client, WS_TEXT, true, "at once", 7);
+    }
+    send_frame(server, WS_TEXT, true, "later", 5);
+    send_frame(client, WS_TEXT, true, "at once", 7);
+    expect_passed(server, WS_TEXT, true, "at once", 7);
+    cr_assert_not(has(client, "later"));
+    advance(5);
+    expect_passed(client, WS_TEXT, true, "later", 5);
+    world_close();
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The link: its ends in every order and at every step, connecting, queues that move, random faults. */
+#include "net/batch.h"
 #include "net_relay.h"
 
 #include <criterion/criterion.h>
@@ -480,6 +481,11 @@ relay_with_faults(uint64_t seed)
         if (sim_random(sim, 3) == 0)
             add_filter(i ? &far : &near, sim_random(sim, 2) ? &byte_ops : &null_ops);
     }
+    batch_init(&net, &(struct batch_limits){(uint32_t)sim_random(sim, 30), 2 + (uint32_t)sim_random(sim, 500),
+                                            1000 + (uint32_t)sim_random(sim, 50000)});
+    batch_set_load(&net, 100);
+    near.message_bytes = (unsigned)sim_random(sim, 100);
+    far.message_bytes = (unsigned)sim_random(sim, 100);
     while ((taken[0] < size[0] || taken[1] < size[1]) && turns++ < 40000) {
         for (unsigned i = 0; i < 2; i++) {
             size_t n = sim_random(sim, 4000);

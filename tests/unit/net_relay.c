@@ -48,6 +48,8 @@ on_bytes(struct link *link, struct span bytes)
     link_push(&s->other->link, PRIORITY_NORMAL, bytes);
     if (s->other->waits)
         batch_wait(&s->other->link, 1);
+    if (s->message_bytes && bytes.len >= s->message_bytes)
+        batch_rest(link, bytes.len / s->message_bytes);
     if (link_congested(&s->other->link))
         link_pause(link);
     moment();

@@ -19,8 +19,9 @@ struct side {
     struct link link;
     struct side *other;
     bool opened, echo_end;
-    bool waits; /* what is relayed to it may wait (net/batch.h) */
-    bool deaf;  /* does not pause the source when it becomes blocked */
+    bool waits;             /* what is relayed to it may wait (net/batch.h) */
+    unsigned message_bytes; /* of what comes from it, which may rest between messages; 0: it does not */
+    bool deaf;              /* does not pause the source when it becomes blocked */
     unsigned ends, closed, broken, congested, writable, connected;
     uint64_t delivered;
     int connect_error;
