@@ -13,6 +13,7 @@ BUF_STATIC_TEXT(event_line_text, "\ndata: ");
 BUF_STATIC_TEXT(event_end_text, "\n\n");
 
 enum { INTERIMS_MAX = 16 };
+enum { FAST_EVENTS = 256, FAST_EVENTS_PER_MS = 1, BUSY = 50 /* percent */ };
 
 /* --- the reply --- */
 
@@ -27,16 +28,31 @@ scan_events(struct exchange *ex, const struct h1_body *body)
     return events;
 }
 
+/* To acknowledge an event costs the kernel about as much as to receive it. But an upstream that leaves
+ * Nagle's algorithm on (RFC 9293 3.7.4) may wait for that, 40 ms, until the kernel acknowledges each again.
+ * So only a busy worker delays it, where events come fast, and when there are twice as many as the last time.
+ */
+static void
+delay_acks(struct exchange *ex, uint32_t before)
+{
+    bool has_doubled = (ex->events ^ before) > before;
+
+    if (has_doubled && ex->worker->load.percent > BUSY && ex->events >= FAST_EVENTS &&
+        ex->events >= FAST_EVENTS_PER_MS * exchange_age_ms(ex, ex->first_ns))
+        link_delay_acks(&ex->server->link);
+}
+
 /* So many events have passed whole. */
 static void
 note_events(struct exchange *ex, uint32_t events)
 {
     struct worker *w = ex->worker;
-    bool is_first = ex->events == 0;
+    uint32_t before = ex->events;
 
     if (!events)
         return;
     ex->events += events;
+    delay_acks(ex, before);
     stats_add(w->stats, STAT_events, events);
     stats_up_add(w->stats, ex->upstream->index, UPSTAT_up_events, events);
     traffic_received(w, LINK_UPSTREAM, TRANSPORT_SSE, events);
@@ -44,7 +60,7 @@ note_events(struct exchange *ex, uint32_t events)
         return;
     traffic_sent(w, LINK_CLIENT, TRANSPORT_SSE, events);
     pace_came(ex, events);
-    if (!is_first) /* which is waited for, and what is said with it */
+    if (before) /* else the first, which is waited for, and what is said with it */
         exchange_may_rest(ex, events);
 }
 

@@ -412,17 +412,17 @@ trim(struct worker *w)
     bonds_tick(w);
 }
 
-/* How many of its turns found something to do without sleeping: 50 times a second, where batching wants to know.
- */
+/* How many of its turns found something to do without sleeping: 50 times a second. */
 static void
 measure_load(struct worker *w)
 {
     uint64_t now_ns = ring_now(w->ring), turns = ring_stats(w->ring)->waits - w->load.turns, sleeps;
 
-    if (!w->config->batch_window || now_ns - w->load.at_ns < LOAD_PERIOD_NS || !turns)
+    if (now_ns - w->load.at_ns < LOAD_PERIOD_NS || !turns)
         return;
     sleeps = ring_sleeps(w->ring) - w->load.sleeps;
-    batch_set_load(&w->net, sleeps < turns ? (unsigned)((turns - sleeps) * 100 / turns) : 0);
+    w->load.percent = sleeps < turns ? (unsigned)((turns - sleeps) * 100 / turns) : 0;
+    batch_set_load(&w->net, w->load.percent);
     w->load.at_ns = now_ns;
     w->load.turns += turns;
     w->load.sleeps += sleeps;

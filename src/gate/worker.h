@@ -89,7 +89,8 @@ struct worker {
     uint64_t request_count;
     struct {
         uint64_t at_ns, turns, sleeps;
-    } load; /* when it was last measured */
+        unsigned percent; /* of the turns since the time before that did not sleep */
+    } load;               /* when it was last measured */
     uint64_t trim_period; /* the quarter of a second in which memory was last given back */
     uint64_t date_s;      /* what date[] says */
     char date[32];        /* IMF-fixdate (RFC 9110 5.6.7) */

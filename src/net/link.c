@@ -754,6 +754,13 @@ link_resume(struct link *link)
 }
 
 void
+link_delay_acks(struct link *link)
+{
+    if (link->state == LINK_OPEN)
+        ring_delay_acks(link->net->ring, link->fd);
+}
+
+void
 link_set_bulk(struct link *link, bool bulk)
 {
     link->run = 0;

@@ -255,6 +255,8 @@ bool link_congested(struct link *link);
 /* Flow control of what is received. A few bytes may still arrive after link_pause(). */
 void link_pause(struct link *link);
 void link_resume(struct link *link);
+/* It brings small pieces in quick succession: see ring_delay_acks(). */
+void link_delay_acks(struct link *link);
 /* The buffer group, for who knows better than the link does by itself. */
 void link_set_bulk(struct link *link, bool bulk);
 

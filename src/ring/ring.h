@@ -160,7 +160,7 @@ void ring_cancel(struct ring *ring, struct op *op);
 void ring_shutdown(struct ring *ring, int fd, int how); /* SHUT_RD, SHUT_WR, SHUT_RDWR */
 void ring_close(struct ring *ring, int fd);
 
-/* Direct calls on a descriptor, once per connection at most. */
+/* Direct calls on a descriptor, once per connection or hardly more often. */
 struct ring_peer {
     uint8_t ip[16];  /* IPv4 as v4-mapped; zero for unix */
     uint16_t port;   /* host order */
@@ -171,6 +171,9 @@ int ring_peer(struct ring *ring, int fd, struct ring_peer *ret_peer); /* 0 or a 
 /* ring_close() will send a reset instead of FIN. */
 void ring_reset_on_close(struct ring *ring, int fd);
 void ring_set_notsent_lowat(struct ring *ring, int fd, unsigned bytes);
+/* For a TCP connection that brings small pieces in quick succession: Linux acknowledges a piece when it is received,
+ * from now on only every other one, or one that nothing has followed for 40 ms. With that it goes back to the first. */
+void ring_delay_acks(struct ring *ring, int fd);
 /* Bytes of socket buffer, 0: the system's. Applies to sockets that ring_connect opens afterwards. */
 void ring_set_connect_buffers(struct ring *ring, unsigned receive_bytes, unsigned send_bytes);
 

@@ -343,6 +343,15 @@ ring_set_notsent_lowat(struct ring *ring, int fd, unsigned bytes)
 }
 
 void
+ring_delay_acks(struct ring *ring, int fd)
+{
+    struct sim_file *file = sim_file_find(ring->sim, fd);
+
+    ASSERT(file && !file->closing && file->kind == SIM_FILE_STREAM);
+    ring->sim->ack_delays++;
+}
+
+void
 ring_set_connect_buffers(struct ring *ring, unsigned receive_bytes, unsigned send_bytes)
 {
     ring->sim->connect_receive_window = receive_bytes;

@@ -99,6 +99,8 @@ void sim_fault_at(struct sim *sim, uint64_t step, enum sim_fault fault);
 void sim_kill_at(struct sim *sim, uint64_t step);
 /* Steps so far: one for each submission entry and each call of done(). */
 uint64_t sim_steps(const struct sim *sim);
+/* Calls of ring_delay_acks() so far, which changes nothing that could be seen here. */
+uint64_t sim_ack_delays(const struct sim *sim);
 /* Sockets above this number cannot be opened (EMFILE); 0: no limit. */
 void sim_set_fd_limit(struct sim *sim, unsigned count);
 unsigned sim_fd_count(const struct sim *sim); /* open ones, listeners too */

@@ -192,7 +192,7 @@ struct sim {
     uint64_t kill_step; /* 0: none */
     jmp_buf *killed;
     uint64_t limit_ns; /* where the run ends: no ring_wait() sleeps beyond it */
-    uint64_t settle_steps;
+    uint64_t settle_steps, ack_delays;
     unsigned quiet_turns, settle_turns;
     void (*turn)(void *arg);
     void *turn_arg;

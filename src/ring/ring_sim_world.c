@@ -215,6 +215,12 @@ sim_step(struct sim *sim)
 }
 
 uint64_t
+sim_ack_delays(const struct sim *sim)
+{
+    return sim->ack_delays;
+}
+
+uint64_t
 sim_steps(const struct sim *sim)
 {
     return sim->steps;

@@ -750,6 +750,15 @@ ring_set_notsent_lowat(struct ring *ring, int fd, unsigned bytes)
 }
 
 void
+ring_delay_acks(struct ring *ring, int fd)
+{
+    int off = 0;
+
+    (void)ring;
+    setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &off, sizeof off);
+}
+
+void
 ring_set_connect_buffers(struct ring *ring, unsigned receive_bytes, unsigned send_bytes)
 {
     ring->receive_buffer = (int)receive_bytes;

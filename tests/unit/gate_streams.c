@@ -459,6 +459,55 @@ Test(tunnel, refuses_an_upgrade_of_a_route_that_the_client_did_not_ask_for)
     world_close();
 }
 
+/* --- acknowledgements --- */
+
+static void
+stream_events(unsigned count, unsigned at_once, unsigned load)
+{
+    for (unsigned i = 0; i < count; i++) {
+        world.worker->load.at_ns = ring_now(world.worker->ring); /* it does not look itself */
+        world.worker->load.percent = load;
+        say_chunk(server, "data: 1\n\n");
+        if (i % at_once == 0)
+            advance(1);
+    }
+}
+
+static void
+open_stream(void)
+{
+    world_open(1, UPSTREAM, NULL);
+    call("", CALL(1));
+    answer_stream(server, "");
+}
+
+Test(stream, that_is_fast_is_not_acknowledged_event_by_event_by_a_busy_worker)
+{
+    open_stream();
+    stream_events(255, 2, 100);
+    cr_assert_eq(sim_ack_delays(world.sim), 0, "it may be a short one");
+    stream_events(1, 2, 100);
+    cr_assert_eq(sim_ack_delays(world.sim), 1);
+    stream_events(255, 2, 100);
+    cr_assert_eq(sim_ack_delays(world.sim), 1);
+    stream_events(1, 2, 100);
+    cr_assert_eq(sim_ack_delays(world.sim), 2);
+    stream_events(1000, 2, 100);
+    cr_assert_eq(sim_ack_delays(world.sim), 3);
+    world_close();
+}
+
+Test(stream, that_is_slow_or_of_an_idle_worker_is_acknowledged_event_by_event)
+{
+    open_stream();
+    stream_events(300, 2, 50);
+    stream_events(1, 2, 100);
+    advance(300);
+    stream_events(600, 1, 100);
+    cr_assert_eq(sim_ack_delays(world.sim), 0);
+    world_close();
+}
+
 /* --- batching --- */
 
 #define BATCHED "--route", "/r=http://10.0.0.2:80/r", "--batch-window", "5ms"

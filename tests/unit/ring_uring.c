@@ -243,6 +243,9 @@ Test(uring, connected_sockets_have_the_options_that_were_set)
     cr_assert_eq(option(fd, SOL_SOCKET, SO_SNDBUF), 60000);
     ring_set_notsent_lowat(ring, fd, 16384);
     cr_assert_eq(option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT), 16384);
+    cr_assert_eq(option(fd, IPPROTO_TCP, TCP_QUICKACK), 1);
+    ring_delay_acks(ring, fd);
+    cr_assert_eq(option(fd, IPPROTO_TCP, TCP_QUICKACK), 0);
     ring_close(ring, fd);
     turn();
     world_close();
