@@ -31,13 +31,14 @@ scan_events(struct exchange *ex, const struct h1_body *body)
 /* To acknowledge an event costs the kernel about as much as to receive it. But an upstream that leaves
  * Nagle's algorithm on (RFC 9293 3.7.4) may wait for that, 40 ms, until the kernel acknowledges each again.
  * So only a busy worker delays it, where events come fast, and when there are twice as many as the last time.
- */
+ * Where streams rest at their source (net/batch.h), a receive takes several anyway. */
 static void
 delay_acks(struct exchange *ex, uint32_t before)
 {
+    const struct worker *w = ex->worker;
     bool has_doubled = (ex->events ^ before) > before;
 
-    if (has_doubled && ex->worker->load.percent > BUSY && ex->events >= FAST_EVENTS &&
+    if (has_doubled && w->load.percent > BUSY && !w->config->batch_window && ex->events >= FAST_EVENTS &&
         ex->events >= FAST_EVENTS_PER_MS * exchange_age_ms(ex, ex->first_ns))
         link_delay_acks(&ex->server->link);
 }

@@ -474,16 +474,16 @@ stream_events(unsigned count, unsigned at_once, unsigned load)
 }
 
 static void
-open_stream(void)
+open_stream(const char *window)
 {
-    world_open(1, UPSTREAM, NULL);
+    world_open(1, UPSTREAM, "--batch-window", window, NULL);
     call("", CALL(1));
     answer_stream(server, "");
 }
 
 Test(stream, that_is_fast_is_not_acknowledged_event_by_event_by_a_busy_worker)
 {
-    open_stream();
+    open_stream("0");
     stream_events(255, 2, 100);
     cr_assert_eq(sim_ack_delays(world.sim), 0, "it may be a short one");
     stream_events(1, 2, 100);
@@ -497,9 +497,17 @@ Test(stream, that_is_fast_is_not_acknowledged_event_by_event_by_a_busy_worker)
     world_close();
 }
 
+Test(stream, that_may_rest_at_its_source_is_acknowledged_whenever_it_is_received)
+{
+    open_stream("5ms");
+    stream_events(600, 2, 100);
+    cr_assert_eq(sim_ack_delays(world.sim), 0);
+    world_close();
+}
+
 Test(stream, that_is_slow_or_of_an_idle_worker_is_acknowledged_event_by_event)
 {
-    open_stream();
+    open_stream("0");
     stream_events(300, 2, 50);
     stream_events(1, 2, 100);
     advance(300);
