@@ -8,7 +8,8 @@
  * How long at most is net->batch.window_ms, which follows the worker's load: none while it sleeps in every
  * other turn, all of --batch-window when it does in less than one of ten. A message waits only where the one
  * before it came less than a window ago, so the first of a burst and those of a stream that is slow leave at
- * once; so does what is critical.
+ * once; so does what is critical. And what waits leaves as soon as the worker would sleep: it waits for work
+ * that is there, never for what may come.
  */
 #ifndef NET_BATCH_H
 #define NET_BATCH_H
@@ -26,5 +27,10 @@ void batch_set_load(struct net *net, unsigned percent);
 void batch_wait(struct link *link, unsigned messages);
 /* What was pushed leaves with this turn: the end of a stream, say. */
 void batch_hurry(struct link *link);
+
+/* Whether anything waits: then the worker looks once more, without sleeping, before it sleeps; */
+bool batch_waits(const struct net *net);
+/* and when it has found nothing to do, all of it leaves. */
+void batch_hurry_all(struct net *net);
 
 #endif
