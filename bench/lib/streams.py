@@ -140,6 +140,10 @@ def _pings_beside(rate):
     return measure
 
 
+def _calls(bench, server, seconds):
+    return _figures(server, load.result(bench, server, "/mcp", ["--kind", "mcp", "--connections", CALLERS], seconds), "latency")
+
+
 def _mcp_over_ws(server):
     return "/mcp" if server.name == "direct" else "/ws/bench"
 
@@ -240,6 +244,7 @@ def make(streams, sizes, rates, burst):
         sse, ws = _sse(f"/sse?rate=0&event-bytes={size}", streams, []), _ws(streams, ["--message-bytes", size, "--pipeline", 64])
         rows.append(Row(f"sse-{size}-full", f"SSE, {size_name(size)}, as fast as it goes", full, sse))
         rows.append(Row(f"ws-{size}-full", f"WebSocket, {size_name(size)}, as fast as it goes", full, ws))
+    rows.append(Row("mcp-full", f"MCP calls, {CALLERS} at a time", full, _calls))
     high = ("high_us", "low_us", "per_second")
     rows += [
         Row("classes-http", "MCP calls, 64 at a time, 1 of 10 of high priority", high, _classes("/mcp", ["--kind", "mcp", "--connections", 64])),
