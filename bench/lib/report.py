@@ -71,7 +71,7 @@ def main_table(results, peers):
 def detail_table(results, peers):
     lines = ["| | " + " | ".join(peers) + " |", "|---|" + "---|" * len(peers)]
     for result in results.values():
-        for figure, name in (("per_second", "per second"), ("p50_us", "p50, us"), ("p99_us", "p99, us"), ("p99_alone_us", "p99 alone, us"), ("gap_ratio", "ratio of the p99 gaps"), ("total_mib", "total, MiB")):
+        for figure, name in (("per_second", "per second"), ("p50_us", "p50, us"), ("p99_us", "p99, us"), ("p99_alone_us", "p99 alone, us"), ("gap_ratio", "ratio of the p99 gaps"), ("held_kib", "memory for each stopped one, KiB"), ("total_mib", "total, MiB")):
             cells = [number(result["summary"][p][figure]["median"]) if figure in result["summary"].get(p, {}) else "" for p in peers]
             if any(cells):
                 lines.append(f"| {result['title']}: {name} | " + " | ".join(cells) + " |")

@@ -70,6 +70,7 @@ def plot(rows, figure, peers):
     lines = {p: _points(rows, figure, p) for p in ["direct", *peers]}
     values = [f[k] for points in lines.values() for _, f in points for k in ("low", "high") if f[k] > 0]
     xs = [r["x"] for r in rows]
+    unit_of_x = " %" if rows[0]["plot"].endswith("-shares") else "/s"
     if not values:
         return ""
     width, height, left, top, right, bottom = 640, 360, 70, 40, 110, 40
@@ -91,7 +92,7 @@ def plot(rows, figure, peers):
     for power in range(low, high + 1):
         y = y_of(10**power)
         out += [f'<path d="M{left} {y:.1f}H{width - right}" stroke="#dde2e7"/>', f'<text x="8" y="{y + 4:.1f}">{10**power:g}</text>']
-    out += [f'<text x="{x_of(x):.1f}" y="{height - 14}" text-anchor="middle">{x}/s</text>' for x in xs]
+    out += [f'<text x="{x_of(x):.1f}" y="{height - 14}" text-anchor="middle">{x}{unit_of_x}</text>' for x in xs]
     for peer, points in lines.items():
         out += _draw(peer, [(x_of(x), y_of(f["median"]), y_of(f["low"]), y_of(f["high"])) for x, f in points])
     return "\n".join(out + _legend(lines, width - right + 20, top) + ["</svg>"]) + "\n"

@@ -431,7 +431,8 @@ measure_load(struct worker *w)
 bool
 worker_turn(struct worker *w, unsigned max_ms)
 {
-    ring_reap(w->ring);
+    if (!ring_reap(w->ring))
+        batch_hurry_all(&w->net);
     compress_turn(w);
     net_flush(&w->net);
     mirror_counters(w);
@@ -446,7 +447,7 @@ worker_turn(struct worker *w, unsigned max_ms)
         return false;
     }
     pace_turn(w);
-    ring_wait(w->ring, compress_is_pending(w) ? 0 : max_ms);
+    ring_wait(w->ring, compress_is_pending(w) || batch_waits(&w->net) ? 0 : max_ms);
     traffic_count_times(w);
     return true;
 }

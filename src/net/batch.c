@@ -59,6 +59,21 @@ batch_set_load(struct net *net, unsigned percent)
     net->batch.window_ms = net->batch.limits.window_ms * (above < range ? above : range) / range;
 }
 
+bool
+batch_waits(const struct net *net)
+{
+    return !list_empty(&net->batch.held);
+}
+
+void
+batch_hurry_all(struct net *net)
+{
+    struct link *link;
+
+    while ((link = first_held(net)))
+        batch_hurry(link);
+}
+
 /* What waits is copied, and gives the receive buffers back: thousands of links may wait. */
 static void
 hold(struct link *link, uint32_t now)

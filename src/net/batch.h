@@ -16,9 +16,10 @@
  * How long at most is net->batch.window_ms, which follows the worker's load: none while it sleeps in every
  * other turn, all of --batch-window when it does in less than one of ten. A message waits only where the one
  * before it came less than a window ago (and a source rests where two may come meanwhile), so the first of a
- * burst and those of a stream that is slow leave at once; so does what is critical. A source that brings as
- * much as one send should take within a millisecond, the timers' tick, does not rest. What a source has
- * nobody knows before it is received: its end, too, is seen after the rest.
+ * burst and those of a stream that is slow leave at once; so does what is critical. What is held leaves as
+ * soon as the worker would sleep: it waits for work that is there, never for what may come. A source that
+ * brings as much as one send should take within a millisecond, the timers' tick, does not rest. What a source
+ * has nobody knows before it is received: its end, too, is seen after the rest.
  */
 #ifndef NET_BATCH_H
 #define NET_BATCH_H
@@ -43,5 +44,10 @@ void batch_hurry(struct link *link);
 void batch_rest(struct link *source, unsigned messages);
 /* It is received from as ever: the reply is whole, say, and the next must not wait. */
 void batch_rouse(struct link *source);
+
+/* Whether anything waits: then the worker looks once more, without sleeping, before it sleeps; */
+bool batch_waits(const struct net *net);
+/* and when it has found nothing to do, all of it leaves. */
+void batch_hurry_all(struct net *net);
 
 #endif

@@ -3,6 +3,7 @@
 // counters add up (world.mjs checks both). What is random is repeatable: MCPGATE_TEST_SEED.
 
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { CRLF, get, modernCall, ping, post, request } from './lib/mcp.mjs';
 import { run } from './lib/process.mjs';
 import { program } from './lib/gateway.mjs';
@@ -43,10 +44,15 @@ function damaged(bytes, { below, pick }) {
 
 const chunked = (...texts) => texts.map((s) => `${s.length.toString(16)}${CRLF}${s}${CRLF}`).join('') + `0${CRLF}${CRLF}`;
 
-/** Frames of a WebSocket client, masked with 0x01020304. */
+const lengthOf = (bytes) => (bytes.length < 126 ? [bytes.length] : [126, bytes.length >> 8, bytes.length & 255]);
+
+/** Frames of a WebSocket server. */
+const said = (first, payload) => Buffer.from([first, ...lengthOf(payload)]).toString('latin1') + payload;
+
+/** Frames of a client, masked with 0x01020304. */
 const frame = (first, payload) => {
   const bytes = Buffer.from(payload, 'latin1');
-  const length = bytes.length < 126 ? [bytes.length] : [126, bytes.length >> 8, bytes.length & 255];
+  const length = lengthOf(bytes);
   const head = Buffer.from([first, 0x80 | length[0], ...length.slice(1), 1, 2, 3, 4]);
   return Buffer.concat([head, bytes.map((b, i) => b ^ ((i & 3) + 1))]).toString('latin1');
 };
@@ -101,14 +107,57 @@ async function hostile(world, random) {
   );
 }
 
+const socketRequests = [
+  handshake('/chat') + frame(0x81, 'hi').repeat(30) + frame(0x89, 'ping') + frame(0x88, '\x03\xe8'),
+  handshake('/chat') + frame(0x02, 'x'.repeat(5000)) + frame(0x8a, '') + frame(0x80, 'y'),
+  handshake('/ws/up') + frame(0x81, modernCall('a', 'echo', { text: 'hi' })).repeat(5) + frame(0x88, '\x03\xe8'),
+  handshake('/ws/up') + frame(0x81, ping),
+  post('/mcp/up', ping),
+  post('/mcp/up', modernCall('a', 'echo', { text: 'hi' }), 'MCP-Protocol-Version: 2026-07-28', 'Mcp-Method: tools/call', 'Mcp-Name: echo'),
+];
+
+const socketReplies = [
+  said(0x81, JSON.stringify({ jsonrpc: '2.0', id: 1, result: { supportedVersions: ['2026-07-28'], capabilities: {}, serverInfo: { name: 'x', version: '1' } } })),
+  said(0x81, JSON.stringify({ jsonrpc: '2.0', id: 1, error: { code: -32601, message: 'no' } })),
+  said(0x82, JSON.stringify({ jsonrpc: '2.0', method: 'notifications/message', params: { level: 'info', data: 'x' } })).repeat(20),
+  said(0x01, '{"jsonrpc":') + said(0x89, 'within') + said(0x80, '"2.0","id":2,"result":{}}'),
+  said(0x89, 'p'.repeat(125)).repeat(10),
+  said(0x81, 'Gr\xc3\xbc\xc3\x9fe').repeat(100),
+  said(0xc1, '\xf2\x48\xcd\xc9\xc9\x07\x00'),
+  said(0x88, '\x03\xe9away'),
+  said(0x82, '') + said(0x02, 'z'.repeat(30_000)),
+];
+
+/** The same as a WebSocket server, whose handshake is mostly right. */
+async function hostileSocket(world, random) {
+  return world.upstream(
+    async (connection) => {
+      while (!connection.queue.peek().includes(CRLF + CRLF)) if (!(await connection.queue.more(3_600_000))) return;
+      const key = /sec-websocket-key: *(\S+)/i.exec(connection.queue.take(1 << 20).toString('latin1'))?.[1] ?? '';
+      const accept = createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64');
+      const welcome = `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`;
+      await connection.send(random.below(5) ? Buffer.from(welcome) : damaged(welcome, random));
+      while (!connection.gone && (await connection.queue.more(3_600_000))) {
+        connection.queue.take(1 << 20);
+        if (!connection.gone) await connection.send(damaged(random.pick(socketReplies), random));
+        const end = random.below(12);
+        if (end === 0) return connection.reset();
+        if (end === 1) return connection.close();
+        if (end === 2) connection.finish();
+      }
+    },
+    { parse: false },
+  );
+}
+
 const impatient = ['--client-idle', '2s', '--head-timeout', '1s', '--body-timeout', '1s', '--first-byte-timeout', '1s', '--reply-idle', '1s', '--send-timeout', '2s', '--upstream-wait', '200ms', '--orphan-timeout', '2s', '--stream-idle', '3s'];
 
-async function attack(world, gateway, random, conversations) {
+async function attack(gateway, random, conversations, all = requests) {
   let left = conversations;
   const attacker = async () => {
     while (left-- > 0) {
       const client = await gateway.connect();
-      const parts = Array.from({ length: random.pick([1, 1, 2, 8]) }, () => damaged(random.pick(requests), random));
+      const parts = Array.from({ length: random.pick([1, 1, 2, 8]) }, () => damaged(random.pick(all), random));
       const bytes = Buffer.concat(parts);
       const size = random.pick([bytes.length, 1 + random.below(30), 3000]);
       const torn = random.below(6) === 0 ? random.below(bytes.length + 1) : bytes.length;
@@ -135,17 +184,30 @@ for (const [what, args] of Object.entries({
     const upstream = await hostile(world, random);
     const gateway = await world.gateway({ upstreams: { up: `${upstream.url}/mcp` }, routes: { '/plain': upstream.url }, args: [...impatient, ...args] });
     const workers = gateway.children('worker').map(({ pid }) => pid);
-    await attack(world, gateway, random, rounds);
+    await attack(gateway, random, rounds);
     await gateway.untilQuiet(30_000);
     assert.deepEqual(gateway.children('worker').map(({ pid }) => pid), workers, 'no worker has died');
   }, { ms: 300_000 });
 }
 
+for (const [what, args] of Object.entries({ 'as configured by default': [], 'with pings and little memory': ['--ws-ping', '20ms', '--max-memory', '1m'], 'with batching': ['--batch-window', '2ms', '--backpressure', 'combine'] }))
+  promise(`${rounds} random conversations over WebSocket between clients and servers that lie, ${what}`, async (world) => {
+    const random = dice(seed + 2);
+    const { url } = await hostileSocket(world, random);
+    const socket = url.replace('http', 'ws');
+    const gateway = await world.gateway({ upstreams: { up: `${socket}/mcp` }, routes: { '/chat': socket }, args: [...impatient, '--era-ttl', '50ms', ...args] });
+    const workers = gateway.children('worker').map(({ pid }) => pid);
+    await attack(gateway, random, rounds, socketRequests);
+    await gateway.untilQuiet(30_000);
+    assert.ok((await gateway.metric('ws_messages')) > 0 && (await gateway.metric('closed', { reason: 'ws_protocol' })) > 0);
+    assert.deepEqual(gateway.children('worker').map(({ pid }) => pid), workers, 'no worker has died');
+  }, { ms: 300_000 });
+
 promise(`${rounds} random conversations with the demo server`, async (world) => {
   const random = dice(seed + 1);
   const gateway = await world.gateway({ args: [...impatient, '--heartbeat', '5ms'] });
   const workers = gateway.children('worker').map(({ pid }) => pid);
-  await attack(world, gateway, random, rounds);
+  await attack(gateway, random, rounds);
   await gateway.untilQuiet(30_000);
   assert.deepEqual(gateway.children('worker').map(({ pid }) => pid), workers, 'no worker has died');
 }, { ms: 300_000 });

@@ -146,6 +146,15 @@ promise('ws: calls go through the gateway to a server of HTTP', async (world) =>
   assert.ok(result.requests > 0 && result.classes.normal.latency.count === result.requests);
 });
 
+promise('ws: pings come before what else there is', async (world) => {
+  const server = await world.load();
+  const gateway = await world.gateway({ upstreams: { load: `${server.url}/mcp` } });
+  const { code, result } = await mcpload('ws', ...quick, '--url', `${gateway.url.replace('http', 'ws')}/ws`, '--kind', 'mcp', '--ping', '--rate', '100');
+  assert.equal(code, 0, JSON.stringify(result.errors));
+  assert.ok(result.requests > 0 && (await gateway.metric('mcp_requests', { mcp_method: 'ping' })) >= result.requests);
+  assert.ok((await gateway.metric('urgency', { priority: 'critical' })) >= result.requests);
+});
+
 promise('ws: a server that sends initialize back is no MCP server', async (world) => {
   const server = await world.load();
   const { code, result } = await mcpload('ws', ...quick, '--url', `${ws(server)}/x`, '--kind', 'mcp');
@@ -162,7 +171,7 @@ promise('ws: after so many messages a connection is closed and another one opene
 });
 
 promise('ws: what makes no sense is refused in one line', async () => {
-  for (const [args, why] of [[['--kind', 'x'], 'echo or mcp'], [['--priority', 'urgent'], 'high, normal or low'], [['--message-bytes', '10'], 'at least'], [['--priority', 'low', '--message-bytes', '100'], 'at least'], [['--messages', '3', '--rate', '5'], '--rate'], [['--burst', '0'], 'burst']]) {
+  for (const [args, why] of [[['--kind', 'x'], 'echo or mcp'], [['--priority', 'urgent'], 'high, normal or low'], [['--message-bytes', '10'], 'at least'], [['--priority', 'low', '--message-bytes', '100'], 'at least'], [['--messages', '3', '--rate', '5'], '--rate'], [['--burst', '0'], 'burst'], [['--ping'], '--kind mcp'], [['--ping', '--kind', 'mcp', '--priority', 'low'], '--priority']]) {
     const { code, stderr } = await run(program('mcpload'), ['ws', '--url', 'ws://127.0.0.1:1/', ...args]);
     assert.equal(code, 2, args.join(' '));
     assert.match(stderr, /^mcpload: [^\n]+\n$/, args.join(' '));

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mcpload/ws_message.h"
 
+#include "proto/jsonrpc.h"
+
 #include <criterion/criterion.h>
 #include <string.h>
 
@@ -12,8 +14,8 @@ whole(const struct ws_message *message)
 
 Test(mcpload_message, each_form_has_the_size_that_was_asked_for_and_comes_back_as_it_was_sent)
 {
-    for (enum ws_form form = WS_FORM_PLAIN; form <= WS_FORM_CALL; form++)
-        for (unsigned p = PRIORITY_NONE; p < (form == WS_FORM_PLAIN ? 1 : PRIORITIES); p++) {
+    for (enum ws_form form = WS_FORM_PLAIN; form < WS_FORMS; form++)
+        for (unsigned p = PRIORITY_NONE; p < (form == WS_FORM_CALL ? PRIORITIES : 1); p++) {
             struct ws_message message = {0};
             struct ws_origin origin;
             bool other;
@@ -36,6 +38,18 @@ Test(mcpload_message, a_call_says_its_class_in_meta)
     ws_message_build(WS_FORM_CALL, PRIORITY_LOW, 0, &message);
     bytes_add(&message.text, "", 1);
     cr_assert(strstr(message.text.at, "\"_meta\":{\"mcpgate/priority\":\"low\"}"), "%s", message.text.at);
+    bytes_done(&message.text);
+}
+
+Test(mcpload_message, a_ping_is_a_request_without_a_class_of_its_own)
+{
+    struct ws_message message = {0};
+    struct jsonrpc_envelope envelope;
+
+    ws_message_build(WS_FORM_PING, PRIORITY_NONE, 200, &message);
+    cr_assert_eq(jsonrpc_scan(whole(&message), JSON_SCAN_STRICT, &envelope), JSONRPC_FAULT_FINE);
+    cr_assert_eq(envelope.kind, JSONRPC_REQUEST);
+    cr_assert(text_eq(envelope.method, TEXT("ping")));
     bytes_done(&message.text);
 }
 
@@ -84,7 +98,7 @@ Test(mcpload_message, what_comes_back_for_a_call_is_told_apart)
 
 Test(mcpload_message, every_cut_of_a_message_is_none)
 {
-    for (enum ws_form form = WS_FORM_PLAIN; form <= WS_FORM_CALL; form++) {
+    for (enum ws_form form = WS_FORM_PLAIN; form < WS_FORMS; form++) {
         struct ws_message message = {0};
         struct ws_origin origin;
         bool other;

@@ -139,6 +139,21 @@ Test(batch, the_end_of_a_stream_takes_along_what_waits)
     }
 }
 
+Test(batch, nothing_waits_when_there_is_nothing_else_to_do)
+{
+    open_busy(100);
+    say(PRIORITY_NORMAL, 1);
+    cr_assert_not(batch_waits(&net));
+    say(PRIORITY_NORMAL, 1);
+    cr_assert(batch_waits(&net));
+    cr_assert_eq(heard(), 1);
+    batch_hurry_all(&net);
+    cr_assert_not(batch_waits(&net));
+    sim_settle(sim);
+    cr_assert_eq(heard(), 1);
+    world_close();
+}
+
 Test(batch, an_aborted_link_waits_for_nothing)
 {
     open_busy(100);

@@ -99,9 +99,95 @@ Test(ws_parser, reads_frames_of_a_server_as_the_rfc_has_them)
         check(&vectors[i], false, false, 0);
 }
 
+/* RFC 6455 section 5.5, where the vectors above say nothing of it. */
+Test(ws_parser, takes_control_frames_anywhere_and_none_that_breaks_their_rules)
+{
+    static const struct vector vectors[] = {
+        V("\x01\x01\xc3\x89\x01!\x80\x01\xa9", "ping:!;text:\xc3\xa9;"), /* within a character */
+        V("\x02\x01"
+          "a\x88\x02\x03\xe8\x80\x01"
+          "b",
+          "close 1000:;"), /* within a message, of which nothing is read any more */
+        V("\x08\x00", BAD("a control frame is fragmented")),
+        V("\x0a\x00", BAD("a control frame is fragmented")),
+        V("\x88\x7e\x00\x7e", BAD("a control frame has more than 125 bytes")),
+        V("\x8a\x7f\x00\x00\x00\x00\x00\x01\x00\x00", BAD("a control frame has more than 125 bytes")),
+        V("\x89\x7e\x00\x05Hello", BAD("a control frame has more than 125 bytes")), /* nor such a length */
+        V("\x01\x00\x82\x00", BAD("a message begins within another one")),
+        V("\x81\x01\xc3", BAD("a text message is not UTF-8")), /* it ends within a character */
+        V("\x8a\x02\xff\xfe", "pong:\xff\xfe;"),               /* what they carry is no text */
+    };
+
+    for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++)
+        check(&vectors[i], false, false, 0);
+}
+
+/* What a parser makes of one frame with no payload, of a server, or within a message of one. */
+static enum ws_fault
+fault_of(uint8_t first, bool in_message, bool may_compress)
+{
+    char bytes[] = {0x01, 0x00, (char)first, 0x00};
+
+    ws_summary_init(&whole, false, may_compress, 0);
+    ws_summary_feed(&whole, bytes + (in_message ? 0 : 2), in_message ? 4 : 2);
+    return whole.bad ? (enum ws_fault)whole.parser.fault : WS_FAULT_FINE;
+}
+
+/* Section 5.2. */
+Test(ws_parser, knows_six_opcodes_and_no_reserved_bit)
+{
+    for (uint8_t opcode = 0; opcode < 16; opcode++) {
+        bool known = opcode <= WS_BINARY || (opcode >= WS_CLOSE && opcode <= WS_PONG);
+        bool continues = opcode == WS_CONTINUATION;
+
+        cr_assert_eq(fault_of(0x80 | opcode, continues, false), known ? WS_FAULT_FINE : WS_FAULT_OPCODE, "%u",
+                     opcode);
+        for (uint8_t bit = 0x10; known && bit <= 0x40; bit = (uint8_t)(bit << 1)) {
+            bool compresses = bit == 0x40 && (opcode == WS_TEXT || opcode == WS_BINARY);
+
+            cr_assert_eq(fault_of(0x80 | bit | opcode, continues, false), WS_FAULT_RESERVED_BIT, "%u",
+                         opcode);
+            /* RFC 7692 section 6: RSV1 alone, and of a message's first frame only */
+            cr_assert_eq(fault_of(0x80 | bit | opcode, continues, true),
+                         compresses ? WS_FAULT_FINE : WS_FAULT_RESERVED_BIT, "%u", opcode);
+        }
+    }
+}
+
+/* Section 7.4, and the registry: 1004 to 1006 and 1015 stand for what is never sent. */
+Test(ws_parser, takes_the_close_codes_that_may_be_sent_and_no_others)
+{
+    for (unsigned code = 0; code <= 0xffff; code++) {
+        char bytes[] = {(char)0x88, 0x02, (char)(code >> 8), (char)code};
+        bool registered = (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014);
+
+        ws_summary_init(&whole, false, false, 0);
+        ws_summary_feed(&whole, bytes, sizeof bytes);
+        cr_assert_eq(!whole.bad, registered || (code >= 3000 && code <= 4999), "%u", code);
+    }
+}
+
+/* Section 5.5: 125 bytes are not too many. */
+Test(ws_parser, gives_a_control_frame_of_the_largest_size_whole)
+{
+    static char frame[2 + WS_CONTROL_MAX], want[WS_CONTROL_MAX + 8];
+    static const enum ws_opcode opcodes[] = {WS_PING, WS_PONG};
+
+    for (size_t i = 0; i < sizeof opcodes / sizeof *opcodes; i++) {
+        frame[0] = (char)(0x80 | opcodes[i]);
+        frame[1] = WS_CONTROL_MAX;
+        memset(frame + 2, 'x', WS_CONTROL_MAX);
+        sprintf(want, "%s:%.*s;", opcodes[i] == WS_PING ? "ping" : "pong", WS_CONTROL_MAX, frame + 2);
+        check(&(struct vector){frame, sizeof frame, want}, false, false, 0);
+    }
+}
+
 Test(ws_parser, unmasks_frames_of_a_client_and_takes_no_others)
 {
     static const struct vector vectors[] = {
+        V("\x81\x80\x01\x02\x03\x04\x8a\x80\xff\xff\xff\xff", "text:;pong:;"),
+        V("\x88\x00", BAD("a client's frame is not masked")),
+        V("\x01\x81\x00\x00\x00\x00x\x80\x01y", BAD("a client's frame is not masked")),
         V("\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58", "text:Hello;"),
         V("\x01\x83\x37\xfa\x21\x3d\x7f\x9f\x4d\x80\x82\x01\x02\x03\x04\x6d\x6d", "text:Hello;"),
         V("\x89\x82\x01\x01\x01\x01ih", "ping:hi;"),

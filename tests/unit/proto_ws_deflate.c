@@ -3,6 +3,7 @@
 
 #include <criterion/criterion.h>
 #include <stdlib.h>
+#include <zlib.h>
 
 struct sink {
     struct ws_deflate_out out; /* first */
@@ -58,7 +59,23 @@ Test(ws_deflate, takes_the_first_offer_that_it_can_keep)
         {"permessage-deflate; server_max_window_bits=8, permessage-deflate",
          "permessage-deflate; client_no_context_takeover"},
         {"permessage-bzip2, permessage-deflate", "permessage-deflate; client_no_context_takeover"},
+        {"PerMessage-Deflate; Client_Max_Window_Bits=8", "permessage-deflate; client_no_context_takeover"},
+        {"permessage-deflate; client_max_window_bits=\"15\"",
+         "permessage-deflate; client_no_context_takeover"},
+        {"permessage-deflate; server_max_window_bits=9",
+         "permessage-deflate; client_no_context_takeover; server_max_window_bits=9"},
+        {"permessage-deflate; what, permessage-deflate; server_max_window_bits=11, permessage-deflate",
+         "permessage-deflate; client_no_context_takeover; server_max_window_bits=11"},
         {"permessage-deflate; server_max_window_bits", NULL},
+        {"permessage-deflate; server_max_window_bits=7", NULL},
+        {"permessage-deflate; server_max_window_bits=\"\"", NULL},
+        {"permessage-deflate; server_max_window_bits=1e1", NULL},
+        {"permessage-deflate; client_no_context_takeover=1", NULL},
+        {"permessage-deflate; client_max_window_bits=16", NULL},
+        {"permessage-deflate; client_max_window_bits=08", NULL},
+        {"permessage-deflate; server_no_context_takeover; server_no_context_takeover", NULL},
+        {"permessage-deflate; client_no_context_takeover; client_no_context_takeover", NULL},
+        {"permessage-deflate; client_max_window_bits; client_max_window_bits=10", NULL},
         {"permessage-deflate; server_max_window_bits=16", NULL},
         {"permessage-deflate; server_max_window_bits=010", NULL},
         {"permessage-deflate; server_max_window_bits=10; server_max_window_bits=10", NULL},
@@ -93,6 +110,7 @@ Test(ws_deflate, inflates_the_examples_of_the_rfc)
         {"\x00\x05\x00\xfa\xff\x48\x65\x6c\x6c\x6f\x00", 11},         /* a block that is not compressed */
         {"\xf3\x48\xcd\xc9\xc9\x07\x00\x00", 8},                      /* a block that says it is the last */
         {"\xf2\x48\x05\x00\x00\x00\xff\xff\xca\xc9\xc9\x07\x00", 13}, /* two blocks */
+        {"\xf2\x48\xcd\xc9\xc9\x07\x00\x00\x00\xff\xff", 11},         /* with the tail that need not be */
     };
     struct ws_inflater *i = ws_inflater_new();
 
@@ -131,6 +149,50 @@ Test(ws_deflate, brings_back_what_it_packed_with_and_without_a_context)
         }
         ws_deflater_free(d);
     }
+    ws_inflater_free(i);
+}
+
+/* Sections 7.2.1 and 7.1.2.1: the tail of a flush is not sent, and what is referred to lies within the
+ * window. */
+Test(ws_deflate, sends_no_tail_and_refers_to_nothing_outside_the_window)
+{
+    static char text[40000], back[sizeof text];
+
+    for (unsigned bits = 9; bits <= WS_DEFLATE_WINDOW; bits++) {
+        struct ws_deflater *d = ws_deflater_new(&(struct ws_deflate_params){.window_bits = (uint8_t)bits});
+        struct text message = {text, sizeof text};
+        z_stream z = {0};
+
+        srand(3);
+        for (size_t n = 0; n < sizeof text; n++) /* it repeats itself near and far */
+            text[n] = n < 700 ? (char)rand() : text[n - (n / 1000 % 2 ? 700 : 300)];
+        cr_assert_eq(inflateInit2(&z, -(int)bits), Z_OK);
+        for (unsigned k = 0; k < 2; k++) { /* the second with the context of the first */
+            cr_assert_eq(ws_deflater_message(d, &message, 1, fresh(&packed)), WS_DEFLATE_FINE);
+            cr_assert_neq(memcmp(packed.bytes + packed.len - 4, "\0\0\xff\xff", 4), 0, "%u bits", bits);
+            memcpy(packed.bytes + packed.len, "\0\0\xff\xff", 4);
+            z.next_in = (Bytef *)packed.bytes;
+            z.avail_in = packed.len + 4;
+            z.next_out = (Bytef *)back;
+            z.avail_out = sizeof back;
+            cr_assert_eq(inflate(&z, Z_SYNC_FLUSH), Z_OK, "%u bits: %s", bits, z.msg);
+            cr_assert_eq(z.avail_in, 0);
+            cr_assert_eq(memcmp(back, text, sizeof text), 0, "%u bits", bits);
+        }
+        inflateEnd(&z);
+        ws_deflater_free(d);
+    }
+}
+
+/* Section 7.1.1.2: the client was told to begin each message afresh. */
+Test(ws_deflate, refuses_a_message_that_refers_to_the_one_before_it)
+{
+    static const struct text hello = TEXT("\xf2\x48\xcd\xc9\xc9\x07\x00"),
+                             again = {"\xf2\x00\x11\x00\x00", 5};
+    struct ws_inflater *i = ws_inflater_new();
+
+    cr_assert_eq(ws_inflater_message(i, hello, 5, fresh(&unpacked)), WS_DEFLATE_FINE);
+    cr_assert_eq(ws_inflater_message(i, again, 5, fresh(&unpacked)), WS_DEFLATE_BAD);
     ws_inflater_free(i);
 }
 

@@ -87,6 +87,8 @@ const struct flag ws_flags[] = {
      "what messages ask for in params._meta[\"mcpgate/priority\"]: high, normal or low, or shares of them, "
      "such as "
      "high=1,normal=8,low=1; the report has each class"},
+    {"ping", FLAG_SWITCH, FIELD(ping), NULL, NULL,
+     "mcp: ping instead of tools/call, which a gateway of MCP puts before all classes"},
     {"binary", FLAG_SWITCH, FIELD(binary), NULL, NULL, "binary messages instead of text"},
     {"rate", FLAG_RATE, FIELD(rate), "0", "R",
      "open loop: R messages a second over all connections, whatever comes back; 0: closed loop"},

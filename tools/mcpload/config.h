@@ -54,7 +54,7 @@ struct ws_config {
     uint64_t burst, slow_rate, rcvbuf;
     uint64_t timeout_ns;
     double rate;
-    bool binary;
+    bool binary, ping;
 };
 
 struct floor_config {

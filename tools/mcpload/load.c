@@ -6,6 +6,10 @@
 
 #include <stdlib.h>
 
+enum { BACKLOG_LOOK_NS = 1000000 };
+
+static void on_start_due(struct pacer_item *item, uint64_t now_ns);
+
 void
 load_error(struct load *load, enum error_kind kind)
 {
@@ -28,28 +32,37 @@ intended_ns(const struct load *load, uint64_t number)
     return schedule_due_ns(load->part.stage->begin_ns, load->config.rate, load->config.burst, number);
 }
 
-/* Open loop: requests that are due start in order on the connections that are free. Those that find none
- * wait, and their latency runs. */
 static void
-start_due(struct load *load)
+count_due(struct load *load, uint64_t now_ns)
 {
+    while (intended_ns(load, load->due) <= now_ns)
+        load->due++;
+}
+
+/* Open loop: requests that are due start in order on the connections that are free. Those that find none
+ * wait, and their latency runs; no timer need ring for each of them then, since the connections that become
+ * free come here. */
+static void
+start_due(struct load *load, uint64_t now_ns)
+{
+    struct pacer *pacer = &load->part.stage->pacer;
     struct list_node *node;
 
+    count_due(load, now_ns);
     while (load->started < load->due && (node = list_pop(&load->ready)))
         load_conn_begin(container_of(node, struct load_conn, node), intended_ns(load, load->started++));
     if (load->part.stage->phase == PHASE_MEASURE && load->due - load->started > load->part.tally.queued_max)
         load->part.tally.queued_max = load->due - load->started;
+    if (load->started == load->due)
+        pacer_set(pacer, &load->start_due, intended_ns(load, load->due), on_start_due);
+    else if (!load->start_due.place)
+        pacer_set(pacer, &load->start_due, now_ns + BACKLOG_LOOK_NS, on_start_due);
 }
 
 static void
 on_start_due(struct pacer_item *item, uint64_t now_ns)
 {
-    struct load *load = container_of(item, struct load, start_due);
-
-    while (intended_ns(load, load->due) <= now_ns)
-        load->due++;
-    start_due(load);
-    pacer_set(&load->part.stage->pacer, item, intended_ns(load, load->due), on_start_due);
+    start_due(container_of(item, struct load, start_due), now_ns);
 }
 
 static void
@@ -68,7 +81,7 @@ load_conn_is_ready(struct load *load, struct load_conn *conn)
         return;
     if (load->config.rate > 0) {
         list_add_tail(&load->ready, &conn->node);
-        start_due(load);
+        start_due(load, ring_now(load->ring));
     } else if (load->config.think_ns && load->part.requests_all) {
         timer_set(load->ring, &conn->timer, load->config.think_ns / 1000000, on_thought);
     } else {
@@ -142,6 +155,8 @@ end_window(struct part *part)
 {
     struct load *load = load_of(part);
 
+    if (load->config.rate > 0 && load->config.connections)
+        count_due(load, ring_now(load->ring));
     part->tally.not_started = load->due - load->started;
     pacer_stop(&part->stage->pacer, &load->start_due);
 }

@@ -24,6 +24,9 @@ check_config(struct ws_load *load, char *why, size_t why_size)
         snprintf(why, why_size, "--burst 0: a burst has at least one message");
     else if (c->messages && c->rate > 0)
         snprintf(why, why_size, "--messages is for the closed loop: leave out --rate");
+    else if (c->ping && (c->priority || strcmp(c->kind, "mcp") != 0))
+        snprintf(why, why_size,
+                 "--ping: a ping is MCP's and has no class to ask for: add --kind mcp, leave out --priority");
     else if (c->priority && priority_parse(c->priority, &load->priorities) < 0)
         snprintf(why, why_size, "--priority %s: write high, normal or low, or shares such as high=1,low=9",
                  c->priority);
@@ -39,9 +42,11 @@ make_messages(struct ws_load *load, char *why, size_t why_size)
     uint64_t size = load->config.message_bytes, least = 0;
 
     load->is_mcp = strcmp(load->config.kind, "mcp") == 0;
-    load->form = load->is_mcp || load->config.priority ? WS_FORM_CALL : WS_FORM_PLAIN;
+    load->form = load->config.ping                       ? WS_FORM_PING
+                 : load->is_mcp || load->config.priority ? WS_FORM_CALL
+                                                         : WS_FORM_PLAIN;
     for (unsigned p = 0; p < PRIORITIES && size <= WS_MESSAGE_MAX; p++) {
-        if (load->form == WS_FORM_PLAIN && p != PRIORITY_NONE)
+        if (load->form != WS_FORM_CALL && p != PRIORITY_NONE)
             break;
         ws_message_build(load->form, (enum priority)p, size, &load->messages[p]);
         if (load->messages[p].text.len > size)
@@ -70,6 +75,8 @@ ws_print_plan(const struct part *part, FILE *out)
         fprintf(out, "closed loop with %" PRIu64 " messages under way on each", c->pipeline);
     if (c->rate > 0 && c->burst > 1)
         fprintf(out, " in bursts of %" PRIu64, c->burst);
+    if (c->ping)
+        fprintf(out, ", pings");
     if (c->priority)
         fprintf(out, ", priority %s", c->priority);
     if (c->slow_readers)

@@ -12,6 +12,12 @@ enum {
 
 static const struct text plain = TEXT("{\"ns\":\""), call = TEXT("{\"jsonrpc\":\"2.0\",\"id\":\"");
 
+/* Up to where the padding begins; after it three brackets close. */
+static const char *const methods[WS_FORMS] = {
+    [WS_FORM_CALL] = "\"tools/call\",\"params\":{\"name\":\"echo\",\"arguments\":{\"text\":",
+    [WS_FORM_PING] = "\"ping\",\"params\":{\"_meta\":{\"pad\":",
+};
+
 static void
 pad(struct bytes *text, uint64_t size, const char *end)
 {
@@ -35,11 +41,9 @@ ws_message_build(enum ws_form form, enum priority priority, uint64_t size, struc
     }
     ret->stamp_at = call.len;
     ret->number_at = call.len + NUMBER_AT;
-    bytes_print(
-        text,
-        "%s%0*d-%0*d-%u\",\"method\":\"tools/call\",\"params\":{\"name\":\"echo\",\"arguments\":{\"text\":\"",
-        call.at, STAMP_DIGITS, 0, STAMP_NUMBER_DIGITS, 0, (unsigned)priority);
-    if (priority != PRIORITY_NONE)
+    bytes_print(text, "%s%0*d-%0*d-%u\",\"method\":%s\"", call.at, STAMP_DIGITS, 0, STAMP_NUMBER_DIGITS, 0,
+                (unsigned)priority, methods[form]);
+    if (form == WS_FORM_CALL && priority != PRIORITY_NONE)
         snprintf(end, sizeof end, "\"},\"_meta\":{\"mcpgate/priority\":\"%s\"}}}", priority_names[priority]);
     pad(text, size, end);
 }
@@ -95,7 +99,7 @@ ws_message_read(enum ws_form form, struct text message, struct ws_origin *ret, b
     enum error_kind error = ERROR_NONE;
 
     *ret_other = false;
-    if (form == WS_FORM_CALL)
+    if (form != WS_FORM_PLAIN)
         error = read_call(message, &origin, ret_other);
     else if (!text_starts(message, plain) ||
              !stamp_digits_read((struct text){message.at + plain.len, message.len - plain.len}, STAMP_DIGITS,

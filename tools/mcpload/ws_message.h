@@ -18,6 +18,8 @@
 enum ws_form {
     WS_FORM_PLAIN, /* has no class */
     WS_FORM_CALL,  /* tools/call of the tool echo */
+    WS_FORM_PING,  /* ping, which for a gateway is critical; its padding is in _meta */
+    WS_FORMS
 };
 
 /* A message whose digits are written anew for each one that is sent. */
