@@ -37,7 +37,7 @@ enum {
     SPIN_AUTO_US = 100,
     SPIN_ON_US = 1000000,
     LAST_WORDS_MS = 250,
-    LOAD_PERIOD_NS = 20000000
+    LOAD_PERIOD_NS = 100000000
 };
 
 struct text
@@ -412,20 +412,19 @@ trim(struct worker *w)
     bonds_tick(w);
 }
 
-/* How many of its turns found something to do without sleeping: 50 times a second. */
+/* How much of its time it works, ten times a second. */
 static void
 measure_load(struct worker *w)
 {
-    uint64_t now_ns = ring_now(w->ring), turns = ring_stats(w->ring)->waits - w->load.turns, sleeps;
+    uint64_t now_ns = ring_now(w->ring), passed_ns = now_ns - w->load.at_ns, busy_ns;
 
-    if (now_ns - w->load.at_ns < LOAD_PERIOD_NS || !turns)
+    if (passed_ns < LOAD_PERIOD_NS)
         return;
-    sleeps = ring_sleeps(w->ring) - w->load.sleeps;
-    w->load.percent = sleeps < turns ? (unsigned)((turns - sleeps) * 100 / turns) : 0;
+    busy_ns = ring_busy_ns(w->ring);
+    w->load.percent = (unsigned)((busy_ns - w->load.busy_ns) * 100 / passed_ns);
     batch_set_load(&w->net, w->load.percent);
     w->load.at_ns = now_ns;
-    w->load.turns += turns;
-    w->load.sleeps += sleeps;
+    w->load.busy_ns = busy_ns;
 }
 
 bool

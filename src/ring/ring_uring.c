@@ -11,6 +11,7 @@
  * (a cancel that found it parked, or ended by itself)
  */
 #include "ring/ring.h"
+#include "base/busy.h"
 #include "base/check.h"
 #include "base/list.h"
 #include "base/log.h"
@@ -25,7 +26,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -90,7 +90,8 @@ struct ring {
     size_t arena_used;
     unsigned disabled; /* bits of enum feature */
     uint32_t spin_us;
-    uint64_t idle_spins; /* polls that did not find a completion at once */
+    uint64_t spun_ns; /* polled in vain */
+    struct busy busy;
     int receive_buffer, send_buffer;
     struct ring_stats stats;
 };
@@ -368,11 +369,13 @@ ring_new(const struct ring_config *config, struct ring **ret_ring, char *why, si
     if (!ring)
         return -ENOMEM;
     ring->disabled = disabled_features();
+    busy_open(&ring->busy);
     ring->spin_us = config->spin_us;
     ring->deferred_end = &ring->deferred;
     err = queue_init(ring, config);
     if (err < 0) {
         describe(err, why, why_size);
+        busy_close(&ring->busy);
         free(ring);
         return err;
     }
@@ -406,6 +409,7 @@ ring_free(struct ring **ring_at)
         return;
     submit(ring); /* closes that are still queued */
     io_uring_queue_exit(&ring->io);
+    busy_close(&ring->busy);
     for (unsigned i = 0; i < RING_GROUPS; i++)
         group_close(&ring->groups[i]);
     while (ring->arena) {
@@ -435,13 +439,9 @@ ring_stats(const struct ring *ring)
 }
 
 uint64_t
-ring_sleeps(const struct ring *ring)
+ring_busy_ns(const struct ring *ring)
 {
-    struct rusage used;
-
-    if (getrusage(RUSAGE_THREAD, &used) < 0)
-        return ring->stats.waits;
-    return ring->idle_spins + (uint64_t)used.ru_nvcsw;
+    return busy_ns(&ring->busy) - ring->spun_ns;
 }
 
 /* --- the arena --- */
@@ -807,16 +807,19 @@ static bool
 spin(struct ring *ring, uint64_t sleep_ms)
 {
     uint64_t sleep_us = sleep_ms * 1000, spin_us = ring->spin_us < sleep_us ? ring->spin_us : sleep_us;
-    uint64_t end_ns = ring->submitted_ns + spin_us * 1000;
+    uint64_t start_ns, now_ns;
 
     if (!spin_us)
         return false;
     submit_and_sleep(ring, 0);
     if (io_uring_cq_ready(&ring->io))
         return true;
-    ring->idle_spins++;
-    while (!io_uring_cq_ready(&ring->io) && clock_ns() < end_ns)
+    start_ns = now_ns = clock_ns();
+    while (!io_uring_cq_ready(&ring->io) && now_ns < ring->submitted_ns + spin_us * 1000) {
         submit_and_sleep(ring, 0);
+        now_ns = clock_ns();
+    }
+    ring->spun_ns += now_ns - start_ns;
     return io_uring_cq_ready(&ring->io) || spin_us == sleep_us;
 }
 
