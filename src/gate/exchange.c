@@ -367,7 +367,7 @@ exchange_fail(struct exchange *ex, enum close_reason reason)
         exchange_end_reply(ex, reason);
         return;
     }
-    h1_abort(client, reason);
+    h1_cut(client, reason);
     exchange_finish(ex, reason);
 }
 
