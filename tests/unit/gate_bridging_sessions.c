@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Clients before 2026-07-28 in front of a modern upstream: the session is the gateway's own. */
+#include "gate/session_impl.h"
+
 #include "gate_bridging.h"
 
 static void
@@ -39,6 +41,24 @@ Test(bridging, gives_an_older_client_a_session_of_its_own_with_a_modern_upstream
     m = reply_of(client);
     cr_assert(strstr(m->body, "\"id\":7"), "%s", m->body);
     cr_assert_null(strstr(m->body, "resultType"), "%s", m->body);
+    world_close();
+}
+
+Test(bridging, names_the_upstream_in_errors_of_a_home_that_is_gone)
+{
+    struct session_table *table;
+    struct message *m;
+
+    world_open(1, UPSTREAM, NULL);
+    open_session();
+    table = world.worker->sessions->table;
+    session_table_assign(table, 0, 7);
+    post(client, session, CALL(7));
+    m = reply_of(client);
+    cr_assert_eq(m->status, 502);
+    cr_assert(strstr(m->body, "\"id\":7,"), "%s", m->body);
+    cr_assert(strstr(m->body, "upstream up: "), "%s", m->body);
+    session_table_assign(table, 0, 0);
     world_close();
 }
 
