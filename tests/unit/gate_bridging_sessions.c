@@ -24,7 +24,7 @@ open_session(void)
 Test(bridging, gives_an_older_client_a_session_of_its_own_with_a_modern_upstream)
 {
     struct message *m;
-    unsigned n;
+    unsigned long long n;
 
     world_open(1, UPSTREAM, NULL);
     open_session();
@@ -116,7 +116,7 @@ answer_discover(const char *who, const char *scope)
     snprintf(fields, sizeof fields, "Bearer %s", who);
     cr_assert_str_eq(field(m, "Authorization"), fields);
     snprintf(body, sizeof body,
-             "{\"jsonrpc\":\"2.0\",\"id\":%u,\"result\":{\"resultType\":\"complete\","
+             "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{\"resultType\":\"complete\","
              "\"supportedVersions\":[\"2026-07-28\"],\"capabilities\":{\"tools\":{}},\"ttlMs\":60000,"
              "\"cacheScope\":\"%s\",\"instructions\":\"for %s\"}}",
              number_of(m), scope, who);
@@ -249,7 +249,7 @@ Test(bridging, turns_input_required_into_a_request_of_the_server_and_repeats_the
     char text[4096], answer_body[256];
     const char *id;
     unsigned long long asked = 0;
-    unsigned n;
+    unsigned long long n;
     size_t len;
 
     world_open(1, UPSTREAM, NULL);
