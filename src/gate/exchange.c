@@ -126,26 +126,16 @@ exchange_prioritize(struct exchange *ex, const struct jsonrpc_envelope *env)
         ex->server->link.urgency = ex->priority;
 }
 
-/* --batch */
-static bool
-is_batched(const struct exchange *ex)
-{
-    enum cfg_batch which = (enum cfg_batch)ex->worker->config->batch;
-
-    return which == BATCH_ALL || (which == BATCH_WS) == (ex->is_ws || ex->is_tunnel);
-}
-
 void
 exchange_may_wait(struct exchange *ex, unsigned messages)
 {
-    if (is_batched(ex))
-        batch_wait(&ex->client->link, messages);
+    batch_wait(&ex->client->link, messages);
 }
 
 void
 exchange_may_rest(struct exchange *ex, unsigned messages)
 {
-    if (is_batched(ex) && ex->priority != PRIORITY_CRITICAL)
+    if (ex->priority != PRIORITY_CRITICAL)
         batch_rest(&ex->server->link, messages);
 }
 

@@ -12,21 +12,26 @@ now_us(const struct link *link)
     return (uint32_t)(ring_now(link->net->ring) / 1000);
 }
 
-static struct link *
-first_held(const struct net *net)
+static struct batch *
+batch_of(const struct link *link)
 {
-    return list_empty(&net->batch.held) ? NULL
-                                        : container_of(list_first(&net->batch.held), struct link, node);
+    return &link->net->batches[link->transport];
+}
+
+static struct link *
+first_held(const struct batch *batch)
+{
+    return list_empty(&batch->held) ? NULL : container_of(list_first(&batch->held), struct link, node);
 }
 
 static void
 on_window(struct ring *ring, struct timer *timer)
 {
-    struct net *net = container_of(timer, struct net, batch.timer);
+    struct batch *batch = container_of(timer, struct batch, timer);
     uint32_t now = (uint32_t)(ring_now(ring) / 1000);
     struct link *link;
 
-    while ((link = first_held(net))) {
+    while ((link = first_held(batch))) {
         int32_t left_us = (int32_t)(link->due_us - now);
 
         if (left_us > 0) {
@@ -38,17 +43,19 @@ on_window(struct ring *ring, struct timer *timer)
 }
 
 void
-batch_init(struct net *net, const struct batch_limits *limits)
+batch_init(struct net *net, enum transport t, const struct batch_limits *limits)
 {
-    net->batch.limits = *limits;
-    net->batch.timer.fire = on_window;
+    net->batches[t].limits = *limits;
+    net->batches[t].timer.fire = on_window;
 }
 
 void
 batch_done(struct net *net)
 {
-    ASSERT(list_empty(&net->batch.held));
-    timer_stop(&net->batch.timer);
+    for (unsigned t = 0; t < TRANSPORTS; t++) {
+        ASSERT(list_empty(&net->batches[t].held));
+        timer_stop(&net->batches[t].timer);
+    }
 }
 
 void
@@ -56,13 +63,18 @@ batch_set_load(struct net *net, unsigned percent)
 {
     unsigned above = percent > LOAD_NONE ? percent - LOAD_NONE : 0, range = LOAD_FULL - LOAD_NONE;
 
-    net->batch.window_ms = net->batch.limits.window_ms * (above < range ? above : range) / range;
+    for (unsigned t = 0; t < TRANSPORTS; t++)
+        net->batches[t].window_ms =
+            net->batches[t].limits.window_ms * (above < range ? above : range) / range;
 }
 
 bool
 batch_waits(const struct net *net)
 {
-    return !list_empty(&net->batch.held);
+    for (unsigned t = 0; t < TRANSPORTS; t++)
+        if (!list_empty(&net->batches[t].held))
+            return true;
+    return false;
 }
 
 void
@@ -70,14 +82,16 @@ batch_hurry_all(struct net *net)
 {
     struct link *link;
 
-    while ((link = first_held(net)))
-        batch_hurry(link);
+    for (unsigned t = 0; t < TRANSPORTS; t++)
+        while ((link = first_held(&net->batches[t])))
+            batch_hurry(link);
 }
 
 /* What waits is copied, and gives the receive buffers back: thousands of links may wait. */
 static void
 hold(struct link *link, uint32_t now)
 {
+    struct batch *batch = batch_of(link);
     struct net *net = link->net;
 
     if (!outbound_spill(net, link->out)) {
@@ -85,19 +99,19 @@ hold(struct link *link, uint32_t now)
         return;
     }
     list_del(&link->node);
-    list_add_tail(&net->batch.held, &link->node);
+    list_add_tail(&batch->held, &link->node);
     link->is_held = true;
-    link->due_us = now + net->batch.window_ms * 1000;
+    link->due_us = now + batch->window_ms * 1000;
     net->stats.batches++;
-    if (!timer_running(&net->batch.timer))
-        timer_set(net->ring, &net->batch.timer, net->batch.window_ms, on_window);
+    if (!timer_running(&batch->timer))
+        timer_set(net->ring, &batch->timer, batch->window_ms, on_window);
 }
 
 /* Whether there is as much as one send should take, or something that cannot wait. */
 static bool
 is_enough(const struct link *link)
 {
-    const struct batch_limits *limits = &link->net->batch.limits;
+    const struct batch_limits *limits = &batch_of(link)->limits;
 
     return link->waiting >= limits->messages || link_queued(link) >= limits->bytes ||
            outbound_most_urgent(link->out) == PRIORITY_CRITICAL;
@@ -106,7 +120,7 @@ is_enough(const struct link *link)
 void
 batch_wait(struct link *link, unsigned messages)
 {
-    uint32_t window_us = link->net->batch.window_ms * 1000, now = now_us(link), gap_us = now - link->said_us;
+    uint32_t window_us = batch_of(link)->window_ms * 1000, now = now_us(link), gap_us = now - link->said_us;
 
     link->said_us = now;
     /* What waits for the kernel gathers there. */
@@ -147,7 +161,7 @@ on_rested(struct ring *ring, struct timer *timer)
 static uint32_t
 rest_ms(const struct link *source, uint64_t took_us)
 {
-    const struct batch *batch = &source->net->batch;
+    const struct batch *batch = batch_of(source);
     uint32_t bytes = (uint32_t)source->received_bytes - source->had_bytes;
     uint64_t rest_us = (uint64_t)batch->window_ms * 1000;
 
@@ -186,7 +200,7 @@ batch_rest(struct link *source, unsigned messages)
 {
     uint32_t now = now_us(source), ms;
 
-    if (!source->net->batch.limits.window_ms || source->state != LINK_OPEN)
+    if (!batch_of(source)->limits.window_ms || source->state != LINK_OPEN)
         return;
     messages += source->waiting;
     source->waiting = (uint16_t)(messages < UINT16_MAX ? messages : UINT16_MAX);

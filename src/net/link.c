@@ -52,7 +52,8 @@ net_init(struct net *net, struct ring *ring, struct slab *slab, uint32_t high_ma
     list_init(&net->closing);
     list_init(&net->wakes);
     list_init(&net->blocked);
-    list_init(&net->batch.held);
+    for (unsigned t = 0; t < TRANSPORTS; t++)
+        list_init(&net->batches[t].held);
     pool_init(&net->outbounds, sizeof(struct outbound));
     pool_init(&net->chunks, sizeof(struct chunk));
 }

@@ -76,8 +76,8 @@ struct batch_limits {
     uint32_t window_ms; /* 0: no batching */
     uint32_t messages, bytes;
 };
-struct batch {
-    struct list_node held; /* links that wait for more, the longest first */
+struct batch { /* the links of one transport */
+    struct list_node held; /* those that wait for more, the longest first */
     struct timer timer;
     uint32_t window_ms; /* now */
     struct batch_limits limits;
@@ -92,7 +92,7 @@ struct net {
     struct list_node wakes;             /* links whose on_woken() is due */
     struct list_node blocked;           /* links that wait for room in the kernel, the longest first */
     struct timer stall_timer;           /* when the first of them has waited for send_timeout_ms */
-    struct batch batch;
+    struct batch batches[TRANSPORTS];
     struct pool outbounds, chunks;
     uint32_t high_mark, low_mark; /* bytes */
     uint32_t stop_mark;           /* a source is no longer read: one more receive stays below the high mark */

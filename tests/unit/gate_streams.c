@@ -665,9 +665,9 @@ Test(stream, of_what_is_critical_does_not_rest)
     world_close();
 }
 
-Test(stream, rests_only_on_the_transports_of_batch)
+Test(stream, rests_only_on_the_transports_that_have_a_window)
 {
-    world_open(1, UPSTREAM, BATCHED, "--batch", "ws", NULL);
+    world_open(1, UPSTREAM, "--route", "/r=http://10.0.0.2:80/r", "--batch-window", "ws=5ms", NULL);
     call_busy(CALL(1));
     stream_on();
     stream_on();

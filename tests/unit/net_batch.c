@@ -19,7 +19,7 @@ static void
 open_busy(unsigned load)
 {
     relay_open(1);
-    batch_init(&net, &(struct batch_limits){WINDOW_MS, MESSAGES, BYTES});
+    batch_init(&net, TRANSPORT_HTTP, &(struct batch_limits){WINDOW_MS, MESSAGES, BYTES});
     batch_set_load(&net, load);
     pass(100);
 }
@@ -88,7 +88,7 @@ Test(batch, the_first_leaves_at_once_and_the_next_ones_together_after_the_window
 Test(batch, the_window_grows_with_the_load)
 {
     open_busy(70);
-    cr_assert_eq(net.batch.window_ms, WINDOW_MS / 2);
+    cr_assert_eq(net.batches[TRANSPORT_HTTP].window_ms, WINDOW_MS / 2);
     say(PRIORITY_NORMAL, 1);
     say(PRIORITY_NORMAL, 1);
     cr_assert_eq(heard(), 1);
@@ -161,7 +161,7 @@ Test(batch, an_aborted_link_waits_for_nothing)
     say(PRIORITY_NORMAL, 1);
     link_abort(&far.link, CLOSE_DONE, false);
     sim_settle(sim);
-    cr_assert(list_empty(&net.batch.held));
+    cr_assert(list_empty(&net.batches[TRANSPORT_HTTP].held));
     pass(2 * WINDOW_MS);
     world_close();
 }
