@@ -87,6 +87,55 @@ batch_hurry_all(struct net *net)
             batch_hurry(link);
 }
 
+/* --- how long they waited --- */
+
+/* What was pushed since the last time waits from now on. */
+static void
+note_waiting(struct outbound *out, uint32_t now)
+{
+    struct outbound_turn *last = out->turn_count ? &out->turns[out->turn_count - 1] : NULL;
+
+    if (!out->pushes)
+        return;
+    if (!last || (last->at_us != now && out->turn_count < OUTBOUND_TURNS)) {
+        last = &out->turns[out->turn_count++];
+        *last = (struct outbound_turn){.at_us = now};
+    }
+    last->pushes = (uint16_t)(last->pushes + out->pushes);
+    out->pushes = 0;
+}
+
+static void
+note_late(const struct link *link, uint32_t waited_us, unsigned pushes)
+{
+    struct net_stats *stats = &link->net->stats;
+    struct net_late late = {(uint64_t)waited_us * 1000, 0, link->side, link->transport};
+    unsigned i = 0;
+
+    while (i < stats->late_count &&
+           (stats->late[i].waited_ns != late.waited_ns || stats->late[i].side != late.side ||
+            stats->late[i].transport != late.transport))
+        i++;
+    if (i == NET_LATE_MAX)
+        i--;
+    else if (i == stats->late_count)
+        stats->late[stats->late_count++] = late;
+    stats->late[i].messages += pushes;
+}
+
+/* All of it leaves with this turn. */
+static void
+note_leaving(struct link *link)
+{
+    struct outbound *out = link->out;
+    uint32_t now = now_us(link);
+
+    note_waiting(out, now); /* what nobody said to wait */
+    for (unsigned i = 0; i < out->turn_count; i++)
+        note_late(link, now - out->turns[i].at_us, out->turns[i].pushes);
+    out->turn_count = 0;
+}
+
 /* What waits is copied, and gives the receive buffers back: thousands of links may wait. */
 static void
 hold(struct link *link, uint32_t now)
@@ -100,6 +149,7 @@ hold(struct link *link, uint32_t now)
     }
     list_del(&link->node);
     list_add_tail(&batch->held, &link->node);
+    net->stats.flows[link->side][link->transport].messages -= link->out->pushes; /* all of this turn */
     link->is_held = true;
     link->due_us = now + batch->window_ms * 1000;
     net->stats.batches++;
@@ -133,6 +183,8 @@ batch_wait(struct link *link, unsigned messages)
         batch_hurry(link);
     else if (!link->is_held && gap_us < window_us)
         hold(link, now);
+    if (link->is_held)
+        note_waiting(link->out, now);
 }
 
 void
@@ -140,6 +192,7 @@ batch_hurry(struct link *link)
 {
     if (!link->is_held)
         return;
+    note_leaving(link);
     link_unhold(link);
     link_mark_dirty(link);
 }

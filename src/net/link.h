@@ -60,15 +60,25 @@ struct outbound;
  * turn. */
 struct net_flow {
     uint64_t queued_bytes; /* in all lanes now */
-    uint64_t messages;     /* pushes: for the time-in-gateway histograms */
+    uint64_t messages;     /* pushes that leave with this turn: for the time-in-gateway histograms */
     uint64_t received_bytes, sent_bytes;
 };
+
+/* Pushes that waited for others (net/batch.h) and leave with this turn. */
+struct net_late {
+    uint64_t waited_ns; /* up to this turn's start */
+    uint64_t messages;
+    uint8_t side, transport;
+};
+enum { NET_LATE_MAX = 64 /* that differ; more of a turn count as the last of them */ };
 
 struct net_stats {
     uint64_t queued_bytes; /* of all flows */
     uint64_t spills, pauses, resumes;
     uint64_t batches, batched; /* times a link waited for more, and what came to it meanwhile */
     struct net_flow flows[LINK_SIDES][TRANSPORTS];
+    struct net_late late[NET_LATE_MAX]; /* who reads it sets late_count to 0, once a turn */
+    unsigned late_count;
 };
 
 /* net/batch.h */
@@ -76,7 +86,7 @@ struct batch_limits {
     uint32_t window_ms; /* 0: no batching */
     uint32_t messages, bytes;
 };
-struct batch { /* the links of one transport */
+struct batch {             /* the links of one transport */
     struct list_node held; /* those that wait for more, the longest first */
     struct timer timer;
     uint32_t window_ms; /* now */

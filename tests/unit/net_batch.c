@@ -139,6 +139,45 @@ Test(batch, the_end_of_a_stream_takes_along_what_waits)
     }
 }
 
+Test(batch, what_waited_is_counted_with_the_time_that_it_waited)
+{
+    const struct net_flow *flow;
+    uint64_t at_once;
+
+    open_busy(100);
+    flow = &net.stats.flows[far.link.side][far.link.transport];
+    say(PRIORITY_NORMAL, 10);
+    at_once = flow->messages;
+    cr_assert_gt(at_once, 0);
+    pass(1);
+    say(PRIORITY_NORMAL, 10);
+    pass(3);
+    say(PRIORITY_NORMAL, 10);
+    cr_assert_eq(flow->messages, at_once, "they have not left");
+    cr_assert_eq(net.stats.late_count, 0);
+    pass(WINDOW_MS);
+    cr_assert_eq(heard(), 30);
+    cr_assert_eq(flow->messages, at_once);
+    cr_assert_eq(net.stats.late_count, 2);
+    cr_assert_geq(net.stats.late[0].waited_ns, WINDOW_MS * 1000000ull);
+    cr_assert_eq(net.stats.late[0].waited_ns - net.stats.late[1].waited_ns, 3000000);
+    cr_assert_eq(net.stats.late[0].messages, 1);
+    cr_assert_eq(net.stats.late[1].messages, 1);
+    world_close();
+}
+
+Test(batch, what_waited_and_is_dropped_is_not_counted)
+{
+    open_busy(100);
+    say(PRIORITY_NORMAL, 10);
+    pass(1);
+    say(PRIORITY_NORMAL, 10);
+    link_abort(&far.link, CLOSE_DONE, false);
+    sim_settle(sim);
+    cr_assert_eq(net.stats.late_count, 0);
+    world_close();
+}
+
 Test(batch, nothing_waits_when_there_is_nothing_else_to_do)
 {
     open_busy(100);
