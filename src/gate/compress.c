@@ -170,6 +170,22 @@ write_pieces(struct h1_coder *coder, const struct span *pieces, uint32_t count)
 }
 
 static void
+flush(struct compressor *c)
+{
+    list_del(&c->pending);
+    encode(c, (struct text){"", 0}, ENCODER_FLUSH);
+}
+
+static void
+flush_stream(struct h1_coder *coder)
+{
+    struct compressor *c = container_of(coder, struct compressor, coder);
+
+    if (list_linked(&c->pending))
+        flush(c);
+}
+
+static void
 end_stream(struct h1_coder *coder)
 {
     encode(container_of(coder, struct compressor, coder), (struct text){"", 0}, ENCODER_END);
@@ -185,7 +201,8 @@ free_stream(struct h1_coder *coder)
     pool_put(&c->worker->compress->compressors, c);
 }
 
-static const struct h1_coder_ops stream_ops = {.write = write_pieces, .end = end_stream, .done = free_stream};
+static const struct h1_coder_ops stream_ops = {
+    .write = write_pieces, .flush = flush_stream, .end = end_stream, .done = free_stream};
 
 void
 compress_begin(struct exchange *ex)
@@ -214,8 +231,8 @@ compress_turn(struct worker *w)
 
     if (!w->config->compress)
         return;
-    while ((node = list_pop(&w->compress->pending)))
-        encode(container_of(node, struct compressor, pending), (struct text){"", 0}, ENCODER_FLUSH);
+    while ((node = list_first(&w->compress->pending)))
+        flush(container_of(node, struct compressor, pending));
 }
 
 void

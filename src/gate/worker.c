@@ -322,6 +322,23 @@ spin_us(const struct config *c)
     }
 }
 
+static void
+init_batches(struct worker *w)
+{
+    static const enum transport transports[CFG_STREAMS] = {
+        [CFG_SSE] = TRANSPORT_SSE, [CFG_WS] = TRANSPORT_WS};
+    const struct config *c = w->config;
+
+    for (unsigned i = 0; i < CFG_STREAMS; i++) {
+        enum cfg_stream stream = (enum cfg_stream)i;
+
+        batch_init(&w->net, transports[i],
+                   &(struct batch_limits){cfg_of_stream(c->batch_window, stream),
+                                          cfg_of_stream(c->batch_messages, stream),
+                                          cfg_of_stream(c->batch_bytes, stream)});
+    }
+}
+
 int
 worker_open(struct worker *w, struct child *child, bool is_admin, char *why, size_t why_size)
 {
@@ -341,8 +358,7 @@ worker_open(struct worker *w, struct child *child, bool is_admin, char *why, siz
     slab_init(&w->slab, c->max_memory);
     net_init(&w->net, w->ring, &w->slab, (uint32_t)c->high_mark, (uint32_t)c->low_mark);
     w->net.send_timeout_ms = (uint32_t)c->send_timeout;
-    batch_init(&w->net, &(struct batch_limits){(uint32_t)c->batch_window, (uint32_t)c->batch_messages,
-                                               (uint32_t)c->batch_bytes});
+    init_batches(w);
     ring_set_connect_buffers(w->ring, (unsigned)c->upstream_buffer, (unsigned)c->upstream_buffer);
     w->h1.net = &w->net;
     w->h1.limits = (struct http1_limits){

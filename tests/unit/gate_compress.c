@@ -237,6 +237,14 @@ Test(compress, a_stream_that_breaks_is_cut_short_or_ends_with_its_error)
     cr_assert(sim_peer_ended(client) || sim_peer_was_reset(client));
     cr_assert_not(reader.ended);
     inflateEnd(&reader.z);
+    call(GZIP, CALL(3));
+    reader_begin(&reader, client, 31);
+    answer_stream(server, "");
+    read_new(&reader);
+    say(server, "9\r\ndata: 1\n\n\r\n5\r\ndata:\r\nno size");
+    cr_assert(strstr(read_new(&reader), "data: 1\n\n"), "what came with the fault: %s", reader.text);
+    cr_assert_not(reader.ended);
+    inflateEnd(&reader.z);
     cr_assert_eq(counter(STAT_compress_contexts), 0);
     world_close();
 }

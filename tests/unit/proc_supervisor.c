@@ -334,6 +334,47 @@ Test(supervisor, replaces_a_stale_socket_file_refuses_a_live_one_and_removes_its
     gateway_clean(&g);
 }
 
+/* Stands for a child of a killed gateway that has not ended yet. */
+static int
+listen_at(const char *path)
+{
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    unlink(path);
+    snprintf(un.sun_path, sizeof un.sun_path, "%s", path);
+    cr_assert(bind(fd, (struct sockaddr *)&un, sizeof un) == 0 && listen(fd, 8) == 0);
+    return fd;
+}
+
+Test(supervisor, waits_a_moment_for_what_a_killed_one_has_left_listening)
+{
+    char path[100], address[108];
+    int left;
+
+    gateway_make(&g);
+    snprintf(path, sizeof path, "%s/sock", g.dir);
+    snprintf(address, sizeof address, "unix:%s", path);
+    gateway_start(&g, ARGS("--listen", address, "--admin", "off"));
+    gateway_wait_ready(&g);
+    for (unsigned for_good = 0; for_good < 2; for_good++) {
+        kill(g.pid, SIGKILL);
+        gateway_wait_end(&g);
+        left = listen_at(path);
+        gateway_start(&g, ARGS("--listen", address, "--admin", "off"));
+        close(accept(left, NULL, NULL)); /* it has found it in use */
+        if (for_good) {
+            assert_refused_in_one_line(&g, 1, "a process is listening there");
+        } else {
+            close(left);
+            gateway_wait_ready(&g);
+        }
+    }
+    close(left);
+    unlink(path);
+    gateway_clean(&g);
+}
+
 Test(supervisor, does_not_replace_a_file_that_is_no_socket)
 {
     char address[108];
