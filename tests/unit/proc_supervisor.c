@@ -894,15 +894,23 @@ total_of(enum stat_id id)
     return sum;
 }
 
-/* A connection that an old generation had not accepted at its end is reset: the command reached nobody. */
+/* The generation is named by its slot: what is for anybody may reach an old one that has not heard yet that
+ * it is to drain. A connection that one had not accepted at its end is reset: the command reached nobody. */
 static void
-tell_the_current_one(const char *command, const char *argument)
+tell_generation(unsigned generation, const char *command, const char *argument)
 {
-    char reply[64];
+    struct who who = {0};
+    char reply[128], slot[16];
     int waited = 0;
 
     do
-        gateway_command(&g, command, "*", argument, reply, sizeof reply);
+        gateway_command(&g, "who", "*", "", reply, sizeof reply);
+    while ((sscanf(reply, "%u %d %u %u", &who.slot, &who.pid, &who.epoch, &who.generation) != 4 ||
+            who.generation != generation) &&
+           wait_more("a worker of the generation", &waited));
+    snprintf(slot, sizeof slot, "%u", who.slot);
+    do
+        gateway_command(&g, command, slot, argument, reply, sizeof reply);
     while (strcmp(reply, "ok") != 0 && wait_more(command, &waited));
 }
 
@@ -913,8 +921,8 @@ Test(supervisor, carries_on_what_earlier_generations_counted_to_their_end)
 
     up_with_config("1");
     for (unsigned generation = 2; generation < 5; generation++) {
-        tell_the_current_one("busy", "700"); /* it counts one more while it drains */
-        tell_the_current_one("count", "");
+        tell_generation(generation - 1, "busy", "700"); /* it counts one more while it drains */
+        tell_generation(generation - 1, "count", "");
         kill(g.pid, SIGHUP);
         snprintf(wanted, sizeof wanted, "reloaded: generation %u:", generation);
         gateway_wait_said(&g, 0, wanted);
