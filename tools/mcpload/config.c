@@ -8,6 +8,8 @@ const struct flag stage_flags[] = {
     {"warmup", FLAG_TIME, FIELD(warmup_ns), "1s", "TIME", "before it"},
     {"cpu-of", FLAG_COUNT, FIELD(cpu_of), "0", "PID",
      "reports the processor time of this process and those below it"},
+    {"cpu-without", FLAG_TEXT, FIELD(cpu_without), NULL, "NAME",
+     "leaves processes of this name out of that, with those below them: what a bridge starts"},
     {"json", FLAG_TEXT, FIELD(json), NULL, "FILE",
      "writes the result there; -: stdout, and the table to stderr"},
     {"quiet", FLAG_SWITCH, FIELD(quiet), NULL, NULL, "neither plan nor progress"},

@@ -10,7 +10,7 @@
 
 /* What all loads of a run have in common. */
 struct stage_config {
-    const char *json;
+    const char *json, *cpu_without;
     uint64_t duration_ns, warmup_ns, cpu_of;
     bool quiet;
 };
