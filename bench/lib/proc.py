@@ -67,22 +67,31 @@ def guard():
         signal.signal(number, _on_signal)
 
 
-def tree_of(pid):
-    """The process and all below it."""
+def _name(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return None
+
+
+def tree_of(pid, without=None):
+    """The process and all below it, but for those of the name `without` and what is below them."""
+    if without is not None and _name(pid) == without:
+        return []
     pids = [pid]
     for tasks in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):
         try:
             for child in tasks.read_text().split():
-                pids += tree_of(int(child))
+                pids += tree_of(int(child), without)
         except OSError:
             pass
     return pids
 
 
-def pss_bytes(pid):
+def pss_bytes(pid, without=None):
     """Proportional set size, summed over the tree."""
     total = 0
-    for each in tree_of(pid):
+    for each in tree_of(pid, without):
         try:
             text = pathlib.Path(f"/proc/{each}/smaps_rollup").read_text()
         except OSError:

@@ -2,7 +2,7 @@
 """Medians, spread and paired ratios of the rounds, as Markdown and SVG."""
 import statistics
 
-BASELINES = ("nginx", "haproxy")
+NAMES = {"nginx": "nginx", "haproxy": "HAProxy"}
 SUBJECTS = ("mcpgate", "enhanced")
 
 
@@ -35,13 +35,13 @@ def ratio(rounds, main, subject, others):
 
 def row_result(row, rounds):
     subject_ratios = {
-        "to_better_peer": ratio(rounds, row.main, "mcpgate", BASELINES),
-        "to_nginx": ratio(rounds, row.main, "mcpgate", ["nginx"]),
-        "to_haproxy": ratio(rounds, row.main, "mcpgate", ["haproxy"]),
+        "to_better_peer": ratio(rounds, row.main, "mcpgate", row.rivals),
+        **{f"to_{rival}": ratio(rounds, row.main, "mcpgate", [rival]) for rival in row.rivals},
         "to_floor": ratio(rounds, row.main, "mcpgate", ["floor"]),
-        "floor_to_better_peer": ratio(rounds, row.main, "floor", BASELINES),
+        "floor_to_better_peer": ratio(rounds, row.main, "floor", row.rivals),
     }
-    return {"title": row.title, "unit": row.unit, "main": row.main, "rounds": rounds, "summary": summarize(rounds), "ratios": subject_ratios}
+    facts = {"title": row.title, "unit": row.unit, "main": row.main, "rivals": row.rivals}
+    return {**facts, "rounds": rounds, "summary": summarize(rounds), "ratios": subject_ratios}
 
 
 def _cell(summary, main):
@@ -53,18 +53,30 @@ def _cell(summary, main):
 
 
 def _ratio_cell(value):
-    return "-" if value is None else f"{value:.2f}"
+    return "-" if value is None else f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
 
 
 def main_table(results, peers):
+    """One for each set of rivals."""
+    lines = []
+    for rivals in dict.fromkeys(r["rivals"] for r in results.values()):
+        some = [r for r in results.values() if r["rivals"] == rivals]
+        lines += [""] * bool(lines) + _table_against(rivals, some, [p for p in peers if any(p in r["summary"] for r in some)])
+    return lines
+
+
+def _table_against(rivals, results, peers):
+    ratios = {"to_better_peer": "mcpgate / better of " + ", ".join(NAMES.get(r, r) for r in rivals)}
+    if "floor" in peers:
+        ratios["to_floor"] = "mcpgate / floor"
     lines = [
-        "| lower is better | unit | " + " | ".join(peers) + " | mcpgate / better of nginx, HAProxy | mcpgate / floor |",
-        "|---|---|" + "---|" * (len(peers) + 2),
+        "| lower is better | unit | " + " | ".join([*peers, *ratios.values()]) + " |",
+        "|---|---|" + "---|" * (len(peers) + len(ratios)),
     ]
-    for result in results.values():
+    for result in results:
         cells = [_cell(result["summary"][p], result["main"]) if p in result["summary"] else "-" for p in peers]
-        ratios = [_ratio_cell(result["ratios"][r]) for r in ("to_better_peer", "to_floor")]
-        lines.append(f"| {result['title']} | {result['unit']} | " + " | ".join(cells + ratios) + " |")
+        cells += [_ratio_cell(result["ratios"][r]) for r in ratios]
+        lines.append(f"| {result['title']} | {result['unit']} | " + " | ".join(cells) + " |")
     return lines
 
 

@@ -16,11 +16,19 @@ class Row:
     """`measure(bench, server, seconds)` gives {figure: value}; `main` is the figure that ratios are made of, lower is
     better. Rows that are `fresh` get a server of their own in each round, because they compare its memory or leave it in
     another state; it may have flags for mcpgate and an upstream of its own (`upstream`: the flags of `mcpload serve`).
-    `without`: the servers that cannot do it."""
+    `without`: the servers that cannot do it; `rivals`: whom mcpgate is held against."""
+
+    rivals = ("nginx", "haproxy")
 
     def __init__(self, name, title, main, unit, measure, fresh=False, mcpgate=(), upstream=None, without=()):
         self.name, self.title, self.main, self.unit, self.measure, self.fresh = name, title, main, unit, measure, fresh
         self.mcpgate, self.upstream, self.without, self._site = mcpgate, upstream, without, None
+
+    def takes(self, peer):
+        return peer in ("mcpgate", "floor", *self.rivals) and peer not in self.without
+
+    def start(self, bench, peer, running):
+        return servers.start_peer(bench, peer, self.mcpgate) if self.fresh else running[peer]
 
     def site(self, bench):
         """Where this row's servers find their upstream."""
