@@ -124,6 +124,9 @@ bridged_stand(struct bridged *b)
     }
     list_for_each(node, &s->bonds)
         bond_listen(container_of(container_of(node, struct session_bond, node), struct bond, tie));
+    held_free(b->worker, &b->fields); /* it asks for nothing more, and stands for long */
+    b->credentials = (struct text){0};
+    b->plain_fields = 0;
     return true;
 }
 
