@@ -21,6 +21,7 @@ bridging_init(struct worker *w)
     list_init(&w->listeners_of_changes);
     list_init(&w->parked);
     pool_init(&w->bridged_pool, sizeof(struct bridged));
+    pool_init(&w->envelope_pool, sizeof(struct jsonrpc_envelope));
     w->bridge_room = calloc(1, sizeof *w->bridge_room);
     return w->bridge_room ? merging_init(w) : -ENOMEM;
 }
@@ -33,6 +34,7 @@ bridging_done(struct worker *w)
     bonds_done(w);
     bridged_ws_done(w);
     pool_done(&w->bridged_pool);
+    pool_done(&w->envelope_pool);
     held_free(w, &w->bridge_room->text);
     held_free(w, &w->bridge_room->made);
     held_free(w, &w->bridge_room->fields);
@@ -310,7 +312,7 @@ bridged_free(struct bridged *b)
     held_free(w, &b->head);
     held_free(w, &b->body);
     held_free(w, &b->fields);
-    pool_put(&w->bridged_pool, b);
+    bridged_put(b);
 }
 
 static void
