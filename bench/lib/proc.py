@@ -14,18 +14,19 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG = 1
 
 
-def _die_with_parent():
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
 def start(words, core, log, stdout=None):
-    """Starts a program on one core; its stderr goes to the file `log`."""
+    """Starts a program on one core, and returns when it has been executed; its stderr goes to the file `log`."""
+
+    def prepare():
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        os.sched_setaffinity(0, {core})
+
     process = subprocess.Popen(
-        ["taskset", "-c", str(core), *map(str, words)],
+        list(map(str, words)),
         stdin=subprocess.DEVNULL,
         stdout=stdout if stdout is not None else subprocess.DEVNULL,
         stderr=open(log, "ab"),
-        preexec_fn=_die_with_parent,
+        preexec_fn=prepare,
         text=True,
     )
     _started.append(process)

@@ -61,7 +61,7 @@ const struct flag load_flags[] = {
     {"body-bytes", FLAG_BYTES, FIELD(body_bytes), "0", "N", "http: size of the request's body"},
     {"header", FLAG_LIST, FIELD(headers), NULL, "'NAME: VALUE'", "one more request field; may be repeated"},
     {"streams", FLAG_COUNT, FIELD(streams), "0", "N",
-     "beside: event streams held open with GET, their events measured"},
+     "beside: event streams held open with GET, their events measured; mcp-2026: with subscriptions/listen"},
     {"stream-path", FLAG_LIST, FIELD(stream_paths), NULL, "PATH",
      "what streams ask for, if not the URL's path; several, by repeating it, are taken in turn"},
     {"slow-readers", FLAG_COUNT, FIELD(slow_readers), "0", "N",
@@ -127,6 +127,9 @@ const struct flag serve_flags[] = {
     {"progress", FLAG_COUNT, FIELD(progress), "0", "N",
      "progress notifications before a tool's result (with --sse)"},
     {"list-bytes", FLAG_BYTES, FIELD(list_bytes), "0", "N", "least size of the result of tools/list"},
+    {"changes", FLAG_RATE, FIELD(changes), "0", "R",
+     "2026-07-28: takes subscriptions/listen, and tells each of them R times a second, all in the same "
+     "moments, that the tools have changed; 0: takes none"},
     {"sndbuf", FLAG_BYTES, FIELD(sndbuf), "0", "N", "SO_SNDBUF of accepted connections"},
     {"rcvbuf", FLAG_BYTES, FIELD(rcvbuf), "0", "N", "SO_RCVBUF of accepted connections"},
     {"json", FLAG_TEXT, FIELD(json), NULL, "FILE", "at the end writes the counters there; -: stdout"},

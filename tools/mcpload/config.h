@@ -43,7 +43,7 @@ struct serve_config {
     uint64_t reply_bytes, delay_ns, chunk_bytes;
     uint64_t events, event_bytes, burst, progress, list_bytes;
     uint64_t sndbuf, rcvbuf;
-    double rate;
+    double rate, changes;
     bool sse, chunked;
 };
 
