@@ -14,18 +14,19 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG = 1
 
 
-def _die_with_parent():
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
 def start(words, core, log, stdout=None):
-    """Starts a program on one core; its stderr goes to the file `log`."""
+    """Starts a program on one core, and returns when it has been executed; its stderr goes to the file `log`."""
+
+    def prepare():
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        os.sched_setaffinity(0, {core})
+
     process = subprocess.Popen(
-        ["taskset", "-c", str(core), *map(str, words)],
+        list(map(str, words)),
         stdin=subprocess.DEVNULL,
         stdout=stdout if stdout is not None else subprocess.DEVNULL,
         stderr=open(log, "ab"),
-        preexec_fn=_die_with_parent,
+        preexec_fn=prepare,
         text=True,
     )
     _started.append(process)
@@ -67,22 +68,31 @@ def guard():
         signal.signal(number, _on_signal)
 
 
-def tree_of(pid):
-    """The process and all below it."""
+def _name(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return None
+
+
+def tree_of(pid, without=None):
+    """The process and all below it, but for those of the name `without` and what is below them."""
+    if without is not None and _name(pid) == without:
+        return []
     pids = [pid]
     for tasks in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):
         try:
             for child in tasks.read_text().split():
-                pids += tree_of(int(child))
+                pids += tree_of(int(child), without)
         except OSError:
             pass
     return pids
 
 
-def pss_bytes(pid):
+def pss_bytes(pid, without=None):
     """Proportional set size, summed over the tree."""
     total = 0
-    for each in tree_of(pid):
+    for each in tree_of(pid, without):
         try:
             text = pathlib.Path(f"/proc/{each}/smaps_rollup").read_text()
         except OSError:

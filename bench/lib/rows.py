@@ -4,7 +4,7 @@ import json
 import time
 import urllib.request
 
-from . import load, proc, servers
+from . import flows, load, proc, scale, servers, start
 
 STREAMS_IDLE = 4000
 READERS = 1000
@@ -16,11 +16,19 @@ class Row:
     """`measure(bench, server, seconds)` gives {figure: value}; `main` is the figure that ratios are made of, lower is
     better. Rows that are `fresh` get a server of their own in each round, because they compare its memory or leave it in
     another state; it may have flags for mcpgate and an upstream of its own (`upstream`: the flags of `mcpload serve`).
-    `without`: the servers that cannot do it."""
+    `without`: the servers that cannot do it; `rivals`: whom mcpgate is held against."""
+
+    rivals = ("nginx", "haproxy")
 
     def __init__(self, name, title, main, unit, measure, fresh=False, mcpgate=(), upstream=None, without=()):
         self.name, self.title, self.main, self.unit, self.measure, self.fresh = name, title, main, unit, measure, fresh
         self.mcpgate, self.upstream, self.without, self._site = mcpgate, upstream, without, None
+
+    def takes(self, peer):
+        return peer in ("mcpgate", "floor", *self.rivals) and peer not in self.without
+
+    def start(self, bench, peer, running):
+        return servers.start_peer(bench, peer, self.mcpgate) if self.fresh else running[peer]
 
     def site(self, bench):
         """Where this row's servers find their upstream."""
@@ -177,18 +185,34 @@ def _stalled(kind):
 
 
 BODY = ("--body-bytes", 200)
+STREAMS = ("--connections", 0, "--streams", 100)
 ROWS = [
     Row("post1", "POST 200 B -> 300 B, 1 connection", "cpu_us", "us CPU/request", _requests("/plain", "--connections", 1, *BODY)),
+    Row("latency1", "POST 200 B -> 300 B, 1 connection: p50", "p50_us", "us", flows.latency("/plain", "--connections", 1, *BODY), without=("floor",)),
+    Row(
+        "latency1-spin", "POST 200 B -> 300 B, 1 connection: p50, --spin on", "p50_us", "us", flows.latency("/plain", "--connections", 1, *BODY),
+        fresh=True, mcpgate=("--spin", "on"), without=("floor",),
+    ),  # fmt: skip
     Row("post64", "POST 200 B -> 300 B, 64 connections", "cpu_us", "us CPU/request", _requests("/plain", "--connections", 64, *BODY)),
     Row("post512", "POST 200 B -> 300 B, 512 connections", "cpu_us", "us CPU/request", _requests("/plain", "--connections", 512, *BODY)),
     Row("mcp64", "MCP tools/call in a session, 64 connections", "cpu_us", "us CPU/request", _requests("/mcp", "--kind", "mcp")),
-    Row("mcp2026", "MCP tools/call of 2026-07-28, 64 connections", "cpu_us", "us CPU/request", _requests("/mcp", "--kind", "mcp-2026")),
+    Row("mcp2026", "MCP tools/call of 2026-07-28, its header fields checked, 64 connections", "cpu_us", "us CPU/request", _requests("/mcp", "--kind", "mcp-2026")),
     Row(
         "tools-list", "repeated tools/list of 2 KiB (2026-07-28), mcpgate's from memory", "cpu_us", "us CPU/request",
         _requests("/mcp", "--kind", "mcp-2026", "--list"), fresh=True, mcpgate=("--mode", "merged"), upstream=("--list-bytes", 2048),
     ),  # fmt: skip
     Row("sse-saturated", "SSE, 100 streams as fast as they go", "cpu_us", "us CPU/event", _events(0)),
+    Row("sse-batched", "SSE, 100 streams as fast as they go, --batch-window 2ms", "cpu_us", "us CPU/event", _events(0), fresh=True, mcpgate=("--batch-window", "2ms")),
     Row("sse-10k", "SSE, 100 streams, 10,000 events/s", "cpu_us", "us CPU/event", _events(100)),
+    Row("sse-added", "SSE, 100 streams, 10,000 events/s: p50 added", "added_us", "us", flows.added("/sse?rate=100", *STREAMS), without=("floor",)),
+    Row(
+        "sse-added-spin", "SSE, 100 streams, 10,000 events/s: p50 added, --spin on", "added_us", "us", flows.added("/sse?rate=100", *STREAMS),
+        fresh=True, mcpgate=("--spin", "on"), without=("floor",),
+    ),  # fmt: skip
+    Row(
+        "fanout", f"one stream of change notices to {flows.LISTENERS:,} listeners", "cpu_us", "us CPU/notice delivered",
+        flows.notices, fresh=True, mcpgate=("--mode", "merged"), upstream=("--changes", 50),
+    ),  # fmt: skip
     Row(
         "ws1", "WebSocket, 1 session, 1,024 messages of 200 B under way", "cpu_us", "us CPU/message",
         _requests("/echo", "--connections", 1, "--pipeline", 1024, command=("ws",)), without=("floor",),
@@ -201,8 +225,17 @@ ROWS = [
         "ws-100k", "WebSocket, 1 session, 100,000 messages/s of 200 B", "cpu_us", "us CPU/message",
         _requests("/echo", "--connections", 1, "--pipeline", 100000, "--rate", 100000, command=("ws",)), without=("floor",),
     ),  # fmt: skip
+    Row("body-up", f"POST {flows.BODY_MIB} MiB", "cpu_us", "us CPU/MiB", flows.body("/body", "--connections", 1, "--body-bytes", f"{flows.BODY_MIB}m")),
+    Row("body-down", f"GET {flows.BODY_MIB} MiB", "cpu_us", "us CPU/MiB", flows.body(f"/body?bytes={flows.BODY_MIB}m", "--connections", 1)),
     Row("mem-sse", f"memory of an idle SSE stream ({STREAMS_IDLE})", "bytes", "B Pss", _idle_streams, fresh=True),
     Row("mem-idle", f"memory of an idle connection ({STREAMS_IDLE})", "bytes", "B Pss", _idle_connections, fresh=True),
+    Row("start", f"from exec to the first proxied reply, of {start.STARTS} starts", "ms", "ms", start.first_reply),
+    Row("idle-beside", f"64 connections: {scale.IDLE:,} idle ones beside / none", "ratio", "CPU ratio", scale.beside_idle, fresh=True),
+    Row("active512", "512 connections / 64", "ratio", "CPU ratio", scale.more_active),
+    Row(
+        "workers", "256 connections: 2 and 4 workers on one core / 1", "ratio", "CPU ratio", scale.workers,
+        without=("floor", "nginx", "haproxy"),
+    ),  # fmt: skip
     Row(
         "stalled", f"p99 of {READERS} SSE readers: {READERS} stopped ones beside / none", "ratio", "p99 ratio", _stalled("sse"), fresh=True,
         mcpgate=("--upstream-buffer", BUFFER), upstream=("--sndbuf", BUFFER), without=("floor",),  # its receive pool is used up by the stopped ones

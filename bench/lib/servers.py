@@ -33,7 +33,7 @@ class Bench:
 
     def __init__(self, build, run):
         self.build, self.run = pathlib.Path(build), pathlib.Path(run)
-        self.upstream_port = self.tls_port = None
+        self.upstream_port = self.tls_port = self.direct = None
         self.reference, self.highest = None, {}  # the server that highest rates are looked for with, and those found
 
     def program(self, name):
@@ -46,8 +46,8 @@ def start_upstream(bench, flags=()):
     words = [bench.program("mcpload"), "serve", "--listen", f"127.0.0.1:{port}", *flags]
     process = proc.start(words, LOAD_CORE, bench.run / "upstream.log")
     proc.wait_port(port, process, "mcpload serve")
-    bench.upstream_port = port
-    return Server("direct", process, port)
+    bench.upstream_port, bench.direct = port, Server("direct", process, port)
+    return bench.direct
 
 
 def has_tls():
@@ -103,7 +103,7 @@ def _mcpgate(bench, port, admin_port):
     upstream = f"http://127.0.0.1:{bench.upstream_port}"
     return [
         bench.program("mcpgate"), "--listen", f"127.0.0.1:{port}", "--admin", f"127.0.0.1:{admin_port}",
-        "--workers", "1", "--route", f"/plain={upstream}/plain", "--route", f"/sse={upstream}/sse",
+        "--workers", "1", "--route", f"/plain={upstream}/plain", "--route", f"/sse={upstream}/sse", "--route", f"/body={upstream}/body",
         "--route", f"/echo=ws://127.0.0.1:{bench.upstream_port}/echo",
         "--upstream", f"bench={upstream}/mcp", "--run-dir", bench.run / f"mcpgate-run-{port}", "--state-dir",
         bench.run / f"mcpgate-state-{port}", "--max-connections", str(CONNECTIONS), "--upstream-max", "8192",
@@ -128,10 +128,16 @@ def version(bench, name):
     return (result.stdout + result.stderr).strip().splitlines()[0]
 
 
-def start_peer(bench, program, mcpgate_flags=(), name=None):
-    """`name`: what it is called, where one program runs in several forms."""
+def command(bench, program, mcpgate_flags=()):
+    """(words of the command line, port, admin port)"""
     port, admin_port = proc.free_port(), proc.free_port()
     words = COMMANDS[program](bench, port, admin_port) + (list(mcpgate_flags) if program == "mcpgate" else [])
+    return words, port, admin_port
+
+
+def start_peer(bench, program, mcpgate_flags=(), name=None):
+    """`name`: what it is called, where one program runs in several forms."""
+    words, port, admin_port = command(bench, program, mcpgate_flags)
     process = proc.start(words, SERVER_CORE, bench.run / f"{name or program}.log")
     proc.wait_port(port, process, name or program)
     return Server(name or program, process, port, admin_port if program == "mcpgate" else None)

@@ -64,6 +64,7 @@ bond_new(struct worker *w, struct upstream *up, struct text fields)
     list_init(&bond->waiting);
     list_init(&bond->calls);
     held_append(w, &bond->fields, fields.at, fields.len); /* without memory: its own messages go without */
+    held_fit(w, &bond->fields);
     return bond;
 }
 
@@ -160,6 +161,7 @@ take_about(struct bond *bond, struct text result)
     bond->about.len = 0;
     if (!result.len || !held_append(bond->worker, &bond->about, result.at, result.len))
         return;
+    held_fit(bond->worker, &bond->about);
     about = held_text(&bond->about);
     if (!(is_modern ? bridge_read_discover(about, &bond->server)
                     : bridge_read_initialize(about, &bond->server)))

@@ -293,8 +293,10 @@ share_greeting(struct bond *bond, const struct bond *other)
         return false;
     bond->bridge.upstream = other->bridge.upstream;
     bond->about.len = 0;
-    if (held_append(bond->worker, &bond->about, other->about.at, other->about.len) && other->about.len)
+    if (held_append(bond->worker, &bond->about, other->about.at, other->about.len) && other->about.len) {
+        held_fit(bond->worker, &bond->about);
         bridge_read_initialize(held_text(&bond->about), &bond->server);
+    }
     return true;
 }
 

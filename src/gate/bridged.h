@@ -23,6 +23,7 @@ struct bridge_room {
     struct held made;   /* a message with its edits */
     struct held fields; /* of a call of a tool */
     struct http1_head head;
+    struct jsonrpc_envelope nothing;
     char uri[BRIDGED_URI]; /* merging_bond_of() */
     struct h1_body body;
     struct jsonrpc_edit edits[BRIDGED_EDITS];
@@ -58,7 +59,7 @@ struct bridged {
     struct bridge bridge;
     struct bridge_call call;        /* points into body */
     struct held head, body, fields; /* the head: only while it is not known what becomes of the request */
-    struct jsonrpc_envelope env;    /* of the body, once it is whole */
+    struct jsonrpc_envelope *env;   /* of the body, once it is whole; what has no body shares an empty one */
     struct span relayed_session;    /* Mcp-Session-Id of a relayed reply */
     struct bridged_round *round;    /* NULL: the client was not asked anything */
     struct relist *relist;          /* bridging_params.c: the upstream is asked for its tools; NULL: not */
@@ -255,6 +256,8 @@ void bridged_listen(struct bridged *b);
 void bridged_unlisten(struct bridged *b);
 /* Ends one that has no exchange (any more): its call, and all that it holds. */
 void bridged_free(struct bridged *b);
+/* Its memory alone (bridging_start.c). */
+void bridged_put(struct bridged *b);
 
 /* As it is (bridging_relay.c): by the splice plan, which takes the exchange over; or to the worker of another
  * slot. May finish. */

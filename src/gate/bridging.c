@@ -21,6 +21,7 @@ bridging_init(struct worker *w)
     list_init(&w->listeners_of_changes);
     list_init(&w->parked);
     pool_init(&w->bridged_pool, sizeof(struct bridged));
+    pool_init(&w->envelope_pool, sizeof(struct jsonrpc_envelope));
     w->bridge_room = calloc(1, sizeof *w->bridge_room);
     return w->bridge_room ? merging_init(w) : -ENOMEM;
 }
@@ -33,6 +34,7 @@ bridging_done(struct worker *w)
     bonds_done(w);
     bridged_ws_done(w);
     pool_done(&w->bridged_pool);
+    pool_done(&w->envelope_pool);
     held_free(w, &w->bridge_room->text);
     held_free(w, &w->bridge_room->made);
     held_free(w, &w->bridge_room->fields);
@@ -124,6 +126,9 @@ bridged_stand(struct bridged *b)
     }
     list_for_each(node, &s->bonds)
         bond_listen(container_of(container_of(node, struct session_bond, node), struct bond, tie));
+    held_free(b->worker, &b->fields); /* it asks for nothing more, and stands for long */
+    b->credentials = (struct text){0};
+    b->plain_fields = 0;
     return true;
 }
 
@@ -307,7 +312,7 @@ bridged_free(struct bridged *b)
     held_free(w, &b->head);
     held_free(w, &b->body);
     held_free(w, &b->fields);
-    pool_put(&w->bridged_pool, b);
+    bridged_put(b);
 }
 
 static void

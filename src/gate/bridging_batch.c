@@ -129,7 +129,7 @@ begin(struct bridged *b)
 {
     const struct worker *w = b->worker;
 
-    if (w->exchange_count + b->env.count > w->config->max_exchanges)
+    if (w->exchange_count + b->env->count > w->config->max_exchanges)
         return CLOSE_TOO_MANY_EXCHANGES;
     if (bridged_is_detached(b))
         return CLOSE_NONE;

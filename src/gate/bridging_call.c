@@ -162,7 +162,7 @@ on_ready(struct bond_call *ask)
     struct bridged *b = container_of(ask, struct bridged, ask);
     struct bond *bond = ask->bond;
     struct text message = bridged_message(b);
-    bool is_notification = b->env.kind == JSONRPC_NOTIFICATION;
+    bool is_notification = b->env->kind == JSONRPC_NOTIFICATION;
     enum bridge_verdict verdict;
     struct bridge_out out;
 
@@ -176,7 +176,7 @@ on_ready(struct bond_call *ask)
         out_of_memory(b);
         return;
     }
-    verdict = bridge_request(&b->bridge, message, &b->env, ask->number, b->is_resent, &out);
+    verdict = bridge_request(&b->bridge, message, b->env, ask->number, b->is_resent, &out);
     if (verdict == BRIDGE_PASS)
         bridge_add_edits(&out, b->more, b->more_count);
     if (verdict != BRIDGE_FULL && act_on_request(b, &out))
@@ -242,7 +242,7 @@ send_again(struct bridged *b)
     b->ask.number = bond_mint(b->ask.bond);
     b->ask.is_answered = false;
     if (!bridged_out(b->worker, message.len + round->answers.len + round->state.len, &out) ||
-        bridge_retry(&b->bridge, message, &b->env, b->ask.number, held_text(&round->answers), round->state,
+        bridge_retry(&b->bridge, message, b->env, b->ask.number, held_text(&round->answers), round->state,
                      &out) != BRIDGE_PASS) {
         out_of_memory(b);
         return;

@@ -132,7 +132,7 @@ bridged_detached_reply(struct bridged *b, const struct text *pieces, unsigned co
 bool
 bridged_owes_reply(const struct bridged *b, enum close_reason reason)
 {
-    return b->env.kind == JSONRPC_REQUEST && !b->call.is_done && reason != CLOSE_CANCELLED;
+    return b->env->kind == JSONRPC_REQUEST && !b->call.is_done && reason != CLOSE_CANCELLED;
 }
 
 struct text
@@ -145,10 +145,10 @@ bridged_failure(struct bridged *b, enum close_reason reason)
 
     snprintf(text, sizeof text, "%s%.*s%s%s", up.len ? "upstream " : "", (int)up.len, up.len ? up.at : "",
              up.len ? ": " : "", secure_reason_text(b->ex->upstream, reason));
-    if (!bridged_out(b->worker, b->env.id.len, &out))
+    if (!bridged_out(b->worker, b->env->id.len, &out))
         return (struct text){0};
-    bridge_put_error(&out.room, b->bridge.client, b->env.id, info->jsonrpc_code ? info->jsonrpc_code : -32603,
-                     text_of(text), (struct text){0});
+    bridge_put_error(&out.room, b->bridge.client, b->env->id,
+                     info->jsonrpc_code ? info->jsonrpc_code : -32603, text_of(text), (struct text){0});
     return json_written(&out.room);
 }
 
@@ -158,7 +158,7 @@ bridged_error(struct bridged *b, int code, unsigned status, const char *text)
     char body[BRIDGED_ERROR_BYTES];
     struct json_writer w = {.at = body, .size = sizeof body};
 
-    bridge_put_error(&w, b->bridge.client, b->env.id_kind == JSON_IS_ABSENT ? (struct text){0} : b->env.id,
+    bridge_put_error(&w, b->bridge.client, b->env->id_kind == JSON_IS_ABSENT ? (struct text){0} : b->env->id,
                      code, text_of(text), (struct text){0});
     bridged_reply(b, status, json_written(&w), (struct text){0});
 }

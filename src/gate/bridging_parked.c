@@ -105,7 +105,7 @@ seal(struct bridged *b, enum bridge_state_kind kind, char *out, struct text *ret
                                  .expires_s = (uint64_t)time(NULL) + b->worker->config->park_timeout / 1000};
 
     memcpy(state.principal, b->principal, sizeof state.principal);
-    if (!bridge_digest(&b->env, state.digest))
+    if (!bridge_digest(b->env, state.digest))
         return false;
     *ret = (struct text){out, bridge_state_seal(&state, &b->worker->keys, out)};
     return ret->len != 0;
@@ -240,7 +240,7 @@ take_over(struct bridged *b, struct bridged *retry)
     timer_stop(&b->parked->timer);
     b->body = retry->body;
     retry->body = body;
-    b->env = retry->env; /* points into the body, which has not moved */
+    *b->env = *retry->env; /* points into the body, which has not moved */
     b->call = retry->call;
     b->is_leaving = false;
     b->ex = ex;
@@ -259,8 +259,8 @@ take_over(struct bridged *b, struct bridged *retry)
 static bool
 put_answer(struct bridged *b, unsigned i, struct bridge_out *out)
 {
-    return bridged_out(b->worker, b->env.input_responses.len, out) &&
-           bridge_put_input_answer(&out->room, b->env.input_responses, i + 1, id_of(b->parked, i));
+    return bridged_out(b->worker, b->env->input_responses.len, out) &&
+           bridge_put_input_answer(&out->room, b->env->input_responses, i + 1, id_of(b->parked, i));
 }
 
 /* What lacks an answer is asked for again, all of it: a server is answered once. */
@@ -309,7 +309,7 @@ bridged_retry(struct bridged *b, struct text raw_state)
     struct bridge_state state;
     struct parked *p;
 
-    if (!bridge_digest(&b->env, digest)) {
+    if (!bridge_digest(b->env, digest)) {
         exchange_fail(b->ex, CLOSE_NO_MEMORY);
         return;
     }

@@ -89,7 +89,7 @@ add_fields(struct bridged *b)
     memcpy(line + n, "\r\n", 2);
     if (bridged_is_of_ws(b)) { /* what its upgrade said about messages is not about this one */
         b->fields.len = b->plain_fields;
-        own = mcp_write_fields(&b->env, fields, sizeof fields);
+        own = mcp_write_fields(b->env, fields, sizeof fields);
     }
     return own >= 0 && held_append(w, &b->fields, fields, (uint32_t)own) &&
            held_append(w, &b->fields, line, (uint32_t)n + 2);

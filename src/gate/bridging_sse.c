@@ -107,12 +107,12 @@ bridged_learn_client(struct bridged *b)
     struct session *s = b->session;
     enum mcp_revision named = mcp_revision_of(bridged_field(b, TEXT("mcp-protocol-version")));
 
-    if (mcp_method_of(b->env.method) == MCP_INITIALIZE) {
+    if (mcp_method_of(b->env->method) == MCP_INITIALIZE) {
         if (!list_empty(&s->bonds)) /* of what it was taken for */
             session_drop_bonds(s);
         s->is_greeted = true;
-        s->token.revision = bridge_negotiate(b->env.protocol_version);
-        s->token.client_capabilities = mcp_client_caps(json_find(b->env.params, TEXT("capabilities")));
+        s->token.revision = bridge_negotiate(b->env->protocol_version);
+        s->token.client_capabilities = mcp_client_caps(json_find(b->env->params, TEXT("capabilities")));
         hear_changes(s->stream->state);
     } else if (!s->is_greeted && named < MCP_REVISIONS && !mcp_revision_is_modern(named)) {
         s->token.revision = named;
@@ -122,7 +122,7 @@ bridged_learn_client(struct bridged *b)
 bool
 bridged_sse_accept(struct bridged *b)
 {
-    if (mcp_method_of(b->env.method) == MCP_INITIALIZE && b->env.kind == JSONRPC_REQUEST && !b->is_merged) {
+    if (mcp_method_of(b->env->method) == MCP_INITIALIZE && b->env->kind == JSONRPC_REQUEST && !b->is_merged) {
         /* A client looks for a 401 at its POST, not on the stream: an upstream that wants credentials has a
          * moment to say so. */
         if (!sse_front_takes(b->ex, b->session, true))
@@ -133,7 +133,7 @@ bridged_sse_accept(struct bridged *b)
         bridged_learn_client(b);
         return true;
     }
-    if (!sse_front_accept(b->ex, b->session, b->env.kind == JSONRPC_REQUEST))
+    if (!sse_front_accept(b->ex, b->session, b->env->kind == JSONRPC_REQUEST))
         return false;
     b->is_accepted = true;
     bridged_learn_client(b);

@@ -61,13 +61,35 @@ keep_head(struct bridged *b, const struct http1_head *head)
     return held_append(b->worker, &b->head, begin, (uint32_t)(end + 4 - begin));
 }
 
+static struct bridged *
+bridged_get(struct worker *w, bool has_body)
+{
+    struct bridged *b = pool_get(&w->bridged_pool);
+
+    b->worker = w;
+    b->env = has_body ? pool_get(&w->envelope_pool) : &w->bridge_room->nothing;
+    return b;
+}
+
+void
+bridged_put(struct bridged *b)
+{
+    struct worker *w = b->worker;
+
+    if (b->env != &w->bridge_room->nothing)
+        pool_put(&w->envelope_pool, b->env);
+    pool_put(&w->bridged_pool, b);
+}
+
 struct bridged *
 bridged_begin(struct exchange *ex, const struct http1_head *head, struct session *session)
 {
     struct worker *w = ex->worker;
-    struct bridged *b = pool_get(&w->bridged_pool);
+    struct bridged *b = bridged_get(w, ex->method == METHOD_POST);
 
-    *b = (struct bridged){.ex = ex, .worker = w, .session = session, .is_merged = !ex->upstream};
+    b->ex = ex;
+    b->session = session;
+    b->is_merged = !ex->upstream;
     ex->plan = &bridged_plan;
     ex->state = b;
     ex->by_legs = true;
@@ -82,19 +104,18 @@ struct bridged *
 bridged_part(struct bridged *whole, struct text message)
 {
     struct worker *w = whole->worker;
-    struct bridged *b = pool_get(&w->bridged_pool);
+    struct bridged *b = bridged_get(w, true);
     struct text fields = held_text(&whole->fields);
 
-    *b = (struct bridged){.worker = w,
-                          .session = whole->session,
-                          .plain_fields = whole->plain_fields,
-                          .credentials = whole->credentials,
-                          .is_merged = whole->is_merged};
+    b->session = whole->session;
+    b->plain_fields = whole->plain_fields;
+    b->credentials = whole->credentials;
+    b->is_merged = whole->is_merged;
     memcpy(b->principal, whole->principal, sizeof b->principal);
     if (!held_append(w, &b->body, message.at, message.len) ||
         (fields.len && !held_append(w, &b->fields, fields.at, fields.len))) {
         held_free(w, &b->body);
-        pool_put(&w->bridged_pool, b);
+        bridged_put(b);
         return NULL;
     }
     if (b->credentials.len)

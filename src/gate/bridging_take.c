@@ -38,7 +38,7 @@ on_cancelled(struct session_call *listed)
 static void
 read_client(struct bridged *b)
 {
-    const struct jsonrpc_envelope *env = &b->env;
+    const struct jsonrpc_envelope *env = b->env;
 
     if (b->session) {
         struct session_record record;
@@ -74,10 +74,10 @@ read_client(struct bridged *b)
 static void
 take_answer(struct bridged *b)
 {
-    struct session_ask *ask = b->session ? session_find_ask(b->session, bridge_number(b->env.id)) : NULL;
+    struct session_ask *ask = b->session ? session_find_ask(b->session, bridge_number(b->env->id)) : NULL;
 
     if (ask)
-        ask->answered(ask, bridged_message(b), &b->env);
+        ask->answered(ask, bridged_message(b), b->env);
     bridged_accept(b);
 }
 
@@ -87,7 +87,7 @@ take_notification(struct bridged *b)
     struct session_call *listed = NULL;
 
     if (b->call.method == MCP_CANCELLED && bridged_calls(b))
-        listed = session_find_call(bridged_calls(b), b->env.request_id);
+        listed = session_find_call(bridged_calls(b), b->env->request_id);
     if (listed) {
         listed->cancel(listed);
         bridged_accept(b);
@@ -120,7 +120,7 @@ bridged_list(struct bridged *b)
 
     if (!s || list_linked(&b->listed.node))
         return;
-    b->listed = (struct session_call){.id = b->env.id, .cancel = on_cancelled};
+    b->listed = (struct session_call){.id = b->env->id, .cancel = on_cancelled};
     list_add_tail(&s->calls, &b->listed.node);
 }
 
@@ -139,7 +139,7 @@ bridged_ask_upstream(struct bridged *b)
     } else {
         /* With a state it is the answer to a question, and not a call of its own. */
         b->ask.may_be_asked =
-            bridge_may_ask(b->call.method) && !json_find(b->env.params, TEXT("requestState")).at;
+            bridge_may_ask(b->call.method) && !json_find(b->env->params, TEXT("requestState")).at;
         bond = b->ask.may_be_asked ? bond_for_call(b->worker, up, b->bridge.client_caps, b->credentials)
                                    : bond_shared(b->worker, up, b->bridge.client_caps, b->credentials);
         if (!bond) {
@@ -177,7 +177,7 @@ tool_is_denied(const struct bridged *b)
 
     if (b->call.method != MCP_TOOLS_CALL || !tool_filter_is_set(b->ex->upstream))
         return false;
-    n = json_string_decode(b->env.name, name, sizeof name);
+    n = json_string_decode(b->env->name, name, sizeof name);
     return n < 0 || !tool_filter_allows(b->ex->upstream, (struct text){name, (uint32_t)n});
 }
 
@@ -205,9 +205,9 @@ on_era_known(struct era_wait *wait)
         bridged_error(b, -32602, 200, "the tool is not known here");
     else if (!b->session && !mcp_revision_is_modern(b->bridge.client) && b->call.method != MCP_INITIALIZE)
         local_error(b->ex, CLOSE_SESSION_MISSING, (struct text){0});
-    else if (b->env.kind == JSONRPC_BATCH)
+    else if (b->env->kind == JSONRPC_BATCH)
         bridged_take_batch(b);
-    else if (b->env.kind == JSONRPC_NOTIFICATION)
+    else if (b->env->kind == JSONRPC_NOTIFICATION)
         take_notification(b);
     else
         bridged_ask_upstream(b);
@@ -251,19 +251,19 @@ is_fine(struct bridged *b)
     enum jsonrpc_fault fault;
     struct bridge_out out;
 
-    if (!b->in_batch && recall_find(recall, message, &head, &b->env))
+    if (!b->in_batch && recall_find(recall, message, &head, b->env))
         return true;
-    fault = jsonrpc_scan(message, JSON_SCAN_STRICT, &b->env);
-    if (mcp_check(&head, fault, &b->env, b->in_batch, &verdict)) {
+    fault = jsonrpc_scan(message, JSON_SCAN_STRICT, b->env);
+    if (mcp_check(&head, fault, b->env, b->in_batch, &verdict)) {
         if (!b->in_batch)
-            recall_note(recall, message, &head, &b->env);
+            recall_note(recall, message, &head, b->env);
         return true;
     }
-    if (!bridged_out(b->worker, b->env.id.len, &out)) {
+    if (!bridged_out(b->worker, b->env->id.len, &out)) {
         exchange_fail(b->ex, CLOSE_NO_MEMORY);
         return false;
     }
-    bridge_put_error(&out.room, verdict.revision, b->env.id, verdict.code, text_of(verdict.text),
+    bridge_put_error(&out.room, verdict.revision, b->env->id, verdict.code, text_of(verdict.text),
                      text_of(verdict.data));
     bridged_reply(b, verdict.status, json_written(&out.room), (struct text){0});
     return false;
@@ -277,7 +277,7 @@ take_merged_notification(struct bridged *b)
     struct session_call *listed = NULL;
 
     if (b->call.method == MCP_CANCELLED && bridged_calls(b))
-        listed = session_find_call(bridged_calls(b), b->env.request_id);
+        listed = session_find_call(bridged_calls(b), b->env->request_id);
     if (listed)
         listed->cancel(listed);
     if (b->call.method == MCP_ROOTS_CHANGED && b->session)
@@ -293,11 +293,11 @@ take_merged_notification(struct bridged *b)
 static void
 take_merged(struct bridged *b)
 {
-    if (b->env.kind == JSONRPC_NOTIFICATION)
+    if (b->env->kind == JSONRPC_NOTIFICATION)
         take_merged_notification(b);
     else if (!b->session && !mcp_revision_is_modern(b->bridge.client) && b->call.method != MCP_INITIALIZE)
         local_error(b->ex, CLOSE_SESSION_MISSING, (struct text){0});
-    else if (b->env.kind == JSONRPC_BATCH)
+    else if (b->env->kind == JSONRPC_BATCH)
         bridged_take_batch(b);
     else
         merging_take(b);
@@ -310,15 +310,15 @@ bridged_take_message(struct bridged *b)
         (bridged_is_of_ws(b) && !bridged_ws_accept(b)))
         return;
     read_client(b);
-    if (b->env.kind == JSONRPC_RESPONSE || b->env.kind == JSONRPC_ERROR) {
+    if (b->env->kind == JSONRPC_RESPONSE || b->env->kind == JSONRPC_ERROR) {
         take_answer(b);
         return;
     }
-    if (b->env.kind == JSONRPC_BATCH && b->in_batch) {
+    if (b->env->kind == JSONRPC_BATCH && b->in_batch) {
         bridged_error(b, -32600, 400, "Invalid Request: a batch has no batches in it");
         return;
     }
-    if (b->env.kind == JSONRPC_REQUEST)
+    if (b->env->kind == JSONRPC_REQUEST)
         bridged_list(b); /* it may have to wait before it has an upstream */
     if (b->is_merged) {
         take_merged(b);

@@ -347,11 +347,11 @@ bridged_ws_adopt(struct bridged *ws, struct bridged *part)
 bool
 bridged_ws_accept(struct bridged *part)
 {
-    if (part->env.kind == JSONRPC_REQUEST && is_full(part->whole)) {
+    if (part->env->kind == JSONRPC_REQUEST && is_full(part->whole)) {
         bridged_refuse(part, CLOSE_SESSION_BUSY);
         return false;
     }
-    if (part->env.meta_version.len) {
+    if (part->env->meta_version.len) {
         session_release(part->session);
         part->session = NULL;
     } else {

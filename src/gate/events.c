@@ -9,11 +9,11 @@
 
 #include <stdio.h>
 
+#define EVENT_HEAD "event: message\ndata: "
+
 enum { PIECE_BYTES = 16 << 10, LINE_BYTES = 128 };
 
 BUF_STATIC_TEXT(heartbeat_text, SSE_HEARTBEAT);
-BUF_STATIC_TEXT(event_head_text, "event: message\ndata: ");
-BUF_STATIC_TEXT(event_end_text, SSE_EVENT_END);
 
 bool
 events_open(struct exchange *ex, struct text extra)
@@ -35,58 +35,94 @@ events_open(struct exchange *ex, struct text extra)
     return true;
 }
 
-/* A line end would begin a line that is none of the event's data. */
-static bool
-send_flat(struct exchange *ex, struct text json)
-{
-    while (json.len) {
-        uint32_t n = json.len < PIECE_BYTES ? json.len : PIECE_BYTES;
-        struct buf *b = slab_get(&ex->worker->slab, n);
+/* An event on its way to the client, as one piece where it is not too long for that: each is a chunk. */
+struct event_writer {
+    struct exchange *ex;
+    struct span piece; /* of `size` bytes when it is full; buf NULL: none is begun */
+    uint32_t size;
+    uint32_t left; /* of the event, those in the piece not counted */
+};
 
-        if (!b)
-            return false;
-        memcpy(b->data, json.at, n);
-        lines_flatten((char *)b->data, n);
-        h1_send_piece(ex->client, span_of(b, 0, n));
-        buf_unref(b);
-        json = (struct text){json.at + n, json.len - n};
-    }
-    return true;
+static bool
+begin_piece(struct event_writer *w)
+{
+    struct buf *b;
+
+    w->size = w->left < PIECE_BYTES ? w->left : PIECE_BYTES;
+    b = slab_get(&w->ex->worker->slab, w->size);
+    w->piece = (struct span){.buf = b};
+    return b != NULL;
+}
+
+/* Returns where the n bytes stand that were put, or NULL without memory; *text goes on behind them. */
+static char *
+put_some(struct event_writer *w, struct text *text, uint32_t *ret_n)
+{
+    uint32_t n;
+    char *at;
+
+    if (!w->piece.buf && !begin_piece(w))
+        return NULL;
+    n = w->size - w->piece.len;
+    if (n > text->len)
+        n = text->len;
+    at = (char *)span_data(w->piece) + w->piece.len;
+    memcpy(at, text->at, n);
+    w->piece.len += n;
+    w->left -= n;
+    *text = (struct text){text->at + n, text->len - n};
+    *ret_n = n;
+    return at;
+}
+
+static void
+send_full(struct event_writer *w)
+{
+    if (w->piece.len < w->size)
+        return;
+    h1_send_piece(w->ex->client, w->piece);
+    span_unref(w->piece);
+    w->piece = (struct span){0};
 }
 
 static bool
-send_head(struct exchange *ex, struct text id)
+put(struct event_writer *w, struct text text, bool is_json)
 {
-    struct buf *b;
-    int n;
+    uint32_t n;
 
-    if (!id.len) {
-        h1_send_piece(ex->client, span_all(&event_head_text));
-        return true;
+    while (text.len) {
+        char *at = put_some(w, &text, &n);
+
+        if (!at)
+            return false;
+        if (is_json) /* a line end would begin a line that is none of the event's data */
+            lines_flatten(at, n);
+        send_full(w);
     }
-    b = slab_get(&ex->worker->slab, LINE_BYTES);
-    if (!b)
-        return false;
-    n = snprintf((char *)b->data, b->size, "id: %.*s\nevent: message\ndata: ", (int)id.len, id.at);
-    h1_send_piece(ex->client, span_of(b, 0, (uint32_t)n));
-    buf_unref(b);
     return true;
 }
 
 static void
 send_sse(struct exchange *ex, struct text id, const struct text *pieces, unsigned count)
 {
-    bool ok = send_head(ex, id);
+    struct event_writer w = {.ex = ex};
+    char line[LINE_BYTES];
+    struct text head = TEXT(EVENT_HEAD), end = TEXT(SSE_EVENT_END);
+    bool ok;
 
-    for (unsigned i = 0; i < count && ok; i++) {
-        ok = send_flat(ex, pieces[i]);
+    if (id.len)
+        head = (struct text){
+            line, (uint32_t)snprintf(line, sizeof line, "id: %.*s\n" EVENT_HEAD, (int)id.len, id.at)};
+    w.left = head.len + end.len;
+    for (unsigned i = 0; i < count; i++) {
+        w.left += pieces[i].len;
         ex->reply_bytes += pieces[i].len;
     }
-    if (!ok) {
+    ok = put(&w, head, false);
+    for (unsigned i = 0; i < count && ok; i++)
+        ok = put(&w, pieces[i], true);
+    if (!ok || !put(&w, end, false))
         h1_abort(ex->client, CLOSE_NO_MEMORY);
-        return;
-    }
-    h1_send_piece(ex->client, span_all(&event_end_text));
 }
 
 void

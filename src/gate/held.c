@@ -5,28 +5,37 @@
 
 #include <stdlib.h>
 
-/* The first ones come from a pool: a request has one or two of them. */
+/* Those of HELD_MIN come from a pool: a request has one or two of them. */
+static void
+give_back(struct worker *w, const struct held *held)
+{
+    if (held->size == HELD_MIN)
+        pool_put(&w->held_pool, held->at);
+    else
+        free(held->at);
+}
+
+/* The same bytes in another size; NULL: no memory, and nothing has changed. */
 static char *
 resize(struct worker *w, const struct held *held, uint64_t size)
 {
-    char *larger;
+    char *other;
 
-    if (!held->size && size == HELD_MIN)
-        return pool_take(&w->held_pool);
-    if (held->size != HELD_MIN)
+    if (held->size != HELD_MIN && size != HELD_MIN)
         return realloc(held->at, size);
-    larger = malloc(size);
-    if (!larger)
+    other = size == HELD_MIN ? pool_take(&w->held_pool) : malloc(size);
+    if (!other)
         return NULL;
-    memcpy(larger, held->at, HELD_MIN);
-    pool_put(&w->held_pool, held->at);
-    return larger;
+    if (held->size)
+        memcpy(other, held->at, held->size < size ? held->size : size);
+    give_back(w, held);
+    return other;
 }
 
 bool
 held_reserve(struct worker *w, struct held *held, uint32_t size)
 {
-    uint64_t want = held->size ? held->size : HELD_MIN;
+    uint64_t want = held->size > HELD_MIN ? held->size : HELD_MIN;
     char *larger;
 
     if (size <= held->size)
@@ -56,12 +65,25 @@ held_append(struct worker *w, struct held *held, const void *bytes, uint32_t len
 }
 
 void
+held_fit(struct worker *w, struct held *held)
+{
+    char *smaller;
+
+    if (!held->len) {
+        held_free(w, held);
+        return;
+    }
+    if (held->len == held->size || !(smaller = resize(w, held, held->len)))
+        return;
+    w->held_bytes -= held->size - held->len;
+    held->at = smaller;
+    held->size = held->len;
+}
+
+void
 held_free(struct worker *w, struct held *held)
 {
     w->held_bytes -= held->size;
-    if (held->size == HELD_MIN)
-        pool_put(&w->held_pool, held->at);
-    else
-        free(held->at);
+    give_back(w, held);
     *held = (struct held){0};
 }

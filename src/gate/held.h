@@ -22,6 +22,8 @@ struct held { /* zero: nothing */
 bool held_append(struct worker *w, struct held *held, const void *bytes, uint32_t len);
 /* Room for `size` bytes in all. */
 bool held_reserve(struct worker *w, struct held *held, uint32_t size);
+/* Gives back what is beyond its bytes: for those that stay. */
+void held_fit(struct worker *w, struct held *held);
 /* Gives all of it back; *held is zero again. */
 void held_free(struct worker *w, struct held *held);
 

@@ -128,7 +128,7 @@ journaled_tick(struct bridged *b)
     uint8_t phase = ex->phase;
 
     if (ex->reply_begun || !ex->client || !ex->accepts_sse || !b->ask.bond || !is_primed(b) ||
-        b->env.kind != JSONRPC_REQUEST || b->call.method == MCP_INITIALIZE)
+        b->env->kind != JSONRPC_REQUEST || b->call.method == MCP_INITIALIZE)
         return;
     if (age_ms < PRIME_MS) {
         exchange_wake_in(ex, PRIME_MS - age_ms);

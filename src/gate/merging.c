@@ -272,7 +272,7 @@ tool_is_denied(const struct bridged *b, int upstream)
 
     if (b->call.method != MCP_TOOLS_CALL)
         return false;
-    n = json_string_decode(b->env.name, plain, sizeof plain);
+    n = json_string_decode(b->env->name, plain, sizeof plain);
     return n < 0 || merge_split_name(&m->names, (struct text){plain, (uint32_t)n}, &own) != upstream ||
            !tool_filter_allows(&b->worker->upstreams.items[upstream], own);
 }
@@ -296,7 +296,7 @@ ask_one(struct bridged *b)
     struct merging *m = b->worker->merging;
     struct merge_edits edits = {.at = b->more, .room = BRIDGED_MORE};
     struct text key;
-    int upstream = merge_map_request(&m->names, b->call.method, &b->env, &edits, &key);
+    int upstream = merge_map_request(&m->names, b->call.method, b->env, &edits, &key);
 
     if (upstream == MERGE_BAD_PARAMS) {
         bridged_error(b, -32602, 200, "params lack the name or uri");
@@ -319,7 +319,7 @@ open_subscription(struct bridged *b)
     struct merge_about parts[CFG_UPSTREAMS_MAX];
     struct merge_server server = {
         .names = &w->merging->names, .parts = parts, .count = gather_parts(b, parts), .info = gateway_info};
-    struct text filter = json_find(b->env.params, TEXT("notifications"));
+    struct text filter = json_find(b->env->params, TEXT("notifications"));
     struct bridge_out out;
 
     if (!bridge_filter_read(filter, &b->filter)) {
@@ -360,7 +360,7 @@ static void
 set_level(struct bridged *b)
 {
     struct session_record record;
-    struct text level = json_find(b->env.params, TEXT("level"));
+    struct text level = json_find(b->env->params, TEXT("level"));
     struct bridge_out out;
 
     if (bridge_level_of(level) == BRIDGE_LEVEL_NONE) {

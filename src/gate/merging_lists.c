@@ -50,10 +50,10 @@ slice_of(struct bridged *b, const struct list_value *value, struct merge_slice *
 {
     static const uint8_t everybody[MERGE_PRINCIPAL_BYTES];
     struct merge_cursor cursor;
-    bool has_cursor = b->env.cursor.len != 0;
+    bool has_cursor = b->env->cursor.len != 0;
 
     if (has_cursor &&
-        !merge_cursor_open(b->env.cursor, &b->worker->keys, (uint8_t)value->list.kind, everybody, &cursor))
+        !merge_cursor_open(b->env->cursor, &b->worker->keys, (uint8_t)value->list.kind, everybody, &cursor))
         return false;
     return merge_slice(&value->list, has_cursor ? &cursor : NULL, (uint32_t)b->worker->config->merge_page,
                        ret);

@@ -188,10 +188,12 @@ static enum session_found
 take(struct session *s)
 {
     struct sessions *all = s->worker->sessions;
+    bool is_there = session_table_find(all->table, s->place, s->token.id, &s->cell);
 
-    if (session_table_is_buried(all->table, s->place, s->token.id))
+    if ((!is_there || session_table_is_ending(all->table, s->cell)) &&
+        session_table_is_buried(all->table, s->place, s->token.id))
         return SESSION_OVER;
-    if (!session_table_find(all->table, s->place, s->token.id, &s->cell)) {
+    if (!is_there) {
         if (!make_record(s))
             return SESSION_NO_ROOM;
         stats_add(s->worker->stats, STAT_sessions_rebuilt, 1);
@@ -211,12 +213,11 @@ end(struct session *s, enum stat_id counter)
     ASSERT(s->holds);
     if (s->over)
         return;
-    /* In this order a death in between leaves it deleted. Without its stream a session of HTTP+SSE is over
-     * anyhow. */
-    if (!s->is_of_stream &&
-        !session_table_bury(all->table, s->place, s->token.id, s->token.expires_s, session_now_s()))
+    if (s->is_of_stream) /* without its stream it is over anyhow */
+        session_table_remove(all->table, s->cell, all->me);
+    else if (!session_table_end(all->table, s->cell, s->token.id, all->me, s->token.expires_s,
+                                session_now_s()))
         stats_add(w->stats, STAT_tombstones_dropped, 1);
-    session_table_remove(all->table, s->cell, all->me);
     count_live(w, s->place, -1);
     stats_add(w->stats, counter, 1);
     s->over = true;

@@ -27,6 +27,9 @@ struct sessions {
     uint32_t sweep_place, sweep_at;            /* where the sweep goes on */
     struct session_sweep swept;                /* in that place so far */
     bool was_swept;                            /* once */
+    uint16_t
+        memo_at[SESSION_MEMOS]; /* by a token's last characters: 1 + where its memo is; 0: it has none yet */
+    uint16_t memos_used;        /* from the first on, so that few tokens are on few pages */
     struct session_memo memos[SESSION_MEMOS];
 };
 

@@ -18,6 +18,22 @@ session_place(const struct sessions *all, const struct mcp_token *token)
     return n % places;
 }
 
+/* The memo of a sealed token's place. */
+static struct session_memo *
+memo_of(struct sessions *all, struct text sealed)
+{
+    uint16_t *at;
+    uint32_t hash;
+
+    memcpy(&hash, sealed.at + sealed.len - 8, sizeof hash);
+    at = &all->memo_at[hash * 0x9e3779b1u >> 22];
+    if (!*at)
+        *at = ++all->memos_used;
+    return &all->memos[*at - 1];
+}
+
+_Static_assert(SESSION_MEMOS == 1 << (32 - 22), "the hash names one of them");
+
 /* Opens a token, which costs a decryption only when it was not the last one at its place of the memos. Its
  * last characters are of the seal's tag, and as good as random. */
 static bool
@@ -25,12 +41,10 @@ open_token(struct worker *w, struct text sealed, struct mcp_token *ret)
 {
     uint64_t now_s = (uint64_t)time(NULL);
     struct session_memo *memo;
-    uint32_t hash;
 
     if (sealed.len != MCP_TOKEN_SIZE)
         return false;
-    memcpy(&hash, sealed.at + sealed.len - 8, sizeof hash);
-    memo = &w->sessions->memos[hash * 0x9e3779b1u >> 22];
+    memo = memo_of(w->sessions, sealed);
     if (memo->token.expires_s <= now_s || memcmp(memo->text, sealed.at, sealed.len) != 0) {
         if (!mcp_token_open(sealed, &w->keys, now_s, &memo->token)) /* leaves what is there */
             return false;
@@ -39,8 +53,6 @@ open_token(struct worker *w, struct text sealed, struct mcp_token *ret)
     *ret = memo->token;
     return true;
 }
-
-_Static_assert(SESSION_MEMOS == 1 << (32 - 22), "the hash names one of them");
 
 void
 session_principal(struct worker *w, const struct http1_head *head, uint8_t ret[MCP_TOKEN_PRINCIPAL_BYTES])

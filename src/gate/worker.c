@@ -423,6 +423,7 @@ trim(struct worker *w)
     pool_trim(&w->held_pool);
     pool_trim(&w->bond_pool);
     pool_trim(&w->bridged_pool);
+    pool_trim(&w->envelope_pool);
     compress_trim(w);
     sessions_tick(w);
     bonds_tick(w);

@@ -55,7 +55,7 @@ struct worker {
     struct net net;
     struct h1_shared h1;
     struct pool client_pool, conn_pool, exchange_pool, event_id_pool, leg_pool, bond_pool, bridged_pool,
-        held_pool;
+        envelope_pool, held_pool;
     struct list_node clients;     /* struct client, by h1.node */
     struct list_node exchanges;   /* struct exchange, by node */
     struct list_node stop_marker; /* among them while all are told to stop: how far that has come */

@@ -90,19 +90,28 @@ open_old(struct session_table *t)
     return err;
 }
 
-/* Nobody runs yet who could own or serve anything. */
+/* Nobody runs yet who could own or serve anything. Rooms that were handed out and that no head got are not
+ * lost for ever. */
 static void
 forget_processes(struct session_table *t)
 {
+    uint32_t cells = t->buckets * SESSION_BUCKET;
+
     memset(t->header->server, 0, sizeof t->header->server);
     memset(t->header->alive, 0, sizeof t->header->alive);
-    for (uint32_t place = 0; place < t->places; place++)
-        for (uint32_t i = 0; i < t->buckets * SESSION_BUCKET; i++) {
+    for (uint32_t place = 0; place < t->places; place++) {
+        uint32_t rooms = 0;
+
+        for (uint32_t i = 0; i < cells; i++) {
             struct session_head *head = session_head_at(t, (struct session_cell){place, i});
 
             if (head->owner) /* a page that is not touched stays clean */
                 head->owner = 0;
+            if (head->room > rooms && head->room <= cells)
+                rooms = head->room;
         }
+        t->header->rooms[place] = rooms;
+    }
 }
 
 static void
@@ -113,7 +122,8 @@ copy_record(struct session_table *to, const struct session_table *from, struct s
     struct session_record r;
     struct session_cell at;
 
-    if (!head->tag || !session_copy_newest(from, cell, &r) || session_tag(r.id) != head->tag)
+    if (!head->tag || !head->expires_s || !session_copy_newest(from, cell, &r) ||
+        session_tag(r.id) != head->tag)
         return;
     if (!session_table_insert(to, cell.place, me, &r, head->used_s, &at) &&
         session_table_evict_near(to, cell.place, r.id, me))

@@ -1,15 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How the session file lies in memory: for session_table.c, which works on it, and session_file.c, which
- * makes it. Sixteen heads, or tombstones, are a bucket; an id may lie in either of two buckets, so that a
- * look-up is a few cache lines and a table three quarters full practically never lacks a place.
+ * makes it:
+ *
+ *      heads | tombstones | first copies of all records | second copies |
+ *
+ * Sixteen heads, or tombstones, are a bucket; an id may lie in either of two buckets, so that a look-up is a
+ * few cache lines and a table three quarters full practically never lacks a place. Records lie in *rooms*,
+ * which are handed out in order: so many pages are in memory as there are sessions for, however they scatter
+ * over the heads. A head that was given a room keeps it for all the sessions that it will be of.
  */
 #ifndef JOURNAL_SESSION_LAYOUT_H
 #define JOURNAL_SESSION_LAYOUT_H
 
 #include "journal/session_table.h"
 
-enum { SESSION_FORMAT = 1, SESSION_BUCKET = 16, SESSION_HEADER_SIZE = 4096 };
+enum { SESSION_FORMAT = 2, SESSION_BUCKET = 16, SESSION_HEADER_SIZE = 4096 };
 
 struct session_header {
     char magic[8];
@@ -18,16 +24,19 @@ struct session_header {
     uint32_t places;                     /* grows */
     uint32_t server[SESSION_PLACES_MAX]; /* slot + 1; 0: nobody */
     uint32_t alive[SESSION_SLOTS_MAX];   /* epoch; 0: nobody */
+    uint32_t rooms[SESSION_PLACES_MAX];  /* how many were handed out */
 };
 
 #define SESSION_MAGIC "mcpgsess"
 
 struct session_head {
-    uint64_t tag;       /* of the id; 0: free. Stored last at an insert, first at a removal */
-    uint64_t owner;     /* slot + 1 and epoch; 0: nobody */
-    uint32_t used_s;    /* last used */
-    uint32_t expires_s; /* seconds since 1970 end in 2106 here */
-    uint64_t reserved;
+    uint64_t tag;    /* of the id; 0: free. Stored last at an insert, first at a removal */
+    uint64_t owner;  /* slot + 1 and epoch; 0: nobody */
+    uint32_t used_s; /* last used */
+    uint32_t
+        expires_s;    /* seconds since 1970 end in 2106 here; 0: it is being ended, look for its tombstone */
+    uint32_t room;    /* + 1; 0: it has none yet */
+    uint32_t has_two; /* the second copy was written once; before that its page is not touched */
 };
 
 struct session_tombstone {
@@ -51,7 +60,7 @@ struct session_table {
 };
 
 _Static_assert(sizeof(struct session_header) <= SESSION_HEADER_SIZE, "the header has a page");
-_Static_assert(sizeof(struct session_copy) == 1024, "two copies are half a page");
+_Static_assert(sizeof(struct session_copy) == 1024, "four copies are a page");
 _Static_assert(sizeof(struct session_head) == 32 && sizeof(struct session_tombstone) == 16,
                "buckets are whole cache lines");
 
@@ -67,6 +76,8 @@ struct session_head *session_head_at(const struct session_table *t, struct sessi
 struct session_tombstone *session_tombstone_at(const struct session_table *t, uint32_t place, uint32_t index);
 
 uint64_t session_tag(const uint8_t id[SESSION_ID_BYTES]);
+/* The copies of a record; NULL for one that was never written. */
+void session_copies(const struct session_table *t, struct session_cell cell, struct session_copy *ret[2]);
 /* The newest whole copy, of whatever session. Returns its version, or 0. */
 uint64_t session_copy_newest(const struct session_table *t, struct session_cell cell,
                              struct session_record *ret);

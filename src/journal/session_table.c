@@ -81,11 +81,12 @@ session_layout_fits(const struct session_header *h, uint64_t file_size)
 int
 session_layout_map(struct session_table *t, int fd, uint32_t places)
 {
-    void *p = mmap(NULL, session_layout_size(t, places), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    size_t size = session_layout_size(t, places);
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
     if (p == MAP_FAILED)
         return -errno;
-    madvise(p, session_layout_size(t, places), MADV_RANDOM); /* see journal_layout_map() */
+    madvise(p, size, MADV_RANDOM); /* else a look at one page brings 32 into memory */
     t->header = p;
     t->places = places;
     t->size = session_layout_size(t, places);
@@ -110,12 +111,19 @@ session_tombstone_at(const struct session_table *t, uint32_t place, uint32_t ind
     return (struct session_tombstone *)(void *)(place_at(t, place) + heads_size(t)) + index;
 }
 
-static struct session_copy *
-copies_at(const struct session_table *t, struct session_cell cell)
+static uint32_t
+cells_of(const struct session_table *t)
 {
-    uint8_t *all = place_at(t, cell.place) + heads_size(t) + tombstones_size(t);
+    return t->buckets * SESSION_BUCKET;
+}
 
-    return (struct session_copy *)(void *)all + (size_t)cell.index * 2;
+/* The two copies that lie in a room. */
+static struct session_copy *
+copy_in(const struct session_table *t, uint32_t place, uint32_t room, unsigned which)
+{
+    uint8_t *all = place_at(t, place) + heads_size(t) + tombstones_size(t);
+
+    return (struct session_copy *)(void *)all + (size_t)which * cells_of(t) + room;
 }
 
 /* --- mapping --- */
@@ -302,6 +310,46 @@ session_table_find(const struct session_table *t, uint32_t place, const uint8_t 
     return false;
 }
 
+/* --- rooms --- */
+
+static bool
+has_room(const struct session_table *t, const struct session_head *head, uint32_t *ret)
+{
+    *ret = LOAD(&head->room) - 1;
+    return *ret < cells_of(t);
+}
+
+/* There are as many as heads. Where none is left the file was damaged, or processes died between the two
+ * steps here: another session's is better than none, since each record says whose it is. */
+static uint32_t
+give_room(struct session_table *t, struct session_cell cell)
+{
+    struct session_head *head = session_head_at(t, cell);
+    uint32_t room;
+
+    if (has_room(t, head, &room))
+        return room;
+    room = __atomic_fetch_add(&t->header->rooms[cell.place], 1, __ATOMIC_RELAXED);
+    room = room < cells_of(t) ? room : cell.index;
+    STORE(&head->has_two, 0);
+    STORE(&head->room, room + 1);
+    return room;
+}
+
+void
+session_copies(const struct session_table *t, struct session_cell cell, struct session_copy *ret[2])
+{
+    const struct session_head *head = session_head_at(t, cell);
+    uint32_t room;
+
+    ret[0] = ret[1] = NULL;
+    if (!has_room(t, head, &room))
+        return;
+    ret[0] = copy_in(t, cell.place, room, 0);
+    if (LOAD(&head->has_two))
+        ret[1] = copy_in(t, cell.place, room, 1);
+}
+
 /* --- the copies --- */
 
 static uint64_t
@@ -321,7 +369,7 @@ sum_of(uint64_t version, const struct session_record *r)
 static uint64_t
 version_of(const struct session_copy *copy)
 {
-    uint64_t v = LOAD(&copy->version);
+    uint64_t v = copy ? LOAD(&copy->version) : 0;
 
     return v < version_max ? v : 0;
 }
@@ -345,14 +393,15 @@ read_copy(const struct session_copy *copy, struct session_record *ret, uint64_t 
 uint64_t
 session_copy_newest(const struct session_table *t, struct session_cell cell, struct session_record *ret)
 {
-    const struct session_copy *copies = copies_at(t, cell);
+    struct session_copy *copies[2];
 
+    session_copies(t, cell, copies);
     /* A writer that goes round faster than one can read is met again and again, but not for ever. */
     for (unsigned tries = 0; tries < READ_TRIES; tries++) {
-        unsigned newer = version_of(&copies[1]) > version_of(&copies[0]);
+        unsigned newer = version_of(copies[1]) > version_of(copies[0]);
         uint64_t version;
 
-        if (read_copy(&copies[newer], ret, &version) || read_copy(&copies[!newer], ret, &version))
+        if (read_copy(copies[newer], ret, &version) || read_copy(copies[!newer], ret, &version))
             return session_record_valid(ret) ? version : 0;
     }
     return 0;
@@ -374,25 +423,32 @@ session_table_read(const struct session_table *t, struct session_cell cell,
 uint64_t
 session_table_version(const struct session_table *t, struct session_cell cell)
 {
-    const struct session_copy *copies = copies_at(t, cell);
-    uint64_t a = version_of(&copies[0]), b = version_of(&copies[1]);
+    struct session_copy *copies[2];
+    uint64_t a, b;
 
+    session_copies(t, cell, copies);
+    a = version_of(copies[0]);
+    b = version_of(copies[1]);
     return a > b ? a : b;
 }
 
-/* Over the older copy; the newer one stays whole whatever happens in between. One that is not whole counts for
- * nothing, whatever its version says: a file may hold anything. */
+/* Over the older copy; the newer one stays whole whatever happens in between. One that is not whole counts
+ * for nothing, whatever its version says: a file may hold anything. */
 void
 session_table_write(struct session_table *t, struct session_cell cell, const struct session_record *record)
 {
-    struct session_copy *copies = copies_at(t, cell), *to, *other;
-    unsigned newer = version_of(&copies[1]) > version_of(&copies[0]);
+    uint32_t room = give_room(t, cell);
+    struct session_copy *copies[2], *to, *other;
     uint64_t version = 0, next;
     struct session_record there;
-    bool is_whole = read_copy(&copies[newer], &there, &version);
+    unsigned newer;
+    bool is_whole;
 
-    to = &copies[is_whole ? !newer : newer];
-    other = &copies[is_whole ? newer : !newer];
+    session_copies(t, cell, copies);
+    newer = version_of(copies[1]) > version_of(copies[0]);
+    is_whole = read_copy(copies[newer], &there, &version);
+    other = copies[is_whole ? newer : !newer];
+    to = copy_in(t, cell.place, room, is_whole ? !newer : newer);
     is_whole = is_whole || read_copy(other, &there, &version);
     next = is_whole && version + 1 < version_max ? version + 1 : 1;
     __atomic_store_n(&to->version, 0, __ATOMIC_RELAXED);
@@ -400,7 +456,9 @@ session_table_write(struct session_table *t, struct session_cell cell, const str
     to->record = *record;
     to->sum = sum_of(next, record);
     STORE(&to->version, next);
-    if (next == 1) /* there is none before it */
+    if (to != copies[0])
+        STORE(&session_head_at(t, cell)->has_two, 1);
+    if (next == 1 && other) /* there is none before it */
         STORE(&other->version, 0);
 }
 
@@ -511,6 +569,24 @@ session_table_remove(struct session_table *t, struct session_cell cell, struct s
     STORE(&head->owner, 0);
 }
 
+bool
+session_table_end(struct session_table *t, struct session_cell cell, const uint8_t id[SESSION_ID_BYTES],
+                  struct session_writer me, uint64_t expires_s, uint32_t now_s)
+{
+    bool found_room;
+
+    STORE(&session_head_at(t, cell)->expires_s, 0);
+    found_room = session_table_bury(t, cell.place, id, expires_s, now_s);
+    session_table_remove(t, cell, me);
+    return found_room;
+}
+
+bool
+session_table_is_ending(const struct session_table *t, struct session_cell cell)
+{
+    return LOAD(&session_head_at(t, cell)->expires_s) == 0;
+}
+
 /* Removes what nobody alive has; false when somebody was quicker. */
 static bool
 remove_free(struct session_table *t, struct session_cell cell, struct session_writer me)
@@ -545,7 +621,7 @@ session_table_evict(struct session_table *t, uint32_t place, struct session_writ
     struct session_cell oldest = {0};
     uint32_t oldest_s = UINT32_MAX;
 
-    for (uint32_t i = 0; i < t->buckets * SESSION_BUCKET; i++)
+    for (uint32_t i = 0; i < cells_of(t); i++)
         compare_age(t, (struct session_cell){place, i}, &oldest, &oldest_s);
     return oldest_s != UINT32_MAX && remove_free(t, oldest, me);
 }
@@ -568,8 +644,10 @@ static void
 end_idle(struct session_table *t, struct session_cell cell, struct session_writer me, uint32_t now_s)
 {
     struct session_head *head = session_head_at(t, cell);
+    uint32_t expires_s = LOAD(&head->expires_s);
 
-    session_bury_tag(t, cell.place, LOAD(&head->tag), LOAD(&head->expires_s), now_s);
+    STORE(&head->expires_s, 0);
+    session_bury_tag(t, cell.place, LOAD(&head->tag), expires_s, now_s);
     remove_free(t, cell, me);
 }
 
@@ -577,7 +655,7 @@ void
 session_table_sweep(struct session_table *t, uint32_t place, struct session_writer me, uint32_t now_s,
                     uint32_t idle_s, uint32_t *at, uint32_t count, struct session_sweep *sum)
 {
-    uint32_t cells = t->buckets * SESSION_BUCKET;
+    uint32_t cells = cells_of(t);
 
     for (; count && *at < cells; count--, (*at)++) {
         struct session_cell cell = {place, *at};

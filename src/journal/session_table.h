@@ -3,7 +3,7 @@
  * The session tables of all workers, in one file of the state directory that every process maps:
  *
  *      header   | format, size, the node's number | who serves which place | which slots are alive |
- *      place 0  | heads | tombstones | records |
+ *      place 0  | heads | tombstones | records, in the order in which they came |
  *      place 1  ...
  *
  * A *place* is a table: the home that a token names. Worker i of a generation makes its sessions in place i;
@@ -119,6 +119,13 @@ void session_table_write(struct session_table *t, struct session_cell cell,
 void session_table_touch(struct session_table *t, struct session_cell cell, uint32_t now_s);
 void session_table_remove(struct session_table *t, struct session_cell cell, struct session_writer me);
 uint32_t session_table_used_s(const struct session_table *t, struct session_cell cell);
+
+/* The end of a session, by who has taken it: its tombstone, as session_table_bury(), then no record. Whoever
+ * dies in between leaves it ended. */
+bool session_table_end(struct session_table *t, struct session_cell cell, const uint8_t id[SESSION_ID_BYTES],
+                       struct session_writer me, uint64_t expires_s, uint32_t now_s);
+/* Whether that has begun: only then, or without a record, a session may have a tombstone. */
+bool session_table_is_ending(const struct session_table *t, struct session_cell cell);
 
 /* Tombstones of a place: the session is over, whatever its token says, until it expires. There is room for
  * SESSION_TOMBSTONES_PER_RECORD times the capacity; then the one that expires first gives way, and false is

@@ -5,27 +5,39 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The values of a bucket are taken to lie evenly in it. */
+static uint64_t
+within_bucket(const struct stats_metric *m, uint32_t bucket, uint64_t rank_within, uint64_t count)
+{
+    uint64_t floor = segment_bucket_floor(m->sub_bits, bucket);
+    double width = (double)(segment_bucket_floor(m->sub_bits, bucket + 1) - floor);
+
+    return floor + (uint64_t)(width * ((double)rank_within - 0.5) / (double)count);
+}
+
 uint64_t
 stats_percentile(const struct stats_metric *m, const uint64_t *values, double p)
 {
     const uint64_t *h = values + m->first;
-    uint64_t total = 0, seen = 0;
-    double rank;
+    uint64_t total = 0, seen = 0, rank;
 
     /* not HISTOGRAM_COUNT: the copy was made while the writer went on, and the two may differ by a few */
     for (uint32_t i = 0; i < m->buckets; i++)
         total += h[HISTOGRAM_BUCKETS + i];
     if (total == 0)
         return 0;
-    rank = p * (double)total; /* nearest rank: the first value with at least this many up to it */
+    rank = (uint64_t)(p * (double)total); /* nearest rank: the first value with at least this many up to it */
+    if (!rank || (double)rank < p * (double)total)
+        rank++;
     for (uint32_t i = 0; i < m->buckets; i++) {
-        seen += h[HISTOGRAM_BUCKETS + i];
-        if (seen > 0 && (double)seen >= rank) {
-            uint64_t floor = segment_bucket_floor(m->sub_bits, i);
-            uint64_t middle = floor + (segment_bucket_floor(m->sub_bits, i + 1) - floor) / 2;
+        uint64_t count = h[HISTOGRAM_BUCKETS + i];
 
-            return middle < h[HISTOGRAM_MAX] ? middle : h[HISTOGRAM_MAX];
+        if (seen + count >= rank) {
+            uint64_t value = within_bucket(m, i, rank - seen, count);
+
+            return value < h[HISTOGRAM_MAX] ? value : h[HISTOGRAM_MAX];
         }
+        seen += count;
     }
     return h[HISTOGRAM_MAX];
 }

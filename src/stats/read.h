@@ -168,8 +168,8 @@ const char *snapshot_stream_method(const struct snapshot *s, const struct snapsh
 /* From a stamp of the gateway to the moment of the figures. */
 double snapshot_seconds_since(const struct snapshot *s, uint64_t stamp_ns);
 
-/* The value (nanoseconds) below which the share `p` (0..1) of the histogram's values lies, within half a
- * bucket; 0 when it is empty. `values` is the array that m->first indexes. */
+/* The value (nanoseconds) below which the share `p` (0..1) of the histogram's values lies, as if those of a
+ * bucket lay evenly in it; 0 when it is empty. `values` is the array that m->first indexes. */
 uint64_t stats_percentile(const struct stats_metric *m, const uint64_t *values, double p);
 /* How many of its values are below `bound`, which should be a power of two. */
 uint64_t stats_count_below(const struct stats_metric *m, const uint64_t *values, uint64_t bound);

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { program } from './lib/gateway.mjs';
-import { run } from './lib/process.mjs';
+import { Process, run } from './lib/process.mjs';
 import { until } from './lib/wait.mjs';
 import { promise } from './lib/world.mjs';
 
@@ -34,6 +34,16 @@ for (const kind of ['http', 'mcp', 'mcp-2026']) {
     assert.equal(sessions, kind === 'mcp' ? 8 : 0);
   });
 }
+
+promise('processor time is that of a process and those below it, without those of a name', async (world) => {
+  const server = await world.load();
+  const tree = new Process('sh', ['-c', "trap 'kill $!' TERM; yes >/dev/null & echo started; wait"], { name: 'a parent that sleeps' });
+  world.atEnd(() => tree.stop());
+  await tree.line(/started/);
+  const args = ['--url', `${server.url}/`, '--cpu-of', `${tree.pid}`];
+  assert.ok((await load(...args)).cpu_seconds > 0);
+  assert.equal((await load(...args, '--cpu-without', 'yes')).cpu_seconds, undefined);
+});
 
 promise('open loop: the rate is kept, whatever the number of connections', async (world) => {
   const server = await world.load();

@@ -73,6 +73,27 @@ promise('the mock sends the events of a burst back to back', async (world) => {
   assert.equal(text.match(/^data: /gm).length, 10);
 });
 
+promise('subscriptions of 2026-07-28 hear of changes, directly and through the merged server, which has one for all', async (world) => {
+  const server = await world.load('--changes', '20');
+  const flags = [...quick, '--kind', 'mcp-2026', ...streams, '5'];
+  const direct = await mcpload(...flags, '--url', `${server.url}/mcp`);
+  assert.equal(direct.code, 0, JSON.stringify(direct.result.errors));
+  assert.ok(direct.result.event_delay.count >= 5, 'each of them hears');
+  const before = (await stats(server)).streams;
+  const gateway = await world.gateway({ upstreams: { load: `${server.url}/mcp` }, workers: 1, args: ['--mode', 'merged'] });
+  const merged = await mcpload(...flags, '--url', `${gateway.url}/mcp`);
+  assert.equal(merged.code, 0, JSON.stringify(merged.result.errors));
+  assert.ok(merged.result.event_delay.count >= 5, 'what they hear has the server\'s stamps');
+  assert.equal((await stats(server)).streams - before, 1);
+});
+
+promise('a mock that announces no changes refuses subscriptions', async (world) => {
+  const server = await world.load();
+  const { code, result } = await mcpload(...quick, '--kind', 'mcp-2026', ...streams, '1', '--url', `${server.url}/mcp`);
+  assert.equal(code, 1);
+  assert.ok(result.errors.bad_reply > 0, JSON.stringify(result.errors));
+});
+
 promise('an event whose number was skipped is lost, and the run has failed', async (world) => {
   const url = await http(world, (_, response) => stream(response, (n, ns) => event(ns, n < 2 ? n : n + 3)));
   const { code, result } = await mcpload(...quick, '--url', `${url}/`, ...streams, '1');

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What memory a long run and a crowd of stopped readers cost. Times are bench/'s business.
+// What memory a long run, sessions, and a crowd of stopped readers cost. Times are bench/'s business.
 
 import assert from 'node:assert/strict';
 import { copyFileSync, readFileSync } from 'node:fs';
@@ -66,6 +66,42 @@ async function weigh(gateway, load, requests) {
   load.kill('SIGCONT');
   return at;
 }
+
+/** A session as a client of the official SDK holds one: initialized, a tool called, its GET stream open. */
+async function openSession(url, signal) {
+  const fields = { Accept: 'application/json, text/event-stream', 'Content-Type': 'application/json' };
+  const post = async (method, params, id) => {
+    const reply = await fetch(url, { method: 'POST', headers: fields, body: JSON.stringify({ jsonrpc: '2.0', id, method, params }), signal });
+    assert.ok(reply.ok, `${method}: ${reply.status}`);
+    const text = await reply.text();
+    return { reply, text };
+  };
+  const { reply } = await post('initialize', { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 'x', version: '1' } }, 0);
+  fields['Mcp-Session-Id'] = reply.headers.get('mcp-session-id');
+  await post('notifications/initialized');
+  assert.match((await post('tools/call', { name: 'echo', arguments: { text: 'so it is' } }, 1)).text, /so it is/);
+  const stream = await fetch(url, { headers: fields, signal });
+  assert.equal(stream.status, 200);
+}
+
+const SESSIONS = 200;
+
+promise(`${SESSIONS} sessions with a shared server on stdin and stdout, each with its GET stream, take 8 KiB each at most`, async (world, t) => {
+  const gateway = await world.gateway({
+    upstreams: { demo: `stdio:'${program('mcpgate')}' demo --stdio` },
+    args: ['--workers', '1', '--stdio-share', 'shared'],
+    env: { ...env, ...(await ownLibraries(world)) },
+  });
+  const clients = new AbortController();
+  await openSession(`${gateway.url}/mcp/demo`, clients.signal); // starts the server
+  const before = pss(workers(gateway));
+  for (let i = 0; i < SESSIONS; i++) await openSession(`${gateway.url}/mcp/demo`, clients.signal);
+  const growth = pss(workers(gateway)) - before;
+  t.diagnostic(`Pss of the worker: ${before / KIB} KiB, then ${growth / KIB} KiB more, ${Math.round(growth / SESSIONS)} bytes for each session`);
+  assert.equal(await gateway.metric('streams_open'), SESSIONS + 1);
+  clients.abort();
+  assert.ok(growth <= SESSIONS * 8 * KIB, `${growth / SESSIONS} bytes each`);
+}, { ms: 120_000 });
 
 const [early, late] = long ? [200_000, 1_000_000] : [20_000, 100_000];
 

@@ -102,8 +102,8 @@ Test(sse_client, gets_its_answers_on_the_stream_and_not_from_the_post)
     post_accepted(CALL(5));
     answer_call(number_of(next_request()), "{\"content\":[]}");
     cr_assert(has(stream, "event: message\ndata: "));
-    cr_assert(has(stream, "{\"jsonrpc\":\"2.0\",\"id\":5,\"result\":{\"content\":[]}}\r\n"), "%s",
-              sim_peer_peek(stream, NULL));
+    cr_assert(has(stream, "{\"jsonrpc\":\"2.0\",\"id\":5,\"result\":{\"content\":[]}}\n\n\r\n"),
+              "an event is one chunk: %s", sim_peer_peek(stream, NULL));
     cr_assert_eq(counter(STAT_streams_open), 1);
     world_close();
 }
@@ -132,7 +132,7 @@ Test(sse_client, gets_a_result_of_many_lines_as_one)
     open_session();
     post_accepted(CALL(5));
     answer_call(number_of(next_request()), "{\n  \"content\": [\r\n  ]\n}");
-    cr_assert(has(stream, "\"result\":{   \"content\": [    ] }}\r\n"), "%s", sim_peer_peek(stream, NULL));
+    cr_assert(has(stream, "\"result\":{   \"content\": [    ] }}\n\n"), "%s", sim_peer_peek(stream, NULL));
     world_close();
 }
 

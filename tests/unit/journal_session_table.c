@@ -113,21 +113,19 @@ Test(session_table, goes_back_to_the_copy_before_when_the_newest_is_damaged)
 {
     struct session_cell cell = insert(0, 1);
     struct session_record r = record(1);
-    uint8_t *place = (uint8_t *)table->header + SESSION_HEADER_SIZE;
-    size_t copies =
-        table->place_size - (size_t)table->buckets * SESSION_BUCKET * 2 * sizeof(struct session_copy);
-    struct session_copy *at = (struct session_copy *)(void *)(place + copies) + (size_t)cell.index * 2;
+    struct session_copy *at[2];
 
     r.log_level = 9;
     session_table_write(table, cell, &r);
     cr_assert_eq(level(0, 1), 9);
-    at[at[1].version > at[0].version].record.log_level = 77;
+    session_copies(table, cell, at);
+    at[at[1]->version > at[0]->version]->record.log_level = 77;
     cr_assert_eq(level(0, 1), 1);
     r.log_level = 10;
     session_table_write(table, cell, &r);
     cr_assert_eq(level(0, 1), 10, "and the damaged one is what is written over");
-    at[0].record.id[0] ^= 1;
-    at[1].record.id[0] ^= 1;
+    at[0]->record.id[0] ^= 1;
+    at[1]->record.id[0] ^= 1;
     cr_assert_eq(level(0, 1), -1, "with both damaged there is none");
 }
 
@@ -285,6 +283,92 @@ Test(session_table, tombstones_stay_until_they_expire)
     cr_assert(session_table_bury(table, 0, late.id, now_s + 100, now_s + 50), "those that expired make room");
 }
 
+/* --- rooms --- */
+
+static uint32_t
+room_of(uint32_t place, unsigned n)
+{
+    struct session_record r = record(n);
+    struct session_cell cell;
+
+    cr_assert(session_table_find(table, place, r.id, &cell));
+    return session_head_at(table, cell)->room;
+}
+
+Test(session_table, records_lie_side_by_side_as_their_sessions_came)
+{
+    for (unsigned n = 0; n < 20; n++) {
+        insert(1, n);
+        cr_assert_eq(room_of(1, n), n + 1);
+    }
+    session_table_close(&table);
+    open_table(2, 64);
+    insert(1, 20);
+    cr_assert_eq(room_of(1, 20), 21, "also those of a later run");
+    for (unsigned n = 0; n <= 20; n++)
+        cr_assert_eq(level(1, n), (int)n);
+}
+
+Test(session_table, as_many_sessions_as_there_are_heads_have_rooms_of_their_own)
+{
+    bool taken[1000] = {0};
+    unsigned n = 0;
+
+    for (unsigned tries = 0; tries < 1000; tries++) {
+        struct session_record r = record(tries);
+        struct session_cell cell;
+        uint32_t room;
+
+        if (!session_table_insert(table, 0, me, &r, now_s, &cell))
+            continue;
+        room = session_head_at(table, cell)->room;
+        cr_assert(room && room <= table->buckets * SESSION_BUCKET);
+        cr_assert_not(taken[room]);
+        taken[room] = true;
+        n++;
+    }
+    cr_assert_eq(n, table->buckets * SESSION_BUCKET);
+}
+
+Test(session_table, a_session_that_comes_after_another_keeps_its_room)
+{
+    struct session_cell cell = insert(0, 1), next;
+    struct session_record r = record(1);
+
+    cr_assert_eq(room_of(0, 1), 1);
+    session_table_remove(table, cell, me);
+    cr_assert(session_table_insert(table, 0, me, &r, now_s, &next));
+    cr_assert_eq(room_of(0, 1), 1);
+    cr_assert_eq(level(0, 1), 1);
+}
+
+Test(session_table, the_second_copy_is_not_touched_before_a_record_changes)
+{
+    struct session_cell cell = insert(0, 1);
+    struct session_record r = record(1);
+
+    cr_assert_eq(session_head_at(table, cell)->has_two, 0);
+    r.log_level = 2;
+    session_table_write(table, cell, &r);
+    cr_assert_eq(session_head_at(table, cell)->has_two, 1);
+    cr_assert_eq(level(0, 1), 2);
+}
+
+Test(session_table, a_record_whose_room_is_nonsense_is_absent_until_it_is_written)
+{
+    static const uint32_t nonsense[] = {0, 1u << 20, UINT32_MAX};
+    struct session_cell cell = insert(0, 1);
+    struct session_record r = record(1), got;
+
+    for (unsigned i = 0; i < sizeof nonsense / sizeof nonsense[0]; i++) {
+        session_head_at(table, cell)->room = nonsense[i];
+        table->header->rooms[0] = nonsense[i];
+        cr_assert_eq(session_table_read(table, cell, r.id, &got), 0);
+        session_table_write(table, cell, &r);
+        cr_assert_neq(session_table_read(table, cell, r.id, &got), 0);
+    }
+}
+
 /* --- the file --- */
 
 Test(session_table, survives_its_processes)
@@ -387,7 +471,6 @@ Test(session_table, a_file_of_another_format_is_made_anew)
 
 /* --- death at any instruction --- */
 
-
 static struct session_cell stepped;
 static int last_level;
 
@@ -454,8 +537,7 @@ bury_first(void)
 {
     struct session_record r = record(1);
 
-    session_table_bury(table, 0, r.id, r.expires_s, now_s);
-    session_table_remove(table, stepped, me);
+    session_table_end(table, stepped, r.id, me, r.expires_s, now_s);
 }
 
 static void
@@ -463,8 +545,11 @@ is_live_or_buried(unsigned step)
 {
     struct session_record r = record(1);
     bool is_buried = session_table_is_buried(table, 0, r.id);
+    struct session_cell cell;
 
     cr_assert(is_buried || level(0, 1) == 1, "step %u: neither", step);
+    if (is_buried && session_table_find(table, 0, r.id, &cell))
+        cr_assert(session_table_is_ending(table, cell), "step %u: nobody would look for the tombstone", step);
     cr_assert(is_buried || !buried, "step %u: it lives again", step);
     buried = is_buried;
 }

@@ -129,6 +129,15 @@ Test(histogram, gives_the_nearest_rank_of_few_samples)
     cr_assert_eq(stats_percentile(&metric, values, 1), 10);
 }
 
+Test(histogram, takes_the_values_of_a_bucket_to_lie_evenly_in_it)
+{
+    for (uint64_t v = 1 << 20; v < (1 << 20) + (1 << 16); v += 16) /* a bucket of a sixteenth */
+        stats_record(&histogram, v);
+    copy_values();
+    cr_assert_float_eq((double)stats_percentile(&metric, values, 0.25), (1 << 20) + (1 << 14), 32);
+    cr_assert_float_eq((double)stats_percentile(&metric, values, 0.75), (1 << 20) + 3 * (1 << 14), 32);
+}
+
 Test(histogram, gives_zeros_when_it_is_empty)
 {
     copy_values();

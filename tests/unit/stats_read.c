@@ -110,8 +110,8 @@ Test(reader, reads_a_gateway_with_other_metrics_and_larger_structs)
     cr_assert_eq(s->total[m->first + 4], 3);
     cr_assert_str_eq(m->dim[1].values[2].text, "huge");
     m = stats_find(s->schema, SEGMENT_PER_SLOT, "steeping");
-    /* two buckets a power of two: [2^20, 1.5 * 2^20) and [2^26, 1.5 * 2^26) */
-    cr_assert_eq(stats_percentile(m, s->total, 0.5), (1u << 20) + (1u << 18));
+    /* two buckets a power of two: 180 values in [2^20, 1.5 * 2^20), the others in [2^26, 1.5 * 2^26) */
+    cr_assert_eq(stats_percentile(m, s->total, 0.5), (1u << 20) + (uint64_t)((1u << 19) * 99.5 / 180));
     cr_assert_eq(stats_percentile(m, s->total, 0.99), 70000000);
     cr_assert_eq(s->upstream_count, 1);
     cr_assert_eq(s->upstreams[0].values[0], 30);
@@ -214,7 +214,8 @@ Test(reader, sums_histograms_with_labels_each_by_itself)
         cr_assert_eq(values[m->first + HISTOGRAM_COUNT], i == 5 ? 30 : 0, "value %u", i);
         cr_assert_eq(stats_cell_counts(m, s->total, i), i == 5);
         cr_assert_eq(values[m->first + HISTOGRAM_MAX], i == 5 ? 2200000 : 0, "the larger of the two");
-        cr_assert_eq(stats_percentile(m, values, 0.5), i == 5 ? (1u << 20) + (1u << 18) : 0);
+        cr_assert_eq(stats_percentile(m, values, 0.5),
+                     i == 5 ? (1u << 20) + (uint64_t)((1u << 19) * 14.5 / 30) : 0);
     }
     change = snapshot_difference(s, s);
     cr_assert_eq(stats_cell(m, change->total, 5)[m->first + HISTOGRAM_COUNT], 0);

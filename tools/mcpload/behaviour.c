@@ -40,6 +40,7 @@ static const struct word {
     WORD("burst", WORD_BURST, burst, "N", "so many events back to back, then a pause, at the same rate"),
     WORD("progress", WORD_COUNT, progress, "N", "progress notifications before a tool's result, with SSE"),
     WORD("list-bytes", WORD_COUNT, list_bytes, "N", "least size of the result of tools/list"),
+    WORD("changes", WORD_RATE, changes, "R", "change notices per second to a subscription; 0: it is refused"),
 #undef WORD
 };
 

@@ -27,8 +27,9 @@ struct behaviour {
     uint64_t event_bytes; /* of one event, from "data:" to the empty line */
     uint64_t progress;    /* progress notifications before a tool's result, in SSE form */
     uint64_t list_bytes;  /* least size of a tools/list result */
-    double rate;          /* events per second and stream; 0: as fast as they are taken */
-    uint64_t burst;       /* events back to back, then a pause that keeps the rate; at least 1 */
+    double changes; /* notices a second to each subscription that the tools have changed; 0: none is taken */
+    double rate;    /* events per second and stream; 0: as fast as they are taken */
+    uint64_t burst; /* events back to back, then a pause that keeps the rate; at least 1 */
     uint16_t status;
     uint8_t close; /* enum close_point */
     bool sse;      /* tool results leave as SSE when Accept allows it; GETs get a stream */

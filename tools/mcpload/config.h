@@ -10,7 +10,7 @@
 
 /* What all loads of a run have in common. */
 struct stage_config {
-    const char *json;
+    const char *json, *cpu_without;
     uint64_t duration_ns, warmup_ns, cpu_of;
     bool quiet;
 };
@@ -43,7 +43,7 @@ struct serve_config {
     uint64_t reply_bytes, delay_ns, chunk_bytes;
     uint64_t events, event_bytes, burst, progress, list_bytes;
     uint64_t sndbuf, rcvbuf;
-    double rate;
+    double rate, changes;
     bool sse, chunked;
 };
 

@@ -7,7 +7,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* 0 when there is no such process. What ended meanwhile is not in it. */
-uint64_t cpu_of_tree_ns(pid_t pid);
+/* 0 when there is no such process. What ended meanwhile is not in it, nor are processes of the name `without`
+ * (as in /proc/PID/comm; NULL: none) and those below them. */
+uint64_t cpu_of_tree_ns(pid_t pid, const char *without);
 
 #endif

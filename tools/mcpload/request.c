@@ -58,6 +58,18 @@ add_work(const struct plan *plan, struct bytes *body, size_t *ret_id_at)
     bytes_print(body, "}}");
 }
 
+/* The stream of 2026-07-28, which has no GET. */
+static void
+add_listen(const struct plan *plan, struct bytes *body, size_t *ret_id_at)
+{
+    add_id(body, ret_id_at);
+    bytes_print(
+        body,
+        "\"method\":\"subscriptions/listen\",\"params\":{\"notifications\":{\"toolsListChanged\":true},");
+    add_meta(plan, body);
+    bytes_print(body, "}}");
+}
+
 static void
 add_body(const struct plan *plan, enum message message, struct bytes *body, size_t *ret_id_at)
 {
@@ -77,6 +89,9 @@ add_body(const struct plan *plan, enum message message, struct bytes *body, size
         add_work(plan, body, ret_id_at);
         break;
     case MESSAGE_STREAM:
+        if (plan->kind == KIND_MCP_2026)
+            add_listen(plan, body, ret_id_at);
+        break;
     case MESSAGE_DELETE:
         break;
     }
@@ -88,6 +103,7 @@ static void
 add_mcp_fields(const struct plan *plan, enum message message, struct text session, struct text version,
                struct bytes *out)
 {
+    bool is_list = message == MESSAGE_WORK && plan->list, is_call = message == MESSAGE_WORK && !plan->list;
     char name[512];
     int len;
 
@@ -97,10 +113,13 @@ add_mcp_fields(const struct plan *plan, enum message message, struct text sessio
         version = TEXT("2026-07-28");
     if (version.len)
         bytes_print(out, "MCP-Protocol-Version: %.*s\r\n", (int)version.len, version.at);
-    if (plan->kind != KIND_MCP_2026 || message != MESSAGE_WORK)
+    if (plan->kind != KIND_MCP_2026)
         return;
-    bytes_print(out, "Mcp-Method: %s\r\n", plan->list ? "tools/list" : "tools/call");
-    len = plan->list ? -1 : mcp_header_encode(text_of(plan->tool), name, sizeof(name));
+    bytes_print(out, "Mcp-Method: %s\r\n",
+                is_call   ? "tools/call"
+                : is_list ? "tools/list"
+                          : "subscriptions/listen");
+    len = is_call ? mcp_header_encode(text_of(plan->tool), name, sizeof(name)) : -1;
     if (len >= 0)
         bytes_print(out, "Mcp-Name: %.*s\r\n", len, name);
 }
@@ -109,13 +128,14 @@ static struct request_marks
 build_mcp(const struct plan *plan, enum message message, const char *path, struct text session,
           struct text version, struct bytes *out)
 {
-    const char *method = message == MESSAGE_STREAM ? "GET" : message == MESSAGE_DELETE ? "DELETE" : "POST";
+    bool is_get = message == MESSAGE_STREAM && plan->kind != KIND_MCP_2026;
+    const char *method = is_get ? "GET" : message == MESSAGE_DELETE ? "DELETE" : "POST";
     struct bytes body = {0};
     struct request_marks marks = {0};
 
     add_body(plan, message, &body, &marks.id_at);
     bytes_print(out, "%s %s HTTP/1.1\r\nHost: %s\r\n", method, path, plan->url.authority);
-    if (message == MESSAGE_STREAM)
+    if (is_get)
         bytes_print(out, "Accept: text/event-stream\r\n");
     else if (message != MESSAGE_DELETE)
         bytes_print(out,

@@ -17,7 +17,7 @@ enum message {
     MESSAGE_INITIALIZE,  /* KIND_MCP: opens a session */
     MESSAGE_INITIALIZED, /* and says so */
     MESSAGE_WORK,        /* what the run measures */
-    MESSAGE_STREAM,      /* GET of an event stream */
+    MESSAGE_STREAM,      /* GET of an event stream; KIND_MCP_2026: a subscription to changes of the tools */
     MESSAGE_DELETE,      /* KIND_MCP: ends the session */
 };
 

@@ -86,6 +86,7 @@ serve_open(struct serve *serve, char *why, size_t why_size)
                                          .progress = c->progress,
                                          .list_bytes = c->list_bytes,
                                          .rate = c->rate,
+                                         .changes = c->changes,
                                          .burst = c->burst,
                                          .status = 200,
                                          .sse = c->sse,

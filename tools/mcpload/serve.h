@@ -80,6 +80,9 @@ enum serve_output {
 
 enum { SERVE_IOV_MAX = 8 };
 
+/* The member of _meta that says which request a notice belongs to. */
+#define SERVE_SUBSCRIPTION "\"io.modelcontextprotocol/subscriptionId\""
+
 struct serve_conn {
     struct list_node node;
     struct serve *serve;
@@ -105,6 +108,7 @@ struct serve_conn {
     uint32_t stamp_at, number_at; /* where an event's digits stand in text; 0: no event is composed yet */
     bool rpc_events;              /* events are JSON-RPC notifications */
     struct bytes progress_token;  /* events are progress for it; empty: they are not */
+    struct bytes subscription;    /* events are change notices for the request with this id; likewise */
     struct serve_ws *ws;          /* NULL: it is none */
     struct bytes last_event; /* leaves after the other events: a tool's result; empty for plain streams */
     uint64_t sent_bytes, progress_ns; /* for /stats: what the kernel took, and when last */
@@ -129,6 +133,8 @@ void serve_reply_whole(struct serve_conn *conn, int status, const char *type, co
                        struct text body);
 /* The head of an event stream. */
 void serve_reply_stream(struct serve_conn *conn, const char *fields);
+/* After that: an event that leaves with the head. */
+void serve_reply_first_event(struct serve_conn *conn, struct text event);
 /* What `mcpload serve` answers to a plain request that has no query. */
 void serve_reply_canned(struct serve *serve);
 

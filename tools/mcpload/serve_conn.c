@@ -45,6 +45,7 @@ serve_conn_free_dead(struct serve *serve)
         bytes_done(&conn->text);
         bytes_done(&conn->last_event);
         bytes_done(&conn->progress_token);
+        bytes_done(&conn->subscription);
         serve_ws_done(conn);
         pool_put(&serve->conns, conn);
     }
@@ -130,7 +131,9 @@ pace_stream(struct serve_conn *conn)
         return;
     }
     interval = (uint64_t)((double)conn->how.burst * 1e9 / conn->how.rate);
-    if (conn->event_number == 0) /* spreads streams that begin together, in one turn too, over the interval */
+    if (conn->event_number == 0 && conn->subscription.len) /* a change is one moment, for all */
+        due = now + interval - now % interval;
+    else if (conn->event_number == 0) /* spreads streams that begin together, in one turn too */
         due = now +
               (uint64_t)((double)interval * ((double)(conn->serve->paced++ * 618034 % 1000000) / 1000000));
     else

@@ -8,8 +8,10 @@
 #include "proto/jsonrpc.h"
 #include "proto/mcp_names.h"
 
-#define SERVER_INFO  "{\"name\":\"mcpload serve\",\"version\":\"" MCPGATE_VERSION "\"}"
-#define CAPABILITIES "{\"tools\":{},\"logging\":{}}"
+#define SERVER_INFO "{\"name\":\"mcpload serve\",\"version\":\"" MCPGATE_VERSION "\"}"
+/* Of the tools, what it says about changes: "" or CHANGES. */
+#define CAPABILITIES "{\"tools\":{%s},\"logging\":{}}"
+#define CHANGES      "\"listChanged\":true"
 
 static bool
 is_modern(const struct http1_head *head)
@@ -43,14 +45,16 @@ add_initialize(struct bytes *out, const struct jsonrpc_envelope *call)
     bytes_print(out,
                 "{\"protocolVersion\":\"%.*s\",\"capabilities\":" CAPABILITIES ",\"serverInfo\":" SERVER_INFO
                 "}",
-                (int)asked.len, asked.at);
+                (int)asked.len, asked.at, ""); /* what changes is said to subscriptions only */
 }
 
 static void
-add_discover(struct bytes *out)
+add_discover(struct bytes *out, const struct behaviour *how)
 {
-    bytes_print(out, "{\"supportedVersions\":[\"2026-07-28\"],\"capabilities\":" CAPABILITIES
-                     ",\"ttlMs\":60000,\"cacheScope\":\"public\"");
+    bytes_print(out,
+                "{\"supportedVersions\":[\"2026-07-28\"],\"capabilities\":" CAPABILITIES
+                ",\"ttlMs\":60000,\"cacheScope\":\"public\"",
+                how->changes > 0 ? CHANGES : "");
     add_modern(out, true);
     bytes_print(out, "}");
 }
@@ -115,7 +119,7 @@ add_response(struct bytes *out, const struct jsonrpc_envelope *call, const struc
         add_initialize(out, call);
         break;
     case MCP_DISCOVER:
-        add_discover(out);
+        add_discover(out, how);
         break;
     case MCP_TOOLS_LIST:
         add_list(out, how->list_bytes, modern);
@@ -154,6 +158,24 @@ reply_with_progress(struct serve_conn *conn, const struct jsonrpc_envelope *call
     conn->how.events = conn->how.progress;
 }
 
+/* The acknowledgement, then notices at the pace of --changes for as long as the connection lasts. */
+static void
+reply_subscription(struct serve_conn *conn, const struct jsonrpc_envelope *call)
+{
+    struct bytes event = {0};
+
+    bytes_print(
+        &event,
+        "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/subscriptions/acknowledged\",\"params\":"
+        "{\"_meta\":{" SERVE_SUBSCRIPTION ":%.*s},\"notifications\":{\"toolsListChanged\":true}}}\n\n",
+        (int)call->id.len, call->id.at);
+    serve_reply_stream(conn, NULL);
+    serve_reply_first_event(conn, (struct text){event.at, (uint32_t)event.len});
+    bytes_text(&conn->subscription, call->id);
+    conn->how.rate = conn->how.changes;
+    bytes_done(&event);
+}
+
 static void
 reply_event(struct serve_conn *conn, const char *fields, struct text response)
 {
@@ -183,6 +205,10 @@ serve_mcp_reply(struct serve_conn *conn, const struct http1_head *head, struct t
     }
     if (call.kind != JSONRPC_REQUEST) {
         serve_reply_whole(conn, 202, NULL, NULL, (struct text){NULL, 0});
+        return;
+    }
+    if (mcp_method_of(call.method) == MCP_LISTEN && conn->how.changes > 0) {
+        reply_subscription(conn, &call);
         return;
     }
     if (mcp_method_of(call.method) == MCP_INITIALIZE)

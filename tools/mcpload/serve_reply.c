@@ -239,30 +239,56 @@ serve_reply_canned(struct serve *serve)
 
 /* --- streams --- */
 
+/* Behind what is in conn->text, framed as the stream is. */
+static void
+add_event(struct serve_conn *conn, struct text event)
+{
+    char size[16];
+
+    if (!conn->how.close_delimited)
+        bytes_add(&conn->text, size, http1_chunk_header(event.len, size));
+    bytes_text(&conn->text, event);
+    if (!conn->how.close_delimited)
+        bytes_add(&conn->text, "\r\n", 2);
+}
+
+/* How an event begins, up to the digits of its stamp, and how it ends. */
+static const char *
+event_frame(const struct serve_conn *conn, struct bytes *end)
+{
+    if (conn->subscription.len) {
+        bytes_print(end, "\",\"_meta\":{" SERVE_SUBSCRIPTION ":%.*s}}}\n\n", (int)conn->subscription.len,
+                    conn->subscription.at);
+        return "data: "
+               "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\",\"params\":{\"ns\":\"";
+    }
+    bytes_print(end, "%s\n\n", conn->rpc_events ? "\"}}}" : "\"}");
+    return conn->rpc_events ? "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/message\","
+                              "\"params\":{\"level\":\"info\",\"data\":{\"ns\":\""
+                            : "data: {\"ns\":\"";
+}
+
 /* The digits of the stamp and the number (stamp.h) are written into the composed event each time. */
 static void
 compose_event(struct serve_conn *conn)
 {
-    static const char plain[] = "data: {\"ns\":\"",
-                      rpc[] = "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/message\","
-                              "\"params\":{\"level\":\"info\",\"data\":{\"ns\":\"";
     static const char digits[] = "00000000000000000\",\"n\":\"0000000000\",\"pad\":\"";
-    const char *start = conn->rpc_events ? rpc : plain, *end = conn->rpc_events ? "\"}}}\n\n" : "\"}\n\n";
-    size_t frame = strlen(start) + sizeof(digits) - 1 + strlen(end);
-    size_t pad = conn->how.event_bytes > frame ? conn->how.event_bytes - frame : 0;
-    char size[16];
+    struct bytes event = {0}, end = {0};
+    const char *start = event_frame(conn, &end);
+    size_t frame = strlen(start) + sizeof(digits) - 1 + end.len;
 
+    bytes_add(&event, start, strlen(start));
+    bytes_add(&event, digits, sizeof(digits) - 1);
+    bytes_fill(&event, 'x', conn->how.event_bytes > frame ? conn->how.event_bytes - frame : 0);
+    bytes_add(&event, end.at, end.len);
     conn->text.len = 0;
+    add_event(conn, (struct text){event.at, (uint32_t)event.len});
+    conn->stamp_at = (uint32_t)(conn->text.len - event.len + strlen(start));
     if (!conn->how.close_delimited)
-        bytes_add(&conn->text, size, http1_chunk_header((uint32_t)(frame + pad), size));
-    bytes_add(&conn->text, start, strlen(start));
-    conn->stamp_at = (uint32_t)conn->text.len;
+        conn->stamp_at -= 2; /* the end of the chunk */
     conn->number_at = conn->stamp_at + 24;
-    bytes_add(&conn->text, digits, sizeof(digits) - 1);
-    bytes_fill(&conn->text, 'x', pad);
-    bytes_add(&conn->text, end, strlen(end));
-    if (!conn->how.close_delimited)
-        bytes_add(&conn->text, "\r\n", 2);
+    bytes_done(&event);
+    bytes_done(&end);
 }
 
 static uint64_t
@@ -278,7 +304,6 @@ static void
 compose_progress(struct serve_conn *conn)
 {
     struct bytes event = {0};
-    char size[16];
 
     bytes_print(&event,
                 "event: message\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":"
@@ -286,11 +311,7 @@ compose_progress(struct serve_conn *conn)
                 (int)conn->progress_token.len, conn->progress_token.at,
                 (unsigned long long)conn->event_number + 1, (unsigned long long)conn->how.events);
     conn->text.len = 0;
-    if (!conn->how.close_delimited)
-        bytes_add(&conn->text, size, http1_chunk_header((uint32_t)event.len, size));
-    bytes_add(&conn->text, event.at, event.len);
-    if (!conn->how.close_delimited)
-        bytes_add(&conn->text, "\r\n", 2);
+    add_event(conn, (struct text){event.at, (uint32_t)event.len});
     bytes_done(&event);
 }
 
@@ -300,13 +321,7 @@ end_stream(struct serve_conn *conn)
     conn->text.len = 0;
     conn->stamp_at = 0;
     if (conn->last_event.len) {
-        char size[16];
-
-        if (!conn->how.close_delimited)
-            bytes_add(&conn->text, size, http1_chunk_header((uint32_t)conn->last_event.len, size));
-        bytes_add(&conn->text, conn->last_event.at, conn->last_event.len);
-        if (!conn->how.close_delimited)
-            bytes_add(&conn->text, "\r\n", 2);
+        add_event(conn, (struct text){conn->last_event.at, (uint32_t)conn->last_event.len});
         conn->serve->events++;
         conn->last_event.len = 0;
     }
@@ -347,12 +362,20 @@ serve_reply_stream(struct serve_conn *conn, const char *fields)
     conn->how.chunked = how.chunked;
     conn->event_number = 0;
     conn->stamp_at = 0;
-    conn->progress_token.len = conn->last_event.len = 0;
+    conn->progress_token.len = conn->last_event.len = conn->subscription.len = 0;
     conn->kind = SERVE_STREAM;
     conn->serve->streams++;
     if (conn->how.close == CLOSE_POINT_MID_BODY && !conn->how.events)
         conn->how.events = 3; /* half of an endless stream */
     send_text(conn, conn->no_body || conn->how.close == CLOSE_POINT_AFTER_HEAD ? OUTPUT_LAST : OUTPUT_STREAM);
+}
+
+void
+serve_reply_first_event(struct serve_conn *conn, struct text event)
+{
+    add_event(conn, event);
+    conn->serve->events++;
+    send_text(conn, (enum serve_output)conn->output);
 }
 
 /* --- which one --- */

@@ -50,6 +50,12 @@ is_closed(const struct part *part)
 
 /* --- windows --- */
 
+static uint64_t
+measured_cpu_ns(const struct stage *stage)
+{
+    return cpu_of_tree_ns((pid_t)stage->config->cpu_of, stage->config->cpu_without);
+}
+
 static void
 end_window(struct stage *stage)
 {
@@ -60,7 +66,7 @@ end_window(struct stage *stage)
     stage->window_end_ns = ring_now(stage->ring);
     stage->phase = PHASE_DRAIN;
     if (measured && stage->config->cpu_of)
-        stage->cpu_ns = cpu_of_tree_ns((pid_t)stage->config->cpu_of) - stage->cpu_begin_ns;
+        stage->cpu_ns = measured_cpu_ns(stage) - stage->cpu_begin_ns;
     for (unsigned i = 0; i < stage->part_count; i++) {
         struct part *part = stage->parts[i];
 
@@ -90,7 +96,7 @@ on_window_begin(struct ring *ring, struct timer *timer)
         return;
     }
     if (stage->config->cpu_of)
-        stage->cpu_begin_ns = cpu_of_tree_ns((pid_t)stage->config->cpu_of);
+        stage->cpu_begin_ns = measured_cpu_ns(stage);
     stage->phase = PHASE_MEASURE;
     stage->window_begin_ns = now;
     timer_set(ring, timer, stage->config->duration_ns / 1000000, on_window_end);
