@@ -699,12 +699,15 @@ received_end(struct link *link, int result)
 }
 
 /* Large pieces in a row: larger buffers, fewer of them. The receive starts anew with the other group when its
- * cancel has come back. */
+ * cancel has come back; what the old one brings until then, up to 32 buffers that were filled at once, says
+ * nothing about the new one. */
 static void
-choose_group(struct link *link, uint32_t bytes, uint32_t buffer_bytes)
+choose_group(struct link *link, enum ring_group from, uint32_t bytes, uint32_t buffer_bytes)
 {
     bool other = link->bulk ? bytes <= SMALL_BYTES : bytes == buffer_bytes;
 
+    if (link->bulk != (from == RING_BULK))
+        return;
     link->run = other ? (uint8_t)(link->run + 1) : 0;
     if (link->run < GROUP_RUN)
         return;
@@ -717,7 +720,7 @@ on_received(struct op *op, int result, struct buf *buf, bool more)
     struct link *link = container_of(op, struct link, rx);
 
     if (result > 0) {
-        choose_group(link, (uint32_t)result, buf->size);
+        choose_group(link, (enum ring_group)op->group, (uint32_t)result, buf->size);
         link->has_more = (uint32_t)result == buf->size || ring_has_more(op);
         link->received_bytes += (uint64_t)result;
         flow_of(link)->received_bytes += (uint64_t)result;

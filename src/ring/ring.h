@@ -43,7 +43,7 @@ struct op {
     struct op *next; /* ring's: parked or deferred completions */
     int fd;          /* ring's */
     uint8_t kind;    /* ring's; 0: idle */
-    uint8_t group;   /* ring's: recv's buffer group */
+    uint8_t group;   /* ring's: recv's buffer group; who receives may read it */
     uint8_t flags;   /* ring's, but for RING_HAS_MORE */
 };
 

@@ -321,6 +321,21 @@ Test(link, moves_to_the_group_of_large_buffers_and_back)
     world_close();
 }
 
+/* The kernel fills dozens of small buffers before the cancel of their receive comes. */
+Test(link, keeps_to_large_buffers_whatever_small_ones_were_filled_before)
+{
+    static char text[8 * BUF_BYTES]; /* all small ones that there are */
+
+    put_number_text(text, sizeof text);
+    relay_open(1);
+    sim_peer_send(near_peer, text, sizeof text);
+    sim_settle(sim);
+    assert_reads(far_peer, text, sizeof text);
+    cr_assert_eq(ring_stats(net.ring)->bufs_taken[RING_SMALL], 8);
+    cr_assert(near.link.bulk);
+    world_close();
+}
+
 Test(link, moves_to_the_other_group_while_paused)
 {
     relay_open(1);
