@@ -29,7 +29,7 @@ enum cfg_log_format { LOG_TEXT, LOG_JSON };
 enum cfg_merge_prefix { MERGE_PREFIX_AUTO, MERGE_PREFIX_ALWAYS };
 enum cfg_session_binding { BINDING_NONE, BINDING_AUTHORIZATION };
 enum cfg_backpressure { BACKPRESSURE_THROTTLE, BACKPRESSURE_DROP, BACKPRESSURE_COMBINE };
-enum cfg_batch { BATCH_ALL, BATCH_SSE, BATCH_WS };
+enum cfg_stream { CFG_SSE, CFG_WS, CFG_STREAMS };
 enum cfg_spin { SPIN_OFF, SPIN_AUTO, SPIN_ON };
 enum cfg_share { SHARE_SESSION, SHARE_ALL };
 
@@ -104,12 +104,15 @@ struct cfg_upstream {
 
 struct config {
     uint32_t magic, total; /* bytes of the whole mapping */
-    /* one field a row of options.def: DURATION, SIZE, COUNT, FLAG, CHOICE as uint64_t; TEXT as cfg_text; LIST as
+    /* one field a row of options.def: DURATION, SIZE, COUNT, FLAG, CHOICE, STREAM_* as uint64_t; TEXT as cfg_text; LIST as
      * cfg_array of cfg_text */
 #define CFG_FIELD_WORKERS(field)  uint64_t field;
 #define CFG_FIELD_DURATION(field) uint64_t field;
 #define CFG_FIELD_SIZE(field)     uint64_t field;
 #define CFG_FIELD_COUNT(field)    uint64_t field;
+#define CFG_FIELD_STREAM_DURATION(field) uint64_t field;
+#define CFG_FIELD_STREAM_SIZE(field)     uint64_t field;
+#define CFG_FIELD_STREAM_COUNT(field)    uint64_t field;
 #define CFG_FIELD_FLAG(field)     uint64_t field;
 #define CFG_FIELD_CHOICE(field)   uint64_t field;
 #define CFG_FIELD_TEXT(field)     struct cfg_text field;
@@ -127,6 +130,13 @@ struct config {
     struct cfg_array upstreams; /* struct cfg_upstream: upstreams first, then routes */
     struct cfg_array tls;       /* struct cfg_tls */
 };
+
+/* A value of one of the STREAM_ types is two numbers of 32 bits. */
+static inline uint32_t
+cfg_of_stream(uint64_t value, enum cfg_stream stream)
+{
+    return (uint32_t)(value >> 32 * (unsigned)stream);
+}
 
 static inline struct text
 cfg_text(const struct config *c, struct cfg_text t)

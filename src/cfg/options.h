@@ -16,6 +16,9 @@ enum cfg_type {
     CFG_TYPE_DURATION, /* milliseconds */
     CFG_TYPE_SIZE,     /* bytes */
     CFG_TYPE_COUNT,
+    CFG_TYPE_STREAM_DURATION, /* these three: one for each enum cfg_stream, see cfg_of_stream() */
+    CFG_TYPE_STREAM_SIZE,
+    CFG_TYPE_STREAM_COUNT,
     CFG_TYPE_FLAG,   /* 0 or 1 */
     CFG_TYPE_CHOICE, /* index of the word in metavar */
     CFG_TYPE_TEXT,

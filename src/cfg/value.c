@@ -2,6 +2,7 @@
 #include "cfg/value.h"
 
 #include "base/check.h"
+#include "cfg/config.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -27,6 +28,9 @@ cfg_value_is_number(const struct cfg_option *option)
     case CFG_TYPE_DURATION:
     case CFG_TYPE_SIZE:
     case CFG_TYPE_COUNT:
+    case CFG_TYPE_STREAM_DURATION:
+    case CFG_TYPE_STREAM_SIZE:
+    case CFG_TYPE_STREAM_COUNT:
     case CFG_TYPE_FLAG:
     case CFG_TYPE_CHOICE:
         return true;
@@ -170,8 +174,10 @@ has_range(const struct cfg_option *option)
     return option->type != CFG_TYPE_FLAG && option->type != CFG_TYPE_CHOICE;
 }
 
-int
-cfg_value_parse(const struct cfg_option *option, const char *text, uint64_t *ret, char *why)
+static void print_one(const struct cfg_option *option, uint64_t value, char *ret);
+
+static int
+parse_one(const struct cfg_option *option, const char *text, uint64_t *ret, char *why)
 {
     char bound[CFG_VALUE_MAX];
     uint64_t value;
@@ -185,18 +191,107 @@ cfg_value_parse(const struct cfg_option *option, const char *text, uint64_t *ret
         return 0;
     }
     if (has_range(option) && value < option->min) {
-        cfg_value_print(option, option->min, bound);
+        print_one(option, option->min, bound);
         snprintf(why, CFG_WHY_MAX, "'%.64s' is too small: use at least %s", text, bound);
         return -1;
     }
     if (has_range(option) && value > option->max) {
-        cfg_value_print(option, option->max, bound);
+        print_one(option, option->max, bound);
         snprintf(why, CFG_WHY_MAX, "'%.64s' is too large: use at most %s", text, bound);
         return -1;
     }
     *ret = value;
     return 0;
 }
+
+/* --- one for each transport of streams --- */
+
+static const char *const stream_names[CFG_STREAMS] = {[CFG_SSE] = "sse", [CFG_WS] = "ws"};
+
+/* The option as it is for one of them; a type beyond: the option is not of this kind. */
+static bool
+is_of_streams(const struct cfg_option *option, struct cfg_option *ret_one)
+{
+    *ret_one = *option;
+    switch (option->type) {
+    case CFG_TYPE_STREAM_DURATION:
+        ret_one->type = CFG_TYPE_DURATION;
+        return true;
+    case CFG_TYPE_STREAM_SIZE:
+        ret_one->type = CFG_TYPE_SIZE;
+        return true;
+    case CFG_TYPE_STREAM_COUNT:
+        ret_one->type = CFG_TYPE_COUNT;
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* The transport that "sse=2ms" names; CFG_STREAMS: none. */
+static unsigned
+stream_of(const char *text)
+{
+    for (unsigned i = 0; i < CFG_STREAMS; i++) {
+        size_t n = strlen(stream_names[i]);
+
+        if (strncmp(text, stream_names[i], n) == 0 && text[n] == '=')
+            return i;
+    }
+    return CFG_STREAMS;
+}
+
+static int
+parse_named(const struct cfg_option *one, const char *text, uint64_t values[CFG_STREAMS], char *why)
+{
+    const char *const whole = text;
+    unsigned seen = 0;
+
+    for (; text; text = *text ? text + 1 : NULL) {
+        unsigned stream = stream_of(text);
+        char value[CFG_VALUE_MAX];
+        size_t len;
+
+        if (stream == CFG_STREAMS || seen & 1u << stream) {
+            snprintf(why, CFG_WHY_MAX, "'%.64s' is not %s", whole, one->metavar);
+            return -1;
+        }
+        seen |= 1u << stream;
+        text += strlen(stream_names[stream]) + 1;
+        len = strcspn(text, ",");
+        snprintf(value, sizeof value, "%.*s", (int)(len < sizeof value ? len : sizeof value - 1), text);
+        if (parse_one(one, value, &values[stream], why) < 0)
+            return -1;
+        text += len;
+    }
+    return 0;
+}
+
+static int
+parse_streams(const struct cfg_option *one, const char *text, uint64_t *ret, char *why)
+{
+    bool is_named = strchr(text, '=') != NULL;
+    uint64_t values[CFG_STREAMS], both;
+
+    if (parse_one(one, is_named ? one->def : text, &both, why) < 0)
+        return -1;
+    values[CFG_SSE] = values[CFG_WS] = both;
+    if (is_named && parse_named(one, text, values, why) < 0)
+        return -1;
+    *ret = values[CFG_WS] << 32 | values[CFG_SSE];
+    return 0;
+}
+
+int
+cfg_value_parse(const struct cfg_option *option, const char *text, uint64_t *ret, char *why)
+{
+    struct cfg_option one;
+
+    return is_of_streams(option, &one) ? parse_streams(&one, text, ret, why)
+                                       : parse_one(option, text, ret, why);
+}
+
+/* --- and back --- */
 
 static void
 print_scaled(const struct unit *units, unsigned count, uint64_t value, char *ret)
@@ -218,8 +313,8 @@ print_choice(const char *words, uint64_t index, char *ret)
     snprintf(ret, CFG_VALUE_MAX, "%.*s", (int)strcspn(words, "|"), words);
 }
 
-void
-cfg_value_print(const struct cfg_option *option, uint64_t value, char *ret)
+static void
+print_one(const struct cfg_option *option, uint64_t value, char *ret)
 {
     switch (option->type) {
     case CFG_TYPE_DURATION:
@@ -247,4 +342,23 @@ cfg_value_print(const struct cfg_option *option, uint64_t value, char *ret)
     default:
         UNREACHABLE();
     }
+}
+
+void
+cfg_value_print(const struct cfg_option *option, uint64_t value, char *ret)
+{
+    uint32_t sse = cfg_of_stream(value, CFG_SSE), ws = cfg_of_stream(value, CFG_WS);
+    char of_sse[CFG_VALUE_MAX], of_ws[CFG_VALUE_MAX];
+    struct cfg_option one;
+
+    if (!is_of_streams(option, &one)) {
+        print_one(option, value, ret);
+        return;
+    }
+    print_one(&one, sse, of_sse);
+    print_one(&one, ws, of_ws);
+    if (sse == ws)
+        memcpy(ret, of_sse, CFG_VALUE_MAX);
+    else
+        snprintf(ret, CFG_VALUE_MAX, "sse=%.10s,ws=%.10s", of_sse, of_ws);
 }

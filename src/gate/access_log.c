@@ -63,7 +63,7 @@ void
 access_log(const struct exchange *ex, enum close_reason reason)
 {
     uint64_t now = ring_now(ex->worker->ring);
-    struct text up = ex->upstream ? ex->upstream->name : TEXT("-");
+    struct text asked = exchange_asked(ex), up = asked.len ? asked : TEXT("-");
     struct text mcp = ex->is_mcp ? mcp_method_name((enum mcp_method)ex->mcp) : TEXT("-");
     struct text last = exchange_last_event_id(ex);
     bool json = ex->worker->config->log_format == LOG_JSON;

@@ -3,6 +3,7 @@
 
 #include "gate/admin_files.h"
 #include "gate/local.h"
+#include "gate/origin.h"
 #include "stats/format.h"
 #include "stats/read.h"
 #include "stats/segment.h"
@@ -142,6 +143,8 @@ admin_request(struct exchange *ex, const struct http1_head *head, struct text pa
             local_reply(ex, 200, type, (struct text){0}, "ready\n", 6, CLOSE_DONE);
         else
             local_reply(ex, 503, type, TEXT("Retry-After: 1\r\n"), "not ready\n", 10, CLOSE_DONE);
+    } else if (!origin_host_allowed(client_of(ex->client), head)) {
+        local_error(ex, CLOSE_HOST, (struct text){0});
     } else if (text_eq(path, TEXT("/metrics"))) {
         reply_stats(ex, head, TEXT("text/plain; version=0.0.4; charset=utf-8"), stats_format_prom);
     } else if (text_eq(path, TEXT("/stats.json"))) {

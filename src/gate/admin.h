@@ -2,7 +2,7 @@
 /*
  * The admin listener's paths, which read the segment and so answer while workers are wedged:
  *
- *      /healthz, /readyz           for load balancers
+ *      /healthz, /readyz           for load balancers, whatever Host they send
  *      /metrics, /stats.json       the statistics, for Prometheus and as one object
  *      /ui/                        the page (admin_files.h), and for it
  *      /addresses.json             where the gateway listens

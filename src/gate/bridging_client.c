@@ -139,7 +139,7 @@ struct text
 bridged_failure(struct bridged *b, enum close_reason reason)
 {
     const struct close_reason_info *info = close_reason_info(reason);
-    struct text up = b->ex->upstream ? b->ex->upstream->name : (struct text){0};
+    struct text up = exchange_asked(b->ex);
     char text[BRIDGED_ERROR_BYTES / 2];
     struct bridge_out out;
 

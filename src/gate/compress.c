@@ -7,7 +7,7 @@
 enum {
     IDLE_MS = 5000,      /* a context that is unused for so long is given back */
     SPARES_MAX = 16,     /* contexts that are kept for the next stream */
-    LOOK_MS = 100,       /* a worker that does not sleep once in so long is behind */
+    BEHIND = 98,         /* percent of its time that a worker works */
     WHOLE_MAX = 1 << 20, /* at once: a few milliseconds, in which the worker serves nobody else */
     WHOLE_LEVEL = 1,
     BLOCK_BYTES = 4 << 10
@@ -34,8 +34,6 @@ struct compress {
     uint32_t contexts;                   /* lent, to WebSockets too */
     struct libdeflate_compressor *whole; /* NULL: there was nothing to pack yet */
     struct held joined, packed;
-    uint64_t looked_ns, looked_sleeps;
-    bool is_behind;
 };
 
 /* --- contexts --- */
@@ -172,6 +170,22 @@ write_pieces(struct h1_coder *coder, const struct span *pieces, uint32_t count)
 }
 
 static void
+flush(struct compressor *c)
+{
+    list_del(&c->pending);
+    encode(c, (struct text){"", 0}, ENCODER_FLUSH);
+}
+
+static void
+flush_stream(struct h1_coder *coder)
+{
+    struct compressor *c = container_of(coder, struct compressor, coder);
+
+    if (list_linked(&c->pending))
+        flush(c);
+}
+
+static void
 end_stream(struct h1_coder *coder)
 {
     encode(container_of(coder, struct compressor, coder), (struct text){"", 0}, ENCODER_END);
@@ -187,7 +201,8 @@ free_stream(struct h1_coder *coder)
     pool_put(&c->worker->compress->compressors, c);
 }
 
-static const struct h1_coder_ops stream_ops = {.write = write_pieces, .end = end_stream, .done = free_stream};
+static const struct h1_coder_ops stream_ops = {
+    .write = write_pieces, .flush = flush_stream, .end = end_stream, .done = free_stream};
 
 void
 compress_begin(struct exchange *ex)
@@ -209,21 +224,6 @@ compress_begin(struct exchange *ex)
 
 /* --- the turn --- */
 
-/* It is when it found work waiting after every turn for a while. */
-static void
-look_whether_behind(struct worker *w)
-{
-    struct compress *s = w->compress;
-    uint64_t now = ring_now(w->ring), sleeps;
-
-    if (now - s->looked_ns < LOOK_MS * 1000000ull)
-        return;
-    sleeps = ring_sleeps(w->ring);
-    s->is_behind = sleeps == s->looked_sleeps;
-    s->looked_sleeps = sleeps;
-    s->looked_ns = now;
-}
-
 void
 compress_turn(struct worker *w)
 {
@@ -231,9 +231,8 @@ compress_turn(struct worker *w)
 
     if (!w->config->compress)
         return;
-    look_whether_behind(w);
-    while ((node = list_pop(&w->compress->pending)))
-        encode(container_of(node, struct compressor, pending), (struct text){"", 0}, ENCODER_FLUSH);
+    while ((node = list_first(&w->compress->pending)))
+        flush(container_of(node, struct compressor, pending));
 }
 
 void
@@ -275,13 +274,13 @@ compress_note_request(struct exchange *ex, const struct http1_head *head)
 static bool
 decide(struct exchange *ex, bool is_stream)
 {
-    const struct compress *s = ex->worker->compress;
+    const struct worker *w = ex->worker;
 
     ex->coded = CODED_COULD;
     if (ex->coding == CODING_NONE)
         return false;
-    if (s->is_behind || (is_stream && s->contexts == COMPRESS_CONTEXTS_MAX)) {
-        stats_add(ex->worker->stats, STAT_compress_spared, 1);
+    if (w->load.percent >= BEHIND || (is_stream && w->compress->contexts == COMPRESS_CONTEXTS_MAX)) {
+        stats_add(w->stats, STAT_compress_spared, 1);
         return false;
     }
     ex->coded = is_stream ? CODED_STREAM : CODED_WHOLE;
@@ -403,7 +402,6 @@ compress_init(struct worker *w)
     pool_init(&w->compress->compressors, sizeof(struct compressor));
     list_init(&w->compress->pending);
     list_init(&w->compress->lent);
-    w->compress->looked_ns = ring_now(w->ring);
     return true;
 }
 

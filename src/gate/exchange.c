@@ -126,26 +126,16 @@ exchange_prioritize(struct exchange *ex, const struct jsonrpc_envelope *env)
         ex->server->link.urgency = ex->priority;
 }
 
-/* --batch */
-static bool
-is_batched(const struct exchange *ex)
-{
-    enum cfg_batch which = (enum cfg_batch)ex->worker->config->batch;
-
-    return which == BATCH_ALL || (which == BATCH_WS) == (ex->is_ws || ex->is_tunnel);
-}
-
 void
 exchange_may_wait(struct exchange *ex, unsigned messages)
 {
-    if (is_batched(ex))
-        batch_wait(&ex->client->link, messages);
+    batch_wait(&ex->client->link, messages);
 }
 
 void
 exchange_may_rest(struct exchange *ex, unsigned messages)
 {
-    if (is_batched(ex) && ex->priority != PRIORITY_CRITICAL)
+    if (ex->priority != PRIORITY_CRITICAL)
         batch_rest(&ex->server->link, messages);
 }
 
@@ -308,20 +298,29 @@ exchange_last_event_id(const struct exchange *ex)
     return ex->last_id ? (struct text){ex->last_id->id, ex->last_id->len} : (struct text){0};
 }
 
+struct text
+exchange_asked(const struct exchange *ex)
+{
+    const struct upstream *up = ex->upstream;
+
+    if (up && up->is_home)
+        up = ex->asked ? &ex->worker->upstreams.items[ex->asked - 1] : NULL;
+    return up ? up->name : (struct text){0};
+}
+
 /* Where a stream of many events stopped is for the operator: its client may or may not come back for the
  * rest. */
 static void
 log_broken_stream(const struct exchange *ex, enum close_reason reason)
 {
-    struct text id = exchange_last_event_id(ex);
+    struct text id = exchange_last_event_id(ex), up = exchange_asked(ex);
     char shown[SSE_ID_MAX + 1];
 
     if (!ex->is_stream || !id.len || !log_enabled(LOG_INFO))
         return;
     access_log_show(id, shown, sizeof shown);
-    log_info("upstream %.*s: a stream ended too early after event id %s (%u events): %s",
-             (int)ex->upstream->name.len, ex->upstream->name.at, shown, ex->events,
-             close_reason_info(reason)->text);
+    log_info("upstream %.*s: a stream ended too early after event id %s (%u events): %s", (int)up.len, up.at,
+             shown, ex->events, close_reason_info(reason)->text);
 }
 
 /* A stream that is cut short ends with an error a client can read, when it is between two events and the
@@ -367,7 +366,7 @@ exchange_fail(struct exchange *ex, enum close_reason reason)
         exchange_end_reply(ex, reason);
         return;
     }
-    h1_abort(client, reason);
+    h1_cut(client, reason);
     exchange_finish(ex, reason);
 }
 
@@ -514,7 +513,7 @@ exchange_set_phase(struct exchange *ex, enum phase phase)
 {
     uint64_t limit_ms;
 
-    ex->phase = (uint8_t)phase;
+    ex->phase = (unsigned)phase & 63u;
     ex->phase_ns = ring_now(ex->worker->ring);
     limit_ms = phase_limit_ms(ex);
     if (limit_ms)

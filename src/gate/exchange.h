@@ -99,17 +99,18 @@ struct exchange {
     uint64_t body_bytes;        /* of the request's content */
     uint32_t delay_ns;          /* pace.c: how long the last that left was here */
     uint32_t events;
-    uint32_t number;  /* of the worker's requests: makes its id */
-    uint8_t interims; /* 1xx replies passed on */
+    uint32_t number;       /* of the worker's requests: makes its id */
+    uint16_t interims : 5; /* 1xx replies passed on */
+    uint16_t asked : 11; /* forwarded to a session's home: 1 + the upstream that is asked there; 0: unknown */
     struct sse_scan scan;
-    uint16_t paced;     /* pace.c: 1 + its place among the worker's; 0: nothing waits to leave */
-    uint16_t status;    /* of the reply; 0: none yet */
-    int16_t stream_row; /* in the statistics; -1: none */
-    uint8_t phase, method, mcp, revision; /* enums */
-    uint8_t tries;
-    uint8_t id_len, given_id_len;
     uint8_t failed;  /* enum close_reason: no connection is to be had; the error waits for the request's id */
-    bool is_mcp : 1; /* an MCP front: errors are JSON-RPC */
+    uint16_t paced;  /* pace.c: 1 + its place among the worker's; 0: nothing waits to leave */
+    uint16_t status; /* of the reply; 0: none yet */
+    int16_t stream_row; /* in the statistics; -1: none */
+    uint8_t phase : 6, tries : 2;
+    uint8_t method, mcp, revision; /* these and phase: enums */
+    uint8_t id_len, given_id_len;
+    bool is_mcp : 1;     /* an MCP front: errors are JSON-RPC */
     bool has_delay : 1;  /* pace.c: delay_ns says something */
     bool is_leaving : 1; /* pace.c: what came was submitted; the next turn knows whether the kernel took it */
     bool is_held : 1;    /* pace.c: what came waits for its client, who has fallen behind */
@@ -137,6 +138,7 @@ struct exchange {
     uint32_t held_ns;           /* pace.c: from the first that waits to leave to the last */
 };
 
+_Static_assert(CFG_UPSTREAMS_MAX < 1 << 11, "`asked` names each, or none");
 _Static_assert(sizeof(struct exchange) <= 320, "an idle stream has one exchange");
 
 /* --max-exchanges is the caller's to hold. */
@@ -161,6 +163,10 @@ void exchange_finish(struct exchange *ex, enum close_reason reason);
 /* The end of a reply that is whole. The connection goes on, unless the reply's head said "close": the client
  * may send its next request at once, and closing would lose that. Finishes. */
 void exchange_end_reply(struct exchange *ex, enum close_reason reason);
+
+/* The upstream that its client has asked, also through a session's home; len 0: none, or nobody knows here.
+ */
+struct text exchange_asked(const struct exchange *ex);
 
 /* The end of an exchange that cannot go on: the client gets an error in the form that is still possible, or
  * its connection is aborted. Finishes. */

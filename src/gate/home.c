@@ -80,6 +80,7 @@ home_forward(struct exchange *ex, const struct http1_head *head, uint32_t slot)
 {
     struct worker *w = ex->worker;
 
+    ex->asked = ex->upstream ? (1 + ex->upstream->index) & 2047u : 0;
     ex->upstream = &w->home;
     stats_add(w->stats, STAT_requests_forwarded_home, 1);
     splice_start_at(ex, head, home_endpoint(w, slot));

@@ -135,7 +135,7 @@ journaled_tick(struct bridged *b)
         return;
     }
     journaled_open(b, (struct text){0}); /* without memory the answer comes by itself, as it would have */
-    ex->phase = phase;                   /* what its upstream is given goes on */
+    ex->phase = phase & 63u;             /* what its upstream is given goes on */
     ex->phase_ns = since_ns;
     exchange_watch_limits(ex);
 }

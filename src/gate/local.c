@@ -137,7 +137,7 @@ uint32_t
 local_error_json(const struct exchange *ex, enum close_reason reason, char *out, uint32_t size)
 {
     const struct close_reason_info *info = close_reason_info(reason);
-    struct text up = ex->upstream ? ex->upstream->name : (struct text){0};
+    struct text up = exchange_asked(ex);
     int n = snprintf(out, size,
                      "{\"jsonrpc\":\"2.0\",%s%.*s%s\"error\":{\"code\":%d,\"message\":\"%s%.*s%s%s\"}}",
                      ex->id_len ? "\"id\":" : "", ex->id_len, ex->id, ex->id_len ? "," : "",

@@ -12,74 +12,13 @@
 #include "gate/demo.h"
 #include "gate/home.h"
 #include "gate/local.h"
+#include "gate/origin.h"
 #include "gate/splice.h"
 #include "mcp/headers.h"
 
 #include <stdio.h>
 
-/* --- Origin and CORS --- */
-
-static bool
-origin_is_host(struct text origin, struct text host)
-{
-    struct text schemes[] = {TEXT("http://"), TEXT("https://")};
-
-    for (unsigned i = 0; i < 2; i++)
-        if (text_starts(origin, schemes[i]) &&
-            text_eq_nocase((struct text){origin.at + schemes[i].len, origin.len - schemes[i].len}, host))
-            return true;
-    return false;
-}
-
-/* "localhost", "[::1]:8080", "127.0.0.1:8080". */
-static bool
-is_loopback_host(struct text host)
-{
-    uint32_t n = host.len;
-
-    if (host.len && host.at[0] == '[')
-        return text_starts(host, TEXT("[::1]")) && (n == 5 || host.at[5] == ':');
-    for (uint32_t i = 0; i < host.len && n == host.len; i++)
-        if (host.at[i] == ':')
-            n = i;
-    host.len = n;
-    if (text_eq_nocase(host, TEXT("localhost")))
-        return true;
-    while (n && (host.at[n - 1] == '.' || (host.at[n - 1] >= '0' && host.at[n - 1] <= '9')))
-        n--;
-    return !n && text_starts(host, TEXT("127."));
-}
-
-/* A page whose own name was made to lead to this machine (DNS rebinding) has an Origin that is the Host: on
- * a loopback address only this machine's own names count. A proxy in front is one of --trusted-proxy. */
-static bool
-origin_is_own(const struct client *client, const struct http1_head *head)
-{
-    struct text host = http1_value(head, HTTP_HOST);
-
-    return origin_is_host(http1_value(head, HTTP_ORIGIN), host) &&
-           (!client->is_local || client->is_trusted || is_loopback_host(host));
-}
-
-static bool
-origin_allowed(const struct client *client, const struct http1_head *head)
-{
-    const struct worker *w = client->worker;
-    const struct config *c = w->config;
-    const struct cfg_text *list = cfg_items(c, c->allow_origin);
-    struct text origin = http1_value(head, HTTP_ORIGIN);
-
-    if (!http1_find(head, HTTP_ORIGIN) || origin_is_own(client, head) ||
-        (w->admin_origin.len && text_eq_nocase(origin, w->admin_origin)))
-        return true;
-    for (uint32_t i = 0; i < c->allow_origin.count; i++) {
-        struct text allowed = cfg_text(c, list[i]);
-
-        if (text_eq(allowed, TEXT("*")) || text_eq_nocase(allowed, origin))
-            return true;
-    }
-    return false;
-}
+/* --- CORS --- */
 
 /* Fields that a browser's script may send (RFC 9110 names ignore case). */
 static bool

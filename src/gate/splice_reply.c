@@ -38,8 +38,8 @@ delay_acks(struct exchange *ex, uint32_t before)
     const struct worker *w = ex->worker;
     bool has_doubled = (ex->events ^ before) > before;
 
-    if (has_doubled && w->load.percent > BUSY && !w->config->batch_window && ex->events >= FAST_EVENTS &&
-        ex->events >= FAST_EVENTS_PER_MS * exchange_age_ms(ex, ex->first_ns))
+    if (has_doubled && w->load.percent > BUSY && !cfg_of_stream(w->config->batch_window, CFG_SSE) &&
+        ex->events >= FAST_EVENTS && ex->events >= FAST_EVENTS_PER_MS * exchange_age_ms(ex, ex->first_ns))
         link_delay_acks(&ex->server->link);
 }
 

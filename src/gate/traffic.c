@@ -66,6 +66,22 @@ traffic_count_bytes(struct worker *w)
             count_flow(w->stats, &w->net.stats.flows[side][t], (enum link_side)side, (enum transport)t);
 }
 
+/* What waited for others in the gateway. */
+static void
+count_late(struct worker *w, uint64_t turn_ns)
+{
+    struct net_stats *n = &w->net.stats;
+
+    for (unsigned i = 0; i < n->late_count; i++) {
+        const struct net_late *late = &n->late[i];
+
+        stats_transport_observe(w->stats, (enum link_side)late->side, (enum transport)late->transport,
+                                TRHIST_transport_in_gateway, turn_ns + late->waited_ns, late->messages);
+        stats_observe_many(w->stats, HIST_in_gateway, turn_ns + late->waited_ns, late->messages);
+    }
+    n->late_count = 0;
+}
+
 void
 traffic_count_times(struct worker *w)
 {
@@ -84,6 +100,7 @@ traffic_count_times(struct worker *w)
     }
     if (all)
         stats_observe_many(w->stats, HIST_in_gateway, ns, all);
+    count_late(w, ns);
     for (struct upstream *up; (up = w->passed);) {
         w->passed = up->next_passed;
         stats_up_observe_many(w->stats, up->index, UPHIST_up_in_gateway, ns, up->passed);

@@ -37,7 +37,7 @@ enum {
     SPIN_AUTO_US = 100,
     SPIN_ON_US = 1000000,
     LAST_WORDS_MS = 250,
-    LOAD_PERIOD_NS = 20000000
+    LOAD_PERIOD_NS = 100000000
 };
 
 struct text
@@ -322,6 +322,23 @@ spin_us(const struct config *c)
     }
 }
 
+static void
+init_batches(struct worker *w)
+{
+    static const enum transport transports[CFG_STREAMS] = {
+        [CFG_SSE] = TRANSPORT_SSE, [CFG_WS] = TRANSPORT_WS};
+    const struct config *c = w->config;
+
+    for (unsigned i = 0; i < CFG_STREAMS; i++) {
+        enum cfg_stream stream = (enum cfg_stream)i;
+
+        batch_init(&w->net, transports[i],
+                   &(struct batch_limits){cfg_of_stream(c->batch_window, stream),
+                                          cfg_of_stream(c->batch_messages, stream),
+                                          cfg_of_stream(c->batch_bytes, stream)});
+    }
+}
+
 int
 worker_open(struct worker *w, struct child *child, bool is_admin, char *why, size_t why_size)
 {
@@ -341,8 +358,7 @@ worker_open(struct worker *w, struct child *child, bool is_admin, char *why, siz
     slab_init(&w->slab, c->max_memory);
     net_init(&w->net, w->ring, &w->slab, (uint32_t)c->high_mark, (uint32_t)c->low_mark);
     w->net.send_timeout_ms = (uint32_t)c->send_timeout;
-    batch_init(&w->net, &(struct batch_limits){(uint32_t)c->batch_window, (uint32_t)c->batch_messages,
-                                               (uint32_t)c->batch_bytes});
+    init_batches(w);
     ring_set_connect_buffers(w->ring, (unsigned)c->upstream_buffer, (unsigned)c->upstream_buffer);
     w->h1.net = &w->net;
     w->h1.limits = (struct http1_limits){
@@ -413,20 +429,19 @@ trim(struct worker *w)
     bonds_tick(w);
 }
 
-/* How many of its turns found something to do without sleeping: 50 times a second. */
+/* How much of its time it works, ten times a second. */
 static void
 measure_load(struct worker *w)
 {
-    uint64_t now_ns = ring_now(w->ring), turns = ring_stats(w->ring)->waits - w->load.turns, sleeps;
+    uint64_t now_ns = ring_now(w->ring), passed_ns = now_ns - w->load.at_ns, busy_ns;
 
-    if (now_ns - w->load.at_ns < LOAD_PERIOD_NS || !turns)
+    if (passed_ns < LOAD_PERIOD_NS)
         return;
-    sleeps = ring_sleeps(w->ring) - w->load.sleeps;
-    w->load.percent = sleeps < turns ? (unsigned)((turns - sleeps) * 100 / turns) : 0;
+    busy_ns = ring_busy_ns(w->ring);
+    w->load.percent = (unsigned)((busy_ns - w->load.busy_ns) * 100 / passed_ns);
     batch_set_load(&w->net, w->load.percent);
     w->load.at_ns = now_ns;
-    w->load.turns += turns;
-    w->load.sleeps += sleeps;
+    w->load.busy_ns = busy_ns;
 }
 
 bool

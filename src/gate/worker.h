@@ -88,8 +88,8 @@ struct worker {
     uint64_t held_bytes;     /* of request bodies that are held whole beside the slab */
     uint64_t request_count;
     struct {
-        uint64_t at_ns, turns, sleeps;
-        unsigned percent; /* of the turns since the time before that did not sleep */
+        uint64_t at_ns, busy_ns;
+        unsigned percent; /* of the time since the time before */
     } load;               /* when it was last measured */
     uint64_t trim_period; /* the quarter of a second in which memory was last given back */
     uint64_t date_s;      /* what date[] says */

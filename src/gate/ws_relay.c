@@ -88,17 +88,14 @@ say(struct exchange *ex, bool to_client, enum ws_opcode opcode, unsigned code)
     return local_send_copy(to, &ex->worker->slab, (const char *)frame, n + len);
 }
 
-/* Ends both in order, each with a code where there is room for one. Finishes. */
+/* Ends both in order, behind what is queued, each with a code where there is room for one: in the middle of a
+ * frame there is not, and without a close frame every end is an abnormal one (section 7.1.5). Finishes. */
 static void
 end(struct exchange *ex, unsigned to_client, unsigned to_server, enum close_reason reason)
 {
-    struct ws_relay *relay = ex->state;
-
     if (ex->client) {
-        if (say(ex, true, WS_CLOSE, to_client) || relay->server.has_closed)
-            h1_close(ex->client, reason);
-        else
-            h1_abort(ex->client, reason); /* in the middle of a frame an end in order would be a lie */
+        say(ex, true, WS_CLOSE, to_client);
+        h1_close(ex->client, reason);
     }
     if (ex->server) {
         say(ex, false, WS_CLOSE, to_server);
@@ -166,23 +163,27 @@ note_messages(struct exchange *ex, bool from_client, uint32_t n)
     exchange_may_rest(ex, n);
 }
 
-/* Adds the messages that end here. False: what was found is not to pass. */
+/* How many bytes of a piece are whole frames, or part of one that goes on; *messages: and how many messages
+ * end there. False: what follows breaks the rules. */
 static bool
-look(struct exchange *ex, bool from_client, char *at, uint32_t len, uint32_t *messages)
+look(struct exchange *ex, bool from_client, struct span piece, uint32_t *ret_whole, uint32_t *messages)
 {
     struct side *side = source_of(ex->state, !from_client);
+    char *at = (char *)span_data(piece);
+    uint32_t seen = 0, used;
     struct ws_event e;
-    uint32_t used;
 
-    while (len) {
-        enum parse_result result = ws_parser_next(&side->parser, at, len, &used, &e);
+    *ret_whole = 0;
+    while (seen < piece.len) {
+        enum parse_result result = ws_parser_next(&side->parser, at + seen, piece.len - seen, &used, &e);
 
         if (result == PARSE_MORE)
-            return true;
+            break;
         if (result == PARSE_BAD)
             return false;
-        at += used;
-        len -= used;
+        seen += used;
+        if (ws_parser_is_between(&side->parser))
+            *ret_whole = seen;
         if (e.opcode == WS_CLOSE) {
             side->has_closed = true;
             exchange_wake_in(ex, CLOSED_MS);
@@ -193,22 +194,40 @@ look(struct exchange *ex, bool from_client, char *at, uint32_t len, uint32_t *me
     return true;
 }
 
+/* What lies before the frame that breaks the rules has come in order and passes, with nothing begun behind
+ * it; `before` is the parser as it was. */
+static void
+pass_whole(struct exchange *ex, bool from_client, const struct ws_parser *before, struct span piece,
+           uint32_t whole)
+{
+    struct side *side = source_of(ex->state, !from_client);
+    struct h1 *to = from_client ? ex->server : ex->client;
+    uint32_t messages = 0, used;
+
+    side->parser = *before;
+    if (!whole || !to)
+        return;
+    look(ex, from_client, span_head(piece, whole), &used, &messages);
+    h1_send_piece(to, span_head(piece, whole));
+    if (messages)
+        note_messages(ex, from_client, messages);
+}
+
 bool
 ws_relay_look(struct exchange *ex, bool from_client, const struct h1_body *body)
 {
-    struct ws_relay *relay = ex->state;
-    struct side *side = from_client ? &relay->client : &relay->server;
+    struct side *side = source_of(ex->state, !from_client);
     struct ws_parser before = side->parser;
-    uint32_t messages = 0;
+    uint32_t messages = 0, whole;
 
+    ASSERT(body->count == 1); /* of a tunnel what comes is not cut up */
     side->heard_ns = ring_now(ex->worker->ring);
     side->is_pinged = false;
-    for (uint32_t i = 0; i < body->count; i++) {
-        if (look(ex, from_client, (char *)span_data(body->data[i]), body->data[i].len, &messages))
-            continue;
-        before.fault = side->parser.fault;
-        side->parser = before; /* none of this run has passed */
-        return end_for_fault(ex, from_client, (enum ws_fault)before.fault);
+    if (!look(ex, from_client, body->data[0], &whole, &messages)) {
+        enum ws_fault fault = (enum ws_fault)side->parser.fault;
+
+        pass_whole(ex, from_client, &before, body->data[0], whole);
+        return end_for_fault(ex, from_client, fault);
     }
     if (messages)
         note_messages(ex, from_client, messages);

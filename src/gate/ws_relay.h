@@ -30,7 +30,8 @@ is_ws_relay(const struct exchange *ex)
     return ex->is_tunnel && ex->state;
 }
 
-/* Looks at bytes that are about to pass. False: the exchange has ended, they may not. */
+/* Looks at bytes that are about to pass. False: the exchange has ended; what was in order of them has passed.
+ */
 bool ws_relay_look(struct exchange *ex, bool from_client, const struct h1_body *body);
 
 /* Pings, or gives up. False: the exchange has ended. */

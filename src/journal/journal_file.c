@@ -42,6 +42,7 @@ journal_layout_map(struct journal *j, int fd, uint64_t lane_size, uint32_t lanes
 
     if (p == MAP_FAILED)
         return -errno;
+    madvise(p, size, MADV_RANDOM); /* else the first touch of a new file's page brings two MiB of zeros */
     j->header = p;
     j->size = size;
     j->lanes = lanes;

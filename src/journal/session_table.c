@@ -86,7 +86,7 @@ session_layout_map(struct session_table *t, int fd, uint32_t places)
 
     if (p == MAP_FAILED)
         return -errno;
-    madvise(p, size, MADV_RANDOM); /* else a look at one page brings 32 into memory */
+    madvise(p, size, MADV_RANDOM); /* see journal_layout_map() */
     t->header = p;
     t->places = places;
     t->size = session_layout_size(t, places);

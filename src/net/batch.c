@@ -12,21 +12,26 @@ now_us(const struct link *link)
     return (uint32_t)(ring_now(link->net->ring) / 1000);
 }
 
-static struct link *
-first_held(const struct net *net)
+static struct batch *
+batch_of(const struct link *link)
 {
-    return list_empty(&net->batch.held) ? NULL
-                                        : container_of(list_first(&net->batch.held), struct link, node);
+    return &link->net->batches[link->transport];
+}
+
+static struct link *
+first_held(const struct batch *batch)
+{
+    return list_empty(&batch->held) ? NULL : container_of(list_first(&batch->held), struct link, node);
 }
 
 static void
 on_window(struct ring *ring, struct timer *timer)
 {
-    struct net *net = container_of(timer, struct net, batch.timer);
+    struct batch *batch = container_of(timer, struct batch, timer);
     uint32_t now = (uint32_t)(ring_now(ring) / 1000);
     struct link *link;
 
-    while ((link = first_held(net))) {
+    while ((link = first_held(batch))) {
         int32_t left_us = (int32_t)(link->due_us - now);
 
         if (left_us > 0) {
@@ -38,17 +43,19 @@ on_window(struct ring *ring, struct timer *timer)
 }
 
 void
-batch_init(struct net *net, const struct batch_limits *limits)
+batch_init(struct net *net, enum transport t, const struct batch_limits *limits)
 {
-    net->batch.limits = *limits;
-    net->batch.timer.fire = on_window;
+    net->batches[t].limits = *limits;
+    net->batches[t].timer.fire = on_window;
 }
 
 void
 batch_done(struct net *net)
 {
-    ASSERT(list_empty(&net->batch.held));
-    timer_stop(&net->batch.timer);
+    for (unsigned t = 0; t < TRANSPORTS; t++) {
+        ASSERT(list_empty(&net->batches[t].held));
+        timer_stop(&net->batches[t].timer);
+    }
 }
 
 void
@@ -56,13 +63,18 @@ batch_set_load(struct net *net, unsigned percent)
 {
     unsigned above = percent > LOAD_NONE ? percent - LOAD_NONE : 0, range = LOAD_FULL - LOAD_NONE;
 
-    net->batch.window_ms = net->batch.limits.window_ms * (above < range ? above : range) / range;
+    for (unsigned t = 0; t < TRANSPORTS; t++)
+        net->batches[t].window_ms =
+            net->batches[t].limits.window_ms * (above < range ? above : range) / range;
 }
 
 bool
 batch_waits(const struct net *net)
 {
-    return !list_empty(&net->batch.held);
+    for (unsigned t = 0; t < TRANSPORTS; t++)
+        if (!list_empty(&net->batches[t].held))
+            return true;
+    return false;
 }
 
 void
@@ -70,14 +82,65 @@ batch_hurry_all(struct net *net)
 {
     struct link *link;
 
-    while ((link = first_held(net)))
-        batch_hurry(link);
+    for (unsigned t = 0; t < TRANSPORTS; t++)
+        while ((link = first_held(&net->batches[t])))
+            batch_hurry(link);
+}
+
+/* --- how long they waited --- */
+
+/* What was pushed since the last time waits from now on. */
+static void
+note_waiting(struct outbound *out, uint32_t now)
+{
+    struct outbound_turn *last = out->turn_count ? &out->turns[out->turn_count - 1] : NULL;
+
+    if (!out->pushes)
+        return;
+    if (!last || (last->at_us != now && out->turn_count < OUTBOUND_TURNS)) {
+        last = &out->turns[out->turn_count++];
+        *last = (struct outbound_turn){.at_us = now};
+    }
+    last->pushes = (uint16_t)(last->pushes + out->pushes);
+    out->pushes = 0;
+}
+
+static void
+note_late(const struct link *link, uint32_t waited_us, unsigned pushes)
+{
+    struct net_stats *stats = &link->net->stats;
+    struct net_late late = {(uint64_t)waited_us * 1000, 0, link->side, link->transport};
+    unsigned i = 0;
+
+    while (i < stats->late_count &&
+           (stats->late[i].waited_ns != late.waited_ns || stats->late[i].side != late.side ||
+            stats->late[i].transport != late.transport))
+        i++;
+    if (i == NET_LATE_MAX)
+        i--;
+    else if (i == stats->late_count)
+        stats->late[stats->late_count++] = late;
+    stats->late[i].messages += pushes;
+}
+
+/* All of it leaves with this turn. */
+static void
+note_leaving(struct link *link)
+{
+    struct outbound *out = link->out;
+    uint32_t now = now_us(link);
+
+    note_waiting(out, now); /* what nobody said to wait */
+    for (unsigned i = 0; i < out->turn_count; i++)
+        note_late(link, now - out->turns[i].at_us, out->turns[i].pushes);
+    out->turn_count = 0;
 }
 
 /* What waits is copied, and gives the receive buffers back: thousands of links may wait. */
 static void
 hold(struct link *link, uint32_t now)
 {
+    struct batch *batch = batch_of(link);
     struct net *net = link->net;
 
     if (!outbound_spill(net, link->out)) {
@@ -85,19 +148,20 @@ hold(struct link *link, uint32_t now)
         return;
     }
     list_del(&link->node);
-    list_add_tail(&net->batch.held, &link->node);
+    list_add_tail(&batch->held, &link->node);
+    net->stats.flows[link->side][link->transport].messages -= link->out->pushes; /* all of this turn */
     link->is_held = true;
-    link->due_us = now + net->batch.window_ms * 1000;
+    link->due_us = now + batch->window_ms * 1000;
     net->stats.batches++;
-    if (!timer_running(&net->batch.timer))
-        timer_set(net->ring, &net->batch.timer, net->batch.window_ms, on_window);
+    if (!timer_running(&batch->timer))
+        timer_set(net->ring, &batch->timer, batch->window_ms, on_window);
 }
 
 /* Whether there is as much as one send should take, or something that cannot wait. */
 static bool
 is_enough(const struct link *link)
 {
-    const struct batch_limits *limits = &link->net->batch.limits;
+    const struct batch_limits *limits = &batch_of(link)->limits;
 
     return link->waiting >= limits->messages || link_queued(link) >= limits->bytes ||
            outbound_most_urgent(link->out) == PRIORITY_CRITICAL;
@@ -106,7 +170,7 @@ is_enough(const struct link *link)
 void
 batch_wait(struct link *link, unsigned messages)
 {
-    uint32_t window_us = link->net->batch.window_ms * 1000, now = now_us(link), gap_us = now - link->said_us;
+    uint32_t window_us = batch_of(link)->window_ms * 1000, now = now_us(link), gap_us = now - link->said_us;
 
     link->said_us = now;
     /* What waits for the kernel gathers there. */
@@ -119,6 +183,8 @@ batch_wait(struct link *link, unsigned messages)
         batch_hurry(link);
     else if (!link->is_held && gap_us < window_us)
         hold(link, now);
+    if (link->is_held)
+        note_waiting(link->out, now);
 }
 
 void
@@ -126,6 +192,7 @@ batch_hurry(struct link *link)
 {
     if (!link->is_held)
         return;
+    note_leaving(link);
     link_unhold(link);
     link_mark_dirty(link);
 }
@@ -147,7 +214,7 @@ on_rested(struct ring *ring, struct timer *timer)
 static uint32_t
 rest_ms(const struct link *source, uint64_t took_us)
 {
-    const struct batch *batch = &source->net->batch;
+    const struct batch *batch = batch_of(source);
     uint32_t bytes = (uint32_t)source->received_bytes - source->had_bytes;
     uint64_t rest_us = (uint64_t)batch->window_ms * 1000;
 
@@ -186,7 +253,7 @@ batch_rest(struct link *source, unsigned messages)
 {
     uint32_t now = now_us(source), ms;
 
-    if (!source->net->batch.limits.window_ms || source->state != LINK_OPEN)
+    if (!batch_of(source)->limits.window_ms || source->state != LINK_OPEN)
         return;
     messages += source->waiting;
     source->waiting = (uint16_t)(messages < UINT16_MAX ? messages : UINT16_MAX);

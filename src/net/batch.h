@@ -10,27 +10,26 @@
  * What it passes on leaves at once, and then the link that it came by rests: what follows waits in the
  * kernel, and one receive takes it all, too.
  *
- *      on_bytes ... batch_rest(source, 1)  --> rests --(window, or as long as count or bytes take)-->
- * receives
+ *      on_bytes ... batch_rest(source, 1)  --> rests --(window, or what count or bytes take)--> receives
  *
- * How long at most is net->batch.window_ms, which follows the worker's load: none while it sleeps in every
- * other turn, all of --batch-window when it does in less than one of ten. A message waits only where the one
- * before it came less than a window ago (and a source rests where two may come meanwhile), so the first of a
- * burst and those of a stream that is slow leave at once; so does what is critical. What is held leaves as
- * soon as the worker would sleep: it waits for work that is there, never for what may come. A source that
- * brings as much as one send should take within a millisecond, the timers' tick, does not rest. What a source
- * has nobody knows before it is received: its end, too, is seen after the rest.
+ * How long at most is the window_ms of the link's transport, which follows the worker's load: none up to half
+ * of its time, all of --batch-window from nine tenths on. A message waits
+ * only where the one before it came less than a window ago (and a source rests where two may come meanwhile),
+ * so the first of a burst and those of a stream that is slow leave at once; so does what is critical. What is
+ * held leaves as soon as the worker would sleep: it waits for work that is there, never for what may come. A
+ * source that brings as much as one send should take within a millisecond, the timers' tick, does not rest.
+ * What a source has nobody knows before it is received: its end, too, is seen after the rest.
  */
 #ifndef NET_BATCH_H
 #define NET_BATCH_H
 
 #include "net/link.h"
 
-void batch_init(struct net *net, const struct batch_limits *limits);
+/* Links of a transport for which this is not called never wait. */
+void batch_init(struct net *net, enum transport t, const struct batch_limits *limits);
 void batch_done(struct net *net);
 
-/* How busy the worker is: of 100 turns, how many found something to do without sleeping. Some times a second.
- */
+/* How much of its time the worker works. Some times a second. */
 void batch_set_load(struct net *net, unsigned percent);
 
 /* So many messages have just been pushed whole, which may wait for others. */

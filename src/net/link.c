@@ -52,7 +52,8 @@ net_init(struct net *net, struct ring *ring, struct slab *slab, uint32_t high_ma
     list_init(&net->closing);
     list_init(&net->wakes);
     list_init(&net->blocked);
-    list_init(&net->batch.held);
+    for (unsigned t = 0; t < TRANSPORTS; t++)
+        list_init(&net->batches[t].held);
     pool_init(&net->outbounds, sizeof(struct outbound));
     pool_init(&net->chunks, sizeof(struct chunk));
 }
@@ -150,6 +151,8 @@ link_flush(struct link *link)
     unsigned n;
 
     link->waiting = 0;
+    if (link->out)
+        link->out->pushes = 0;
     if (op_busy(&link->tx) || link->state < LINK_STARTING || link->state > LINK_FINISHING)
         return;
     if (link->filter)
@@ -431,7 +434,8 @@ link_push(struct link *link, enum priority lane, struct span bytes)
         link_abort(link, CLOSE_NO_MEMORY, false);
         return;
     }
-    flow_of(link)->messages++;
+    link->out->pushes++;
+    flow_of(link)->messages += !link->is_held;
     if (lane == PRIORITY_CRITICAL)
         batch_hurry(link);
     link_mark_dirty(link);
@@ -505,6 +509,7 @@ sent_all(struct link *link)
 {
     if (link->out->queued_bytes) {
         link->out->blocked = false;
+        link->out->pushes = 0; /* of earlier turns */
         link_mark_dirty(link);
     } else {
         outbound_free(link->net, &link->out);

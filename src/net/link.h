@@ -60,15 +60,25 @@ struct outbound;
  * turn. */
 struct net_flow {
     uint64_t queued_bytes; /* in all lanes now */
-    uint64_t messages;     /* pushes: for the time-in-gateway histograms */
+    uint64_t messages;     /* pushes that leave with this turn: for the time-in-gateway histograms */
     uint64_t received_bytes, sent_bytes;
 };
+
+/* Pushes that waited for others (net/batch.h) and leave with this turn. */
+struct net_late {
+    uint64_t waited_ns; /* up to this turn's start */
+    uint64_t messages;
+    uint8_t side, transport;
+};
+enum { NET_LATE_MAX = 64 /* that differ; more of a turn count as the last of them */ };
 
 struct net_stats {
     uint64_t queued_bytes; /* of all flows */
     uint64_t spills, pauses, resumes;
     uint64_t batches, batched; /* times a link waited for more, and what came to it meanwhile */
     struct net_flow flows[LINK_SIDES][TRANSPORTS];
+    struct net_late late[NET_LATE_MAX]; /* who reads it sets late_count to 0, once a turn */
+    unsigned late_count;
 };
 
 /* net/batch.h */
@@ -76,8 +86,8 @@ struct batch_limits {
     uint32_t window_ms; /* 0: no batching */
     uint32_t messages, bytes;
 };
-struct batch {
-    struct list_node held; /* links that wait for more, the longest first */
+struct batch {             /* the links of one transport */
+    struct list_node held; /* those that wait for more, the longest first */
     struct timer timer;
     uint32_t window_ms; /* now */
     struct batch_limits limits;
@@ -92,7 +102,7 @@ struct net {
     struct list_node wakes;             /* links whose on_woken() is due */
     struct list_node blocked;           /* links that wait for room in the kernel, the longest first */
     struct timer stall_timer;           /* when the first of them has waited for send_timeout_ms */
-    struct batch batch;
+    struct batch batches[TRANSPORTS];
     struct pool outbounds, chunks;
     uint32_t high_mark, low_mark; /* bytes */
     uint32_t stop_mark;           /* a source is no longer read: one more receive stays below the high mark */

@@ -18,7 +18,18 @@
 
 #include "net/link.h"
 
-enum { OUTBOUND_CHUNK_SPANS = 14, OUTBOUND_SEND_MAX = 64, OUTBOUND_FILTER_BYTES = 64 << 10 };
+enum {
+    OUTBOUND_CHUNK_SPANS = 14,
+    OUTBOUND_SEND_MAX = 64,
+    OUTBOUND_FILTER_BYTES = 64 << 10,
+    OUTBOUND_TURNS = 8,
+};
+
+/* Pushes of one turn that wait for others. */
+struct outbound_turn {
+    uint32_t at_us; /* wraps */
+    uint16_t pushes;
+};
 
 struct chunk {
     struct chunk *next;
@@ -39,6 +50,9 @@ struct outbound {
     uint8_t begun;  /* the lane that a part of a message has left; PRIORITIES: none */
     uint8_t waited; /* takes in a row that passed another lane over */
     bool blocked;   /* the kernel's buffer is full: what is pushed is copied */
+    uint8_t turn_count;
+    uint16_t pushes; /* of this turn; while the link is held: that are none of these */
+    struct outbound_turn turns[OUTBOUND_TURNS]; /* batch.c: what waits, and since when; the last: and later */
 };
 
 struct outbound *outbound_new(struct net *net); /* the caller sets its flow */

@@ -288,11 +288,11 @@ generation_seat(struct generation *g, enum role role)
     return NULL;
 }
 
-/* Resolve first, so that the workers' channels have an end to go to. */
+/* Workers first: clients wait for them. Their channels to the others follow (seat_start()). */
 void
 generation_start(struct generation *g, uint64_t now_ms)
 {
-    for (unsigned i = g->seat_count; i-- > 0;)
+    for (unsigned i = 0; i < g->seat_count; i++)
         seat_start(&g->seats[i], now_ms);
 }
 

@@ -65,9 +65,11 @@ open_lock(struct run_dir *dir, char *why, size_t why_size)
                  dir->path, strerror(error));
         return -error;
     }
-    if (flock(dir->lock_fd, LOCK_EX | LOCK_NB) == 0)
-        return 0;
+    bool is_ours = flock(dir->lock_fd, LOCK_EX | LOCK_NB) == 0;
     ssize_t n = pread(dir->lock_fd, owner, sizeof owner - 1, 0);
+    dir->was_left = is_ours && n > 0;
+    if (is_ours)
+        return 0;
     owner[n > 0 ? n : 0] = '\0';
     owner[strcspn(owner, "\n")] = '\0';
     close(dir->lock_fd);

@@ -10,11 +10,13 @@
 
 #include "proc/rights.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct run_dir {
     char path[256];
     int lock_fd;
+    bool was_left; /* by a gateway that was killed */
 };
 
 /* 0, or a negated errno and in why[] one line with the way out. */

@@ -31,6 +31,8 @@ enum {
     BUSY_TICK_MS = 10, /* while log lines come: a ring holds what a busy worker logs in some ten of these */
     STRANGERS_A_TURN = 64,
     GENERATIONS_ENDING_MAX = 3, /* a reload waits while so many are still draining */
+    DYING_MS = 1000,
+    DYING_STEP_MS = 10,
     WHY_MAX = 700,
 };
 
@@ -578,6 +580,21 @@ open_journal(struct gateway *gateway, const struct config *config, char *why, si
     return r;
 }
 
+/* The children of a gateway that was killed are killed with it, but some milliseconds pass until they have
+ * ended; as long their listeners are in use. begin_generation() says what is in use for longer. */
+static void
+wait_for_the_dead(struct supervisor *s, const struct config *config)
+{
+    unsigned workers = generation_workers(config);
+    char why[WHY_MAX];
+
+    for (unsigned ms = 0; s->gateway.dir.was_left && ms < DYING_MS; ms += DYING_STEP_MS) {
+        if (listeners_open(&s->gateway.listeners, config, workers, why, sizeof why) != -EADDRINUSE)
+            return;
+        poll(NULL, 0, DYING_STEP_MS);
+    }
+}
+
 static bool
 set_up(struct supervisor *s, struct cfg_result *cfg, char *why, size_t why_size)
 {
@@ -597,6 +614,7 @@ set_up(struct supervisor *s, struct cfg_result *cfg, char *why, size_t why_size)
         cfg_done(cfg);
         return false;
     }
+    wait_for_the_dead(s, cfg->config);
     return begin_generation(s, cfg, why, why_size);
 }
 

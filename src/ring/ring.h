@@ -106,9 +106,9 @@ extern const char *const ring_feature_names[]; /* NULL-terminated */
 uint64_t ring_now(const struct ring *ring);        /* at the last reap */
 uint64_t ring_submitted(const struct ring *ring);  /* at the last submit */
 const struct ring_stats *ring_stats(const struct ring *ring);
-/* How often this thread has waited with nothing to do so far, asleep or polling. A system call: for who looks now
- * and then; a thread that is behind does not wait. */
-uint64_t ring_sleeps(const struct ring *ring);
+/* Nanoseconds that this thread has worked, or wanted to, so far (base/busy.h), without ring_wait()'s polling. A
+ * system call: for who looks now and then. */
+uint64_t ring_busy_ns(const struct ring *ring);
 
 /* Submits and sleeps until something completes, a timer is due, or `max_ms` passed (0: do not sleep). */
 void ring_wait(struct ring *ring, unsigned max_ms);

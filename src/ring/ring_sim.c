@@ -144,9 +144,9 @@ ring_stats(const struct ring *ring)
 }
 
 uint64_t
-ring_sleeps(const struct ring *ring)
+ring_busy_ns(const struct ring *ring)
 {
-    return ring->sleeps;
+    return ring->busy_ns;
 }
 
 /* --- operations --- */
@@ -422,7 +422,7 @@ ring_wait(struct ring *ring, unsigned max_ms)
         next_ns = earlier(next_ns, earlier(sim_next_event_ns(sim), ring_sim_timed_ns(ring, false)));
         sim->now_ns = earlier(next_ns, until_ns);
     }
-    ring->sleeps += sim->now_ns > before_ns;
+    ring->busy_ns += (sim->now_ns - before_ns) * sim->busy_percent / 100;
     ring->idle_waits = work_is_due(ring) || sim->now_ns > before_ns ? 0 : ring->idle_waits + 1;
     ASSERT(ring->idle_waits < IDLE_WAITS_MAX); /* else the caller spins */
     arena_reset(ring);

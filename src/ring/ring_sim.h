@@ -101,6 +101,8 @@ void sim_kill_at(struct sim *sim, uint64_t step);
 uint64_t sim_steps(const struct sim *sim);
 /* Calls of ring_delay_acks() so far, which changes nothing that could be seen here. */
 uint64_t sim_ack_delays(const struct sim *sim);
+/* So much of the time that passes the workers are busy, as ring_busy_ns() says it; at first none of it. */
+void sim_set_busy(struct sim *sim, unsigned percent);
 /* Sockets above this number cannot be opened (EMFILE); 0: no limit. */
 void sim_set_fd_limit(struct sim *sim, unsigned count);
 unsigned sim_fd_count(const struct sim *sim); /* open ones, listeners too */

@@ -152,7 +152,7 @@ struct ring {
     struct list_node completions; /* in the order in which they are seen */
     unsigned completion_count;
     struct list_node ops, timed;
-    uint64_t serial, rounds, sleeps;
+    uint64_t serial, rounds, busy_ns;
     struct sim_chunk *arena; /* one allocation each, freed when a ring_wait() returns */
     unsigned idle_waits;     /* in a row that did not sleep and found nothing */
 };
@@ -191,6 +191,7 @@ struct sim {
     struct list_node scripts;
     uint64_t kill_step; /* 0: none */
     jmp_buf *killed;
+    unsigned busy_percent;
     uint64_t limit_ns; /* where the run ends: no ring_wait() sleeps beyond it */
     uint64_t settle_steps, ack_delays;
     unsigned quiet_turns, settle_turns;

@@ -220,6 +220,12 @@ sim_ack_delays(const struct sim *sim)
     return sim->ack_delays;
 }
 
+void
+sim_set_busy(struct sim *sim, unsigned percent)
+{
+    sim->busy_percent = percent;
+}
+
 uint64_t
 sim_steps(const struct sim *sim)
 {

@@ -182,6 +182,7 @@ map(int fd, uint64_t size, struct segment **ret)
         free(segment);
         return -err;
     }
+    madvise(p, size, MADV_RANDOM); /* where the run directory lies on a disk: no zeros are read ahead */
     segment->header = p;
     segment->size = size;
     *ret = segment;

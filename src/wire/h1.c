@@ -328,12 +328,11 @@ take_piece(struct h1 *h1, struct span rest, struct http1_piece *piece, bool *ret
     return event;
 }
 
-/* Decodes what is here of the body and hands it on in one go; returns the bytes behind its end. */
-static struct span
-input_body(struct h1 *h1, struct span bytes)
+/* Decodes what is here of the body into shared->body; *rest is what lies behind. */
+static enum http1_body_event
+decode_run(struct h1 *h1, struct span bytes, struct span *rest)
 {
     struct h1_body *body = &h1->shared->body;
-    struct span rest = bytes;
     bool chunked = h1->rx.framing == FRAMING_CHUNKED, trailers = false;
     /* The first and the last boundary between chunks in this run, as offsets; UINT32_MAX: none. */
     uint32_t first = chunked && http1_body_at_boundary(&h1->rx) ? 0 : UINT32_MAX, last = first;
@@ -342,17 +341,13 @@ input_body(struct h1 *h1, struct span bytes)
     body->raw = span_head(bytes, 0); /* data[] is left as it is: this is done for every receive */
     body->raw_first = body->raw_end = body->bytes = body->count = 0;
     body->raw_last = false;
-    while (event != BODY_MORE && event != BODY_END && body->count < H1_PIECES_MAX) {
+    while (event != BODY_MORE && event != BODY_END && event != BODY_BAD && body->count < H1_PIECES_MAX) {
         struct http1_piece piece = {0};
         uint32_t end;
 
-        event = take_piece(h1, rest, &piece, &trailers);
-        if (event == BODY_BAD) {
-            bad(h1, h1->role == H1_SERVER ? CLOSE_BAD_REQUEST : CLOSE_BAD_REPLY);
-            return span_head(bytes, 0);
-        }
-        rest = span_skip(rest, piece.used);
-        end = bytes.len - rest.len + 2; /* behind the CRLF of the chunk that has just ended */
+        event = take_piece(h1, *rest, &piece, &trailers);
+        *rest = span_skip(*rest, piece.used);
+        end = bytes.len - rest->len + 2; /* behind the CRLF of the chunk that has just ended */
         if (chunked && event == BODY_DATA && h1->rx.left == 0 && end <= bytes.len) {
             last = end;
             body->raw_end = body->count;
@@ -362,14 +357,30 @@ input_body(struct h1 *h1, struct span bytes)
             }
         }
     }
-    if (chunked && h1->rx.plain && !trailers && first != UINT32_MAX) {
-        body->raw_last = event == BODY_END;
-        body->raw =
-            span_head(span_skip(bytes, first), (body->raw_last ? bytes.len - rest.len : last) - first);
-    }
     body->ends = event == BODY_END;
-    if (body->count && h1->user)
-        h1->up->on_body(h1, body);
+    if (chunked && h1->rx.plain && !trailers && first != UINT32_MAX && event != BODY_BAD) {
+        body->raw_last = body->ends;
+        body->raw = span_head(span_skip(bytes, first), (body->ends ? bytes.len - rest->len : last) - first);
+    }
+    return event;
+}
+
+/* Decodes what is here of the body and hands it on in one go; returns the bytes behind its end. What lies
+ * before a fault is handed on, too: a stream's last events. But of a request nobody acts on a part. */
+static struct span
+input_body(struct h1 *h1, struct span bytes)
+{
+    struct span rest = bytes;
+    enum http1_body_event event = decode_run(h1, bytes, &rest);
+    bool is_bad = event == BODY_BAD;
+
+    if (h1->shared->body.count && h1->user && (!is_bad || h1->role == H1_CLIENT))
+        h1->up->on_body(h1, &h1->shared->body);
+    if (is_bad) {
+        if (h1->state != H1_ENDED)
+            bad(h1, h1->role == H1_SERVER ? CLOSE_BAD_REQUEST : CLOSE_BAD_REPLY);
+        return span_head(bytes, 0);
+    }
     if (event == BODY_END && h1->state == H1_BODY) {
         if (rest.len && h1->role == H1_CLIENT) /* nobody asked for them: the next request must not get them */
             h1->keep_alive = false;
@@ -801,4 +812,17 @@ h1_abort(struct h1 *h1, enum close_reason reason)
 
     h1_end(h1);
     link_abort(&h1->link, reason, reset);
+}
+
+void
+h1_cut(struct h1 *h1, enum close_reason reason)
+{
+    if (h1->tx == FRAMING_CLOSE || h1->tx == FRAMING_TUNNEL) {
+        h1_abort(h1, reason);
+        return;
+    }
+    if (h1->coder)
+        h1->coder->ops->flush(h1->coder);
+    coder_done(h1);
+    h1_close(h1, reason);
 }

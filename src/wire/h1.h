@@ -35,7 +35,7 @@ struct h1_body {
     struct span raw; /* len 0: none */
     uint32_t raw_first, raw_end;
     bool raw_last;
-    bool ends; /* nothing of the body is still to come (a length whose last byte is here ends with it) */
+    bool ends;      /* nothing of the body is still to come (a length whose last byte is here ends with it) */
     uint32_t bytes; /* of content: the sum of data[].len */
     uint32_t count;
     struct span data[H1_PIECES_MAX];
@@ -57,7 +57,8 @@ struct h1_up {
     void (*on_bad)(struct h1 *h1, enum close_reason reason);
     /* As the link's, while there is a user: its source is to be paused. May be NULL. */
     void (*on_congested)(struct h1 *h1);
-    /* The queue has fallen to the low mark after link_congested() was true, and there is a user. May be NULL. */
+    /* The queue has fallen to the low mark after link_congested() was true, and there is a user. May be NULL.
+     */
     void (*on_writable)(struct h1 *h1);
     /* Client role: connected (0) or not (a negated errno; everything queued is kept for another try). */
     void (*on_connected)(struct h1 *h1, int error);
@@ -83,6 +84,8 @@ struct h1_coder {
 struct h1_coder_ops {
     /* Takes content; what it becomes is sent by h1_send_coded(), now or later. */
     void (*write)(struct h1_coder *coder, const struct span *pieces, uint32_t count);
+    /* Sends what was written and is held back. */
+    void (*flush)(struct h1_coder *coder);
     /* No more content comes: sends what is left. */
     void (*end)(struct h1_coder *coder);
     void (*done)(struct h1_coder *coder);
@@ -181,6 +184,9 @@ bool h1_withdraw_request(struct h1 *h1, uint64_t sent_bytes);
 void h1_close(struct h1 *h1, enum close_reason reason);
 /* Ends it at once. A reply that the peer would take for whole (close-delimited) ends with a reset. */
 void h1_abort(struct h1 *h1, enum close_reason reason);
+/* Ends it in the middle of a message, whose head was sent: what is queued of it leaves first, and that its
+ * end is missing the peer sees by its length or its chunks. One without these ends as with h1_abort(). */
+void h1_cut(struct h1 *h1, enum close_reason reason);
 
 /* A reply may still be sent with a keep-alive connection: the client stays, or has pipelined more before it
  * half-closed. */

@@ -80,9 +80,32 @@ promise('/metrics is what promtool accepts, plain and gzip', async (world) => {
   const { hostname, port } = new URL(gateway.admin);
   const raw = await RawClient.connect({ host: hostname, port: Number(port) });
   world.atEnd(() => raw.close());
-  const packed = await raw.ask('GET /metrics HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\n\r\n');
+  const packed = await raw.ask('GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: gzip\r\n\r\n');
   assert.equal(packed.head.get('content-encoding'), 'gzip');
   assert.match(zlib.gunzipSync(packed.body).toString(), /mcpgate_connections_accepted_total/);
+});
+
+promise('on a loopback address a name of somebody else is told nothing (DNS rebinding)', async (world) => {
+  const statuses = async (args, hosts, path = '/metrics') => {
+    const gateway = await world.gateway({ args });
+    const { hostname, port } = new URL(gateway.admin);
+    const raw = await RawClient.connect({ host: hostname, port: Number(port) });
+    world.atEnd(() => raw.close());
+    const answers = [];
+    for (const host of hosts) answers.push((await raw.ask(`GET ${path} HTTP/1.1\r\nHost: ${host}\r\n\r\n`)).status);
+    const refused = answers.filter((status) => status === 403).length;
+    const admin = JSON.parse(await gateway.mcpstat('--json')).workers.find((slot) => slot.role === 'admin');
+    assert.equal(admin.metrics.closed.host ?? 0, refused);
+    return answers;
+  };
+  const strangers = ['evil.example', 'evil.example:8081', '127.0.0.1.evil.example', 'localhost.evil.example', '10.0.0.1'];
+  const own = ['localhost', 'LOCALHOST:8081', '127.0.0.1:8081', '127.8.9.1', '[::1]:8081'];
+  assert.deepEqual(new Set(await statuses([], strangers)), new Set([403]));
+  assert.deepEqual(new Set(await statuses([], own)), new Set([200]));
+  assert.deepEqual(await statuses([], ['evil.example'], '/ui/'), [403]);
+  assert.deepEqual(await statuses([], ['balancer.example'], '/healthz'), [200], 'which shows nothing');
+  assert.deepEqual(await statuses(['--allow-origin', 'https://gate.example'], ['gate.example:8081', 'evil.example']), [200, 403]);
+  assert.deepEqual(await statuses(['--trusted-proxy', '127.0.0.0/8'], ['evil.example']), [200], 'the proxy has looked');
 });
 
 promise('/healthz and /readyz answer, and nothing else is served there', async (world) => {

@@ -31,11 +31,19 @@ Test(options, have_defaults_that_parse_print_and_parse_back)
     cr_assert_gt(seen, 40);
 }
 
+static bool
+is_of_streams(const struct cfg_option *o)
+{
+    return o->type == CFG_TYPE_STREAM_DURATION || o->type == CFG_TYPE_STREAM_SIZE ||
+           o->type == CFG_TYPE_STREAM_COUNT;
+}
+
 Test(options, print_and_parse_back_their_bounds)
 {
     FOR_EACH_FLAG(o)
     {
-        const uint64_t bounds[] = {o->min, o->max, o->min + 1, o->max - 1};
+        const uint64_t each = is_of_streams(o) ? 1ull << 32 | 1 : 1; /* two numbers in one */
+        const uint64_t bounds[] = {o->min * each, o->max * each, (o->min + 1) * each, (o->max - 1) * each};
 
         if (!cfg_value_is_number(o) || o->type == CFG_TYPE_FLAG || o->type == CFG_TYPE_CHOICE)
             continue;
@@ -66,7 +74,8 @@ Test(options, refuse_what_is_below_their_minimum_or_above_their_maximum_and_name
 {
     FOR_EACH_FLAG(o)
     {
-        const char *unit = o->type == CFG_TYPE_DURATION ? "ms" : "";
+        bool is_time = o->type == CFG_TYPE_DURATION || o->type == CFG_TYPE_STREAM_DURATION;
+        const char *unit = is_time ? "ms" : "";
         char value[64];
 
         if (!cfg_value_is_number(o) || o->type == CFG_TYPE_FLAG || o->type == CFG_TYPE_CHOICE)
@@ -92,6 +101,46 @@ Test(options, refuse_what_is_no_value_of_their_type_and_name_the_flag)
             continue;
         for (unsigned i = 0; i < sizeof wrong / sizeof *wrong; i++)
             assert_refused(o, wrong[i]);
+    }
+}
+
+Test(options, of_streams_take_a_value_for_each_transport)
+{
+    static const struct {
+        const char *text, *back; /* NULL: refused */
+        uint32_t sse, ws;
+    } rows[] = {
+        {"2ms", "2ms", 2, 2},
+        {"sse=2ms,ws=10ms", "sse=2ms,ws=10ms", 2, 10},
+        {"ws=10ms,sse=2ms", "sse=2ms,ws=10ms", 2, 10},
+        {"sse=1s", "sse=1s,ws=0", 1000, 0}, /* the default */
+        {"ws=off", "0", 0, 0},
+        {"sse=5ms,ws=5ms", "5ms", 5, 5},
+        {.text = "sse="},
+        {.text = "sse=2ms,"},
+        {.text = "sse=2ms,sse=3ms"},
+        {.text = "http=2ms"},
+        {.text = "sse=2ms,3ms"},
+        {.text = "2ms,ws=3ms"},
+        {.text = "sse=2s"}, /* too large */
+        {.text = "ws=x"},
+    };
+    const struct cfg_option *o = cfg_option_find("batch-window", 12);
+
+    for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char why[CFG_WHY_MAX] = "", text[CFG_VALUE_MAX];
+        uint64_t value = 0;
+
+        cr_assert_eq(cfg_value_parse(o, rows[i].text, &value, why), rows[i].back ? 0 : -1, "%s",
+                     rows[i].text);
+        if (!rows[i].back) {
+            cr_assert_eq(why[0], '\'', "%s: %s", rows[i].text, why);
+            continue;
+        }
+        cr_assert_eq(cfg_of_stream(value, CFG_SSE), rows[i].sse, "%s", rows[i].text);
+        cr_assert_eq(cfg_of_stream(value, CFG_WS), rows[i].ws, "%s", rows[i].text);
+        cfg_value_print(o, value, text);
+        cr_assert_str_eq(text, rows[i].back);
     }
 }
 

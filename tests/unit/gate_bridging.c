@@ -6,7 +6,7 @@
 Test(bridging, brings_a_modern_call_to_a_server_before_2026)
 {
     struct message *m;
-    unsigned n;
+    unsigned long long n;
 
     world_open(1, UPSTREAM, NULL);
     post_modern("echo", ECHO_CALL);
@@ -131,7 +131,7 @@ Test(bridging, puts_a_servers_question_to_an_older_client_under_a_number_of_its_
     struct message *m;
     char fields[1024], body[512];
     const char *id;
-    unsigned number;
+    unsigned long long number;
     unsigned long long asked = 0;
 
     world_open(1, UPSTREAM, NULL);
@@ -159,7 +159,7 @@ Test(bridging, puts_a_servers_question_to_an_older_client_under_a_number_of_its_
         say(server, "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n");
         cr_assert_eq(reply_of(answering)->status, 202);
     }
-    snprintf(body, sizeof body, "data: {\"jsonrpc\":\"2.0\",\"id\":%u,\"result\":{\"content\":[]}}\n\n",
+    snprintf(body, sizeof body, "data: {\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{\"content\":[]}}\n\n",
              number);
     say_chunk(caller, body);
     say(caller, "0\r\n\r\n");
@@ -189,7 +189,7 @@ Test(bridging, relays_a_streamed_reply_event_by_event)
 Test(bridging, brings_progress_back_with_the_clients_own_token)
 {
     struct message *m;
-    unsigned n;
+    unsigned long long n;
 
     world_open(1, UPSTREAM, NULL);
     post_modern("echo", ECHO_CALL);
@@ -202,11 +202,11 @@ Test(bridging, brings_progress_back_with_the_clients_own_token)
 
         snprintf(event, sizeof event,
                  "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":"
-                 "{\"progressToken\":%u,\"progress\":1}}\n\n",
+                 "{\"progressToken\":%llu,\"progress\":1}}\n\n",
                  n);
         say_chunk(server, event);
         cr_assert(has(client, "\"progressToken\":\"t\""));
-        snprintf(event, sizeof event, "data: {\"jsonrpc\":\"2.0\",\"id\":%u,\"result\":{\"content\":[]}}\n\n",
+        snprintf(event, sizeof event, "data: {\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{\"content\":[]}}\n\n",
                  n);
         say_chunk(server, event);
     }
@@ -216,10 +216,10 @@ Test(bridging, brings_progress_back_with_the_clients_own_token)
 }
 
 /* The call is with the upstream, whose stream has an id and then ends. */
-static unsigned
+static unsigned long long
 call_that_is_polled(void)
 {
-    unsigned n;
+    unsigned long long n;
 
     world_open(1, UPSTREAM, NULL);
     post_modern("echo", ECHO_CALL);
@@ -245,7 +245,7 @@ expect_comeback(const char *id)
 
 Test(bridging, asks_for_the_rest_of_a_reply_whose_stream_the_upstream_ended)
 {
-    unsigned n = call_that_is_polled();
+    unsigned long long n = call_that_is_polled();
     char event[256];
 
     advance(250);
@@ -256,7 +256,7 @@ Test(bridging, asks_for_the_rest_of_a_reply_whose_stream_the_upstream_ended)
     advance(1100);
     expect_comeback("e/8");
     answer_stream(server, "");
-    snprintf(event, sizeof event, "data: {\"jsonrpc\":\"2.0\",\"id\":%u,\"result\":{\"content\":[]}}\n\n", n);
+    snprintf(event, sizeof event, "data: {\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{\"content\":[]}}\n\n", n);
     say_chunk(server, event);
     cr_assert(strstr(reply_of(client)->body, "\"id\":\"one\""));
     world_close();
@@ -321,7 +321,7 @@ Test(bridging, tells_an_upstream_that_a_call_whose_stream_has_ended_is_cancelled
 Test(bridging, tells_an_older_server_when_its_modern_client_has_gone)
 {
     struct message *m;
-    unsigned n;
+    unsigned long long n;
     char wanted[64];
 
     world_open(1, UPSTREAM, NULL);
@@ -333,7 +333,7 @@ Test(bridging, tells_an_older_server_when_its_modern_client_has_gone)
     settle();
     m = next_request();
     cr_assert(strstr(m->body, "notifications/cancelled"), "%s", m->body);
-    snprintf(wanted, sizeof wanted, "\"requestId\":%u", n);
+    snprintf(wanted, sizeof wanted, "\"requestId\":%llu", n);
     cr_assert(strstr(m->body, wanted), "%s", m->body);
     say(server, "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n");
     world_close();
@@ -518,7 +518,7 @@ Test(bridging, ends_a_shared_session_that_nobody_has_used_for_five_minutes)
 
 Test(bridging, keeps_a_shared_session_while_a_call_is_open)
 {
-    unsigned n;
+    unsigned long long n;
 
     world_open(1, UPSTREAM, "--first-byte-timeout", "20m", "--total-timeout", "20m", NULL);
     post_as(1);
@@ -563,11 +563,11 @@ Test(bridging, speaks_for_so_many_credentials_at_a_time_and_says_so)
     ",\"arguments\":{}," ELICITING_META "}}"
 
 /* Up to the input_required that the client gets; its requestState goes to state[]. */
-static unsigned
+static unsigned long long
 call_and_be_asked(char *state, size_t size)
 {
     struct message *m;
-    unsigned n;
+    unsigned long long n;
     char *begin, *end;
 
     post_modern("echo", ASKING_CALL("1", ""));
@@ -610,7 +610,7 @@ Test(bridging, parks_a_call_whose_older_server_asks_and_goes_on_with_the_retry)
     struct sim_peer *call_server;
     struct message *m;
     char state[1024], event[256];
-    unsigned n;
+    unsigned long long n;
 
     world_open(1, UPSTREAM, NULL);
     n = call_and_be_asked(state, sizeof state);
@@ -620,7 +620,7 @@ Test(bridging, parks_a_call_whose_older_server_asks_and_goes_on_with_the_retry)
     cr_assert(strstr(m->body, "\"id\":\"q\""), "%s", m->body);
     cr_assert(strstr(m->body, "\"action\":\"accept\""), "%s", m->body);
     say(server, "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n");
-    snprintf(event, sizeof event, "data: {\"jsonrpc\":\"2.0\",\"id\":%u,\"result\":{\"content\":[]}}\n\n", n);
+    snprintf(event, sizeof event, "data: {\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{\"content\":[]}}\n\n", n);
     say_chunk(call_server, event);
     m = reply_of(client);
     cr_assert_eq(m->status, 200);
@@ -738,7 +738,7 @@ Test(bridging, shows_no_tool_that_is_denied_and_calls_none_where_both_are_modern
 {
     struct sim_peer *first;
     struct message *m;
-    unsigned n;
+    unsigned long long n;
 
     world_open(1, DENY, NULL);
     client = client_new();

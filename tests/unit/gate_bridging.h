@@ -3,7 +3,7 @@
 #ifndef GATE_BRIDGING_H
 #define GATE_BRIDGING_H
 
-#include "gate_world.h"
+#include "gate_one_upstream.h"
 
 #define UPSTREAM "--upstream", "up=http://10.0.0.2:80/mcp", "--era-ttl", "5m"
 
@@ -25,7 +25,7 @@
     "18\","                                                                                                  \
     "\"capabilities\":{\"elicitation\":{}},\"clientInfo\":{\"name\":\"c\",\"version\":\"1\"}}}"
 
-static struct sim_peer *client, *server;
+static struct sim_peer *client;
 static char session[1024]; /* fields of a client before 2026 */
 
 static inline void
@@ -36,17 +36,6 @@ post_modern(const char *name, const char *body)
     snprintf(fields, sizeof fields, MODERN_FIELDS "Mcp-Method: tools/call\r\nMcp-Name: %s\r\n", name);
     client = client_new();
     post(client, fields, body);
-}
-
-/* The next request that reached the upstream, whichever connection it came on. */
-static inline struct message *
-next_request(void)
-{
-    struct sim_peer *fresh = server_next();
-
-    if (fresh)
-        server = fresh;
-    return request_of(server);
 }
 
 /* The upstream turns the probe away as servers before 2026-07-28 do. */
@@ -102,26 +91,6 @@ settle_on(const char *revision)
     snprintf(body, sizeof body,
              "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"protocolVersion\":\"%s\",\"capabilities\":{}}}",
              revision);
-    answer(server, "", body);
-}
-
-/* The number of a request at the upstream. */
-static inline unsigned
-number_of(const struct message *m)
-{
-    const char *id = strstr(m->body, "\"id\":");
-    unsigned n = 0;
-
-    cr_assert(id && sscanf(id + 5, "%u", &n) == 1, "%s", m->body);
-    return n;
-}
-
-static inline void
-answer_call(unsigned number, const char *result)
-{
-    char body[1024];
-
-    snprintf(body, sizeof body, "{\"jsonrpc\":\"2.0\",\"id\":%u,\"result\":%s}", number, result);
     answer(server, "", body);
 }
 

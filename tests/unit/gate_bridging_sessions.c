@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Clients before 2026-07-28 in front of a modern upstream: the session is the gateway's own. */
+#include "gate/session_impl.h"
+
 #include "gate_bridging.h"
 
 static void
@@ -22,7 +24,7 @@ open_session(void)
 Test(bridging, gives_an_older_client_a_session_of_its_own_with_a_modern_upstream)
 {
     struct message *m;
-    unsigned n;
+    unsigned long long n;
 
     world_open(1, UPSTREAM, NULL);
     open_session();
@@ -39,6 +41,24 @@ Test(bridging, gives_an_older_client_a_session_of_its_own_with_a_modern_upstream
     m = reply_of(client);
     cr_assert(strstr(m->body, "\"id\":7"), "%s", m->body);
     cr_assert_null(strstr(m->body, "resultType"), "%s", m->body);
+    world_close();
+}
+
+Test(bridging, names_the_upstream_in_errors_of_a_home_that_is_gone)
+{
+    struct session_table *table;
+    struct message *m;
+
+    world_open(1, UPSTREAM, NULL);
+    open_session();
+    table = world.worker->sessions->table;
+    session_table_assign(table, 0, 7);
+    post(client, session, CALL(7));
+    m = reply_of(client);
+    cr_assert_eq(m->status, 502);
+    cr_assert(strstr(m->body, "\"id\":7,"), "%s", m->body);
+    cr_assert(strstr(m->body, "upstream up: "), "%s", m->body);
+    session_table_assign(table, 0, 0);
     world_close();
 }
 
@@ -96,7 +116,7 @@ answer_discover(const char *who, const char *scope)
     snprintf(fields, sizeof fields, "Bearer %s", who);
     cr_assert_str_eq(field(m, "Authorization"), fields);
     snprintf(body, sizeof body,
-             "{\"jsonrpc\":\"2.0\",\"id\":%u,\"result\":{\"resultType\":\"complete\","
+             "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{\"resultType\":\"complete\","
              "\"supportedVersions\":[\"2026-07-28\"],\"capabilities\":{\"tools\":{}},\"ttlMs\":60000,"
              "\"cacheScope\":\"%s\",\"instructions\":\"for %s\"}}",
              number_of(m), scope, who);
@@ -229,7 +249,7 @@ Test(bridging, turns_input_required_into_a_request_of_the_server_and_repeats_the
     char text[4096], answer_body[256];
     const char *id;
     unsigned long long asked = 0;
-    unsigned n;
+    unsigned long long n;
     size_t len;
 
     world_open(1, UPSTREAM, NULL);

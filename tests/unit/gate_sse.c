@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* HTTP+SSE of 2024-11-05 on a whole worker in the simulator, at either end: what is posted and what is said
  * on the stream, and what happens when one of the two goes. */
-#include "gate_world.h"
+#include "gate_one_upstream.h"
 
 #define UPSTREAM  "--upstream", "up=http://10.0.0.2:80/mcp"
 #define DETECTING "--era-ttl", "5m"
@@ -15,7 +15,7 @@
 #define CANCEL(id)                                                                                           \
     "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":" #id "}}"
 
-static struct sim_peer *stream, *server;
+static struct sim_peer *stream;
 static char endpoint[512];
 
 /* --- the client --- */
@@ -64,35 +64,6 @@ post_accepted(const char *body)
 }
 
 /* --- an upstream of streamable HTTP --- */
-
-static struct message *
-next_request(void)
-{
-    struct sim_peer *fresh = server_next();
-
-    if (fresh)
-        server = fresh;
-    return request_of(server);
-}
-
-static unsigned long long
-number_of(const struct message *m)
-{
-    const char *id = strstr(m->body, "\"id\":");
-    unsigned long long n = 0;
-
-    cr_assert(id && sscanf(id + 5, "%llu", &n) == 1, "%s", m->body);
-    return n;
-}
-
-static void
-answer_call(unsigned long long number, const char *result)
-{
-    char body[2048];
-
-    snprintf(body, sizeof body, "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":%s}", number, result);
-    answer(server, "", body);
-}
 
 static void
 accept_post(void)

@@ -319,6 +319,73 @@ Test(stream, aborts_a_reply_that_broke_inside_an_event_or_a_body)
     world_close();
 }
 
+Test(stream, passes_the_events_that_came_with_what_broke_it)
+{
+    static const char *const ends[] = {"data: 3", "data: 3\n\n"};
+
+    for (unsigned i = 0; i < 4; i++) {
+        world_open(1, "--route", "/plain=http://10.0.0.2:80", NULL);
+        client = client_new();
+        get(client, "/plain/events", "");
+        server = server_next();
+        request_of(server);
+        answer_stream(server, "");
+        sim_peer_discard(client);
+        if (i < 2) /* a chunk of no size, */
+            say(server, "9\r\ndata: 1\n\n\r\n9\r\ndata: 2\n\n\r\n%zx\r\n%s\r\nno size", strlen(ends[i]),
+                ends[i]);
+        else { /* or the end in the same turn */
+            static char run[256];
+            int n = snprintf(run, sizeof run, "9\r\ndata: 1\n\n\r\n9\r\ndata: 2\n\n\r\n%zx\r\n%s\r\n",
+                             strlen(ends[i - 2]), ends[i - 2]);
+
+            sim_peer_send(server, run, (size_t)n);
+            sim_peer_half_close(server);
+            settle();
+        }
+        cr_assert(has(client, "data: 1\n\n") && has(client, "data: 2\n\n") && has(client, "data: 3"), "%u",
+                  i);
+        cr_assert_not(has(client, "0\r\n\r\n"), "a torn reply must not look whole");
+        cr_assert(sim_peer_ended(client));
+        cr_assert_eq(counter(STAT_events), 2 + i % 2);
+        cr_assert_eq(closed_by(i < 2 ? CLOSE_BAD_REPLY : CLOSE_UPSTREAM_GONE), 1);
+        world_close();
+    }
+}
+
+Test(stream, brings_a_slow_client_what_came_before_it_broke)
+{
+    static char event[9001];
+    static char got[1 << 16];
+    size_t n = 0, more;
+
+    memset(event, 'x', sizeof event - 1);
+    memcpy(event + sizeof event - 3, "\n\n", 2);
+    world_open(1, "--route", "/plain=http://10.0.0.2:80", NULL);
+    client = client_new();
+    get(client, "/plain/events", "");
+    server = server_next();
+    request_of(server);
+    answer_stream(server, "");
+    sim_peer_discard(client);
+    sim_peer_set_window(client, 1000);
+    for (unsigned i = 0; i < 3; i++)
+        say_chunk(server, event);
+    sim_peer_reset(server);
+    settle();
+    cr_assert_not(sim_peer_ended(client));
+    for (unsigned turn = 0; turn < 100 && !sim_peer_ended(client); turn++) {
+        while ((more = sim_peer_read(client, got + n, sizeof got - n))) {
+            n += more;
+            settle();
+        }
+        advance(1);
+    }
+    cr_assert(sim_peer_ended(client));
+    cr_assert_geq(n, 3 * (sizeof event - 1), "%zu", n);
+    world_close();
+}
+
 Test(stream, resets_a_client_of_http_1_0_whose_reply_broke)
 {
     world_open(1, UPSTREAM, NULL);
@@ -598,9 +665,9 @@ Test(stream, of_what_is_critical_does_not_rest)
     world_close();
 }
 
-Test(stream, rests_only_on_the_transports_of_batch)
+Test(stream, rests_only_on_the_transports_that_have_a_window)
 {
-    world_open(1, UPSTREAM, BATCHED, "--batch", "ws", NULL);
+    world_open(1, UPSTREAM, "--route", "/r=http://10.0.0.2:80/r", "--batch-window", "ws=5ms", NULL);
     call_busy(CALL(1));
     stream_on();
     stream_on();

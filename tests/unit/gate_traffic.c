@@ -102,6 +102,19 @@ Test(traffic, of_both_sides_is_counted_in_bytes_that_add_up_to_the_workers)
     world_close();
 }
 
+Test(traffic, what_waited_for_others_was_in_the_gateway_meanwhile)
+{
+    struct net_stats *n;
+
+    world_open(1, UPSTREAM, NULL);
+    n = &world.worker->net.stats;
+    n->late[n->late_count++] = (struct net_late){5 * MS, 2, LINK_CLIENT, TRANSPORT_WS};
+    call();
+    cr_assert_eq(times(TRHIST_transport_in_gateway, LINK_CLIENT, TRANSPORT_WS)->sum, 2 * 5 * MS);
+    cr_assert_eq(n->late_count, 0, "counted once");
+    world_close();
+}
+
 Test(traffic, of_a_connection_is_http_again_with_the_next_request)
 {
     uint64_t bytes;

@@ -41,16 +41,23 @@ upgrade(const char *path, const char *fields)
     ws_parser_init(&replies, false, false, 0);
 }
 
+static size_t
+make_frame(char *out, enum ws_opcode opcode, bool fin, const char *payload, size_t len)
+{
+    static const uint8_t mask[4] = {0x37, 0xfa, 0x21, 0x3d};
+    uint32_t n = ws_write_head((uint8_t *)out, opcode, fin, false, len, mask);
+
+    memcpy(out + n, payload, len);
+    ws_mask(out + n, len, mask, 0);
+    return n + len;
+}
+
 static void
 send_frame(enum ws_opcode opcode, bool fin, const char *payload, size_t len)
 {
-    static const uint8_t mask[4] = {0x37, 0xfa, 0x21, 0x3d};
     static char frame[1 << 16];
-    uint32_t n = ws_write_head((uint8_t *)frame, opcode, fin, false, len, mask);
 
-    memcpy(frame + n, payload, len);
-    ws_mask(frame + n, len, mask, 0);
-    sim_peer_send(client, frame, n + len);
+    sim_peer_send(client, frame, make_frame(frame, opcode, fin, payload, len));
     settle();
 }
 
@@ -345,6 +352,37 @@ Test(ws, ends_when_its_client_goes_without_a_word)
         cr_assert_eq(counter(STAT_exchanges_open), 0);
         world_close();
     }
+}
+
+Test(ws, takes_what_came_whole_before_what_breaks_the_rules)
+{
+    static const char notice[] = "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/roots/list_changed\"}",
+                      ping[] = "{\"jsonrpc\":\"2.0\",\"id\":8,\"method\":\"ping\"}";
+    static char run[512];
+    struct sim_peer *server;
+    size_t n;
+
+    open_world();
+    upgrade("/ws/up", "");
+    send_text(INITIALIZE);
+    server = server_asked_for("server/discover", NULL);
+    answer(server, "", "{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32601,\"message\":\"no\"}}");
+    cr_assert(strstr(request_of(server)->body, "\"initialize\""));
+    answer(server, "Mcp-Session-Id: s\r\n",
+           "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"protocolVersion\":\"2025-06-18\",\"capabilities\":"
+           "{\"tools\":{}},\"serverInfo\":{\"name\":\"s\",\"version\":\"1\"}}}");
+    cr_assert(strstr(request_of(server)->body, "notifications/initialized"));
+    say(server, "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n");
+    next_text();
+    n = make_frame(run, WS_TEXT, true, notice, sizeof notice - 1);
+    n += make_frame(run + n, WS_TEXT, true, ping, sizeof ping - 1);
+    n += make_frame(run + n, 3, true, "", 0);
+    sim_peer_send(client, run, n);
+    settle();
+    server_asked_for("notifications/roots/list_changed", NULL);
+    cr_assert_str_eq(next_text(), "{\"jsonrpc\":\"2.0\",\"id\":8,\"result\":{}}");
+    expect_close(WS_CLOSE_PROTOCOL);
+    world_close();
 }
 
 Test(ws, closes_with_the_code_that_says_what_was_wrong)

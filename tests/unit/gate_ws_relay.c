@@ -180,6 +180,61 @@ Test(ws_relay, closes_with_the_right_code_what_breaks_the_rules)
     }
 }
 
+/* A frame of a sender's, whole. */
+static size_t
+put_frame(char *out, struct sim_peer *from, const char *text)
+{
+    return make_frame(out, from == client, WS_TEXT, true, text, strlen(text));
+}
+
+Test(ws_relay, passes_what_came_whole_before_what_breaks_the_rules)
+{
+    static const char *const bad[] = {"\x83\x80", "\x83\x00"};
+
+    for (unsigned of_client = 0; of_client < 2; of_client++) {
+        struct sim_peer *from, *to;
+        char run[64];
+        size_t n;
+
+        world_open(1, ROUTE, NULL);
+        open_socket("");
+        from = of_client ? client : server;
+        to = of_client ? server : client;
+        n = put_frame(run, from, "one");
+        n += put_frame(run + n, from, "two");
+        memcpy(run + n, bad[!of_client], 2);
+        sim_peer_send(from, run, n + 2);
+        settle();
+        cr_assert_eq(memcmp(sim_peer_peek(to, &(size_t){0}), run, n), 0);
+        sim_peer_read(to, run, n);
+        expect_own(to, WS_CLOSE, of_client ? WS_CLOSE_GOING_AWAY : WS_CLOSE_BAD_GATEWAY);
+        expect_own(from, WS_CLOSE, WS_CLOSE_PROTOCOL);
+        cr_assert_eq(traffic(TRSTAT_transport_messages_received, of_client ? LINK_CLIENT : LINK_UPSTREAM,
+                             TRANSPORT_WS),
+                     2);
+        bye(client);
+        bye(server);
+        world_close();
+    }
+}
+
+Test(ws_relay, passes_no_frame_that_breaks_the_rules_in_its_second_receive)
+{
+    world_open(1, ROUTE, NULL);
+    open_socket("");
+    sim_peer_send(server, "\x81\x03one\x89", 6); /* and a ping's first byte, */
+    settle();
+    sim_peer_send(server, "\x7e", 1); /* whose length no control frame may have */
+    settle();
+    cr_assert_eq(sim_peer_read(client, (char[16]){0}, 16), 6, "what had passed, and no frame within another");
+    cr_assert(sim_peer_ended(client));
+    expect_own(server, WS_CLOSE, WS_CLOSE_PROTOCOL);
+    cr_assert_eq(closed_by(CLOSE_BAD_REPLY), 1);
+    bye(client);
+    bye(server);
+    world_close();
+}
+
 Test(ws_relay, tells_each_side_when_the_other_has_gone)
 {
     world_open(1, ROUTE, NULL);
@@ -212,6 +267,13 @@ Test(ws_relay, breaks_off_where_it_cannot_say_why)
     settle();
     cr_assert_eq(sim_peer_read(client, (char[8]){0}, 8), 0);
     cr_assert(sim_peer_was_reset(client) || sim_peer_ended(client));
+    bye(client);
+    open_socket("");
+    sim_peer_send(server, "\x81\x03one\x81\x10half of", 14);
+    sim_peer_half_close(server);
+    settle();
+    cr_assert(has(client, "one"), "with the end in one turn");
+    cr_assert(sim_peer_ended(client));
     bye(client);
     world_close();
 }

@@ -352,6 +352,23 @@ Test(ws_upstream, that_breaks_the_rules_of_frames_is_told_and_fails_its_calls)
     }
 }
 
+Test(ws_upstream, that_breaks_the_rules_behind_an_answer_has_answered)
+{
+    char run[256];
+    int n;
+
+    world_open(1, UPSTREAM, NULL);
+    n = snprintf(run + 2, sizeof run - 2, DONE, begin_call());
+    run[0] = (char)0x81;
+    run[1] = (char)n;
+    memcpy(run + 2 + n, "\x83\x00", 2);
+    cr_assert_lt(n, 126);
+    sim_peer_send(main_end.peer, run, (size_t)n + 4);
+    settle();
+    cr_assert_not_null(strstr(reply_of(client)->body, "\"result\""));
+    world_close();
+}
+
 Test(ws_upstream, that_closes_gets_its_code_back)
 {
     struct ws_event e = {0};

@@ -19,7 +19,7 @@ static void
 open_busy(unsigned load)
 {
     relay_open(1);
-    batch_init(&net, &(struct batch_limits){WINDOW_MS, MESSAGES, BYTES});
+    batch_init(&net, TRANSPORT_HTTP, &(struct batch_limits){WINDOW_MS, MESSAGES, BYTES});
     batch_set_load(&net, load);
     pass(100);
 }
@@ -88,7 +88,7 @@ Test(batch, the_first_leaves_at_once_and_the_next_ones_together_after_the_window
 Test(batch, the_window_grows_with_the_load)
 {
     open_busy(70);
-    cr_assert_eq(net.batch.window_ms, WINDOW_MS / 2);
+    cr_assert_eq(net.batches[TRANSPORT_HTTP].window_ms, WINDOW_MS / 2);
     say(PRIORITY_NORMAL, 1);
     say(PRIORITY_NORMAL, 1);
     cr_assert_eq(heard(), 1);
@@ -139,6 +139,45 @@ Test(batch, the_end_of_a_stream_takes_along_what_waits)
     }
 }
 
+Test(batch, what_waited_is_counted_with_the_time_that_it_waited)
+{
+    const struct net_flow *flow;
+    uint64_t at_once;
+
+    open_busy(100);
+    flow = &net.stats.flows[far.link.side][far.link.transport];
+    say(PRIORITY_NORMAL, 10);
+    at_once = flow->messages;
+    cr_assert_gt(at_once, 0);
+    pass(1);
+    say(PRIORITY_NORMAL, 10);
+    pass(3);
+    say(PRIORITY_NORMAL, 10);
+    cr_assert_eq(flow->messages, at_once, "they have not left");
+    cr_assert_eq(net.stats.late_count, 0);
+    pass(WINDOW_MS);
+    cr_assert_eq(heard(), 30);
+    cr_assert_eq(flow->messages, at_once);
+    cr_assert_eq(net.stats.late_count, 2);
+    cr_assert_geq(net.stats.late[0].waited_ns, WINDOW_MS * 1000000ull);
+    cr_assert_eq(net.stats.late[0].waited_ns - net.stats.late[1].waited_ns, 3000000);
+    cr_assert_eq(net.stats.late[0].messages, 1);
+    cr_assert_eq(net.stats.late[1].messages, 1);
+    world_close();
+}
+
+Test(batch, what_waited_and_is_dropped_is_not_counted)
+{
+    open_busy(100);
+    say(PRIORITY_NORMAL, 10);
+    pass(1);
+    say(PRIORITY_NORMAL, 10);
+    link_abort(&far.link, CLOSE_DONE, false);
+    sim_settle(sim);
+    cr_assert_eq(net.stats.late_count, 0);
+    world_close();
+}
+
 Test(batch, nothing_waits_when_there_is_nothing_else_to_do)
 {
     open_busy(100);
@@ -161,7 +200,7 @@ Test(batch, an_aborted_link_waits_for_nothing)
     say(PRIORITY_NORMAL, 1);
     link_abort(&far.link, CLOSE_DONE, false);
     sim_settle(sim);
-    cr_assert(list_empty(&net.batch.held));
+    cr_assert(list_empty(&net.batches[TRANSPORT_HTTP].held));
     pass(2 * WINDOW_MS);
     world_close();
 }

@@ -481,8 +481,9 @@ relay_with_faults(uint64_t seed)
         if (sim_random(sim, 3) == 0)
             add_filter(i ? &far : &near, sim_random(sim, 2) ? &byte_ops : &null_ops);
     }
-    batch_init(&net, &(struct batch_limits){(uint32_t)sim_random(sim, 30), 2 + (uint32_t)sim_random(sim, 500),
-                                            1000 + (uint32_t)sim_random(sim, 50000)});
+    batch_init(&net, TRANSPORT_HTTP,
+               &(struct batch_limits){(uint32_t)sim_random(sim, 30), 2 + (uint32_t)sim_random(sim, 500),
+                                      1000 + (uint32_t)sim_random(sim, 50000)});
     batch_set_load(&net, 100);
     near.message_bytes = (unsigned)sim_random(sim, 100);
     far.message_bytes = (unsigned)sim_random(sim, 100);

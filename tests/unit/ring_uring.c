@@ -291,6 +291,21 @@ Test(uring, each_feature_can_be_named)
     }
 }
 
+Test(uring, polling_in_vain_is_not_work)
+{
+    const struct ring_config config = {.spin_us = 1000000};
+    uint64_t busy_ns;
+
+    world_open(&config);
+    ring = world_ring();
+    turn();
+    busy_ns = ring_busy_ns(ring);
+    for (unsigned i = 0; i < 20; i++)
+        turn();
+    cr_assert_lt((int64_t)(ring_busy_ns(ring) - busy_ns), 100000000, "of 200 ms");
+    world_close();
+}
+
 /* As an unprivileged user without locked memory; the reason must name the cause and the way out. */
 Test(uring, too_little_locked_memory_is_said_in_one_line)
 {
