@@ -12,13 +12,13 @@
  *
  *      on_bytes ... batch_rest(source, 1)  --> rests --(window, or what count or bytes take)--> receives
  *
- * How long at most is the window_ms of the link's transport, which follows the worker's load: none up to half
- * of its time, all of --batch-window from nine tenths on. A message waits
- * only where the one before it came less than a window ago (and a source rests where two may come meanwhile),
- * so the first of a burst and those of a stream that is slow leave at once; so does what is critical. What is
- * held leaves as soon as the worker would sleep: it waits for work that is there, never for what may come. A
- * source that brings as much as one send should take within a millisecond, the timers' tick, does not rest.
- * What a source has nobody knows before it is received: its end, too, is seen after the rest.
+ * How long at most is the window_ms of the link's transport, which follows the worker's load: none up to
+ * half of its time, all of --batch-window from nine tenths on. A message waits only where the one before
+ * it came less than a window ago (and a source rests where two may come meanwhile), so the first of a
+ * burst and those of a stream that is slow leave at once; so does what is critical. What is held leaves as
+ * soon as the worker would sleep: it waits for work that is there, never for what may come. A source that
+ * brings as much as one send should take within a millisecond, the timers' tick, does not rest. What a
+ * source has nobody knows before it is received: its end, too, is seen after the rest.
  */
 #ifndef NET_BATCH_H
 #define NET_BATCH_H
