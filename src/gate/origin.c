@@ -17,10 +17,14 @@ origin_is_host(struct text origin, struct text host)
 static struct text
 without_port(struct text host)
 {
-    const char *end = host.len && host.at[0] == '[' ? memchr(host.at, ']', host.len) : NULL;
-    uint32_t from = end ? (uint32_t)(end - host.at) : 0;
-    const char *colon = memchr(host.at + from, ':', host.len - from);
+    const char *end, *colon;
+    uint32_t from;
 
+    if (!host.len) /* HTTP/1.0 names none */
+        return host;
+    end = host.at[0] == '[' ? memchr(host.at, ']', host.len) : NULL;
+    from = end ? (uint32_t)(end - host.at) : 0;
+    colon = memchr(host.at + from, ':', host.len - from);
     return colon ? (struct text){host.at, (uint32_t)(colon - host.at)} : host;
 }
 

@@ -108,6 +108,14 @@ promise('on a loopback address a name of somebody else is told nothing (DNS rebi
   assert.deepEqual(await statuses(['--trusted-proxy', '127.0.0.0/8'], ['evil.example']), [200], 'the proxy has looked');
 });
 
+promise('who names no host, as HTTP/1.0 may, is told as much as ever', async (world) => {
+  const gateway = await world.gateway({ args: [] });
+  const { hostname, port } = new URL(gateway.admin);
+  const raw = await RawClient.connect({ host: hostname, port: Number(port) });
+  world.atEnd(() => raw.close());
+  assert.equal((await raw.ask('GET /metrics HTTP/1.0\r\n\r\n')).status, 200);
+});
+
 promise('/healthz and /readyz answer, and nothing else is served there', async (world) => {
   const { gateway } = await busy(world);
   assert.equal((await fetch(`${gateway.admin}/healthz`)).status, 200);
