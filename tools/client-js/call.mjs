@@ -12,7 +12,7 @@ export class Call {
   aborter = new AbortController(); // of what the transport does for it
   sent;
   lastMessage;
-  #heard = this.created; // of it, last
+  lastHeard = this.created; // of it
   #timer;
 
   /** `ended(call, error)` is told of the end, whichever it is, before the promise is. */
@@ -36,7 +36,7 @@ export class Call {
   }
 
   heard(now) {
-    this.#heard = now;
+    this.lastHeard = now;
   }
 
   /** The response: the promise follows when everything before it was delivered. */
@@ -68,8 +68,8 @@ export class Call {
       const now = performance.now();
       const total = this.created + this.totalTimeout - now;
       // While its callback is busy with what came, silence says nothing about the server.
-      if (this.lane && !this.lane.idle) this.#heard = now;
-      const silent = this.#heard + this.timeout - now;
+      if (this.lane && !this.lane.idle) this.lastHeard = now;
+      const silent = this.lastHeard + this.timeout - now;
       if (total > 1 && silent > 1) this.#watch(Math.min(total, silent));
       else this.fail(this.#tooLate(total <= 1));
     }, Math.min(ms, this.totalTimeout));

@@ -255,7 +255,7 @@ export class McpStreamingClient {
     const session = this.#forget(call);
     if (error instanceof McpClientError && (error.kind === 'timeout' || error.kind === 'cancelled') && !call.internal) {
       session.transport.send({ jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId: call.id, reason: error.message } }).catch(() => {});
-      if (error.kind === 'timeout' && now - session.heard >= call.timeout) this.#doubt(session);
+      if (error.kind === 'timeout' && session.heard <= call.lastHeard) this.#doubt(session); // by no clock: a timer may go off early
     }
     call.aborter.abort();
     this.#pump();
