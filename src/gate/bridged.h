@@ -5,17 +5,12 @@
 
 #include "gate/bridging.h"
 #include "gate/journaled.h"
+#include "gate/late.h"
 #include "mcp/bridge_ask.h"
 #include "mcp/bridge_listen.h"
 #include "mcp/recall.h"
 
-enum {
-    BRIDGED_LATE = 4 /* kinds of notices that are combined */,
-    BRIDGED_EDITS = 4096,
-    BRIDGED_MORE = 2,
-    BRIDGED_URI = 4096,
-    BRIDGED_ERROR_BYTES = 1024
-};
+enum { BRIDGED_EDITS = 4096, BRIDGED_MORE = 2, BRIDGED_URI = 4096, BRIDGED_ERROR_BYTES = 1024 };
 
 /* Scratch of one worker: a message is made at a time. */
 struct bridge_room {
@@ -89,8 +84,7 @@ struct bridged {
     struct bridged *whole;       /* of a part: its batch, or its WebSocket; NULL: it is none */
     struct list_node part;       /* of its batch's, or WebSocket's */
     struct bridged_ws *ws;       /* bridging_ws.c; NULL: it is none */
-    struct held
-        late[BRIDGED_LATE]; /* bridging_behind.c: the latest of its kind, which the client has not heard */
+    struct late late;            /* bridging_behind.c */
 };
 
 /* Its reply is none of HTTP: it belongs to the stream of HTTP+SSE or to a WebSocket, or into a batch's. */
@@ -146,7 +140,6 @@ bool bridged_event(struct bridged *b, struct text json, struct text extra);
 bool bridged_notice(struct bridged *b, struct text method, struct text message);
 /* Says what the client has not heard. */
 void bridged_catch_up(struct bridged *b);
-void bridged_late_free(struct bridged *b);
 void bridged_reply(struct bridged *b, unsigned status, struct text json, struct text extra);
 void bridged_error(struct bridged *b, int code, unsigned status, const char *text);
 /* The error of a close reason, in the form that is still possible. */

@@ -305,7 +305,7 @@ bridged_free(struct bridged *b)
     bridged_relist_free(b);
     bridged_round_free(b);
     bridged_parked_free(b);
-    bridged_late_free(b);
+    late_free(w, &b->late);
     merging_leave(b);
     session_release(b->session);
     span_unref(b->relayed_session);

@@ -13,6 +13,7 @@
 #include "gate/envelope.h"
 #include "gate/heads.h"
 #include "gate/local.h"
+#include "gate/splice_behind.h"
 #include "gate/ws_relay.h"
 
 BUF_STATIC_TEXT(heartbeat_text, SSE_HEARTBEAT);
@@ -94,8 +95,15 @@ splice_end(struct exchange *ex)
 static void
 splice_congested(struct exchange *ex)
 {
-    if (ex->phase == PHASE_BODY)
+    if (ex->phase == PHASE_BODY && !behind_may_choose(ex))
         exchange_pause_server(ex);
+}
+
+static void
+splice_writable(struct exchange *ex)
+{
+    behind_catch_up(ex);
+    exchange_resume_server(ex);
 }
 
 /* A call of an older revision goes on without its client (mcp-wire 5, behaviour 16); everything else ends
@@ -120,6 +128,7 @@ splice_client_gone(struct exchange *ex, enum close_reason reason)
         return;
     }
     ex->orphan = true;
+    behind_free(ex);
     ex->asked_ns = ring_now(ex->worker->ring);
     if (ex->server_paused)
         exchange_resume_server(ex);
@@ -165,6 +174,7 @@ end_standing_stream(struct exchange *ex)
     if (!ex->client || !ex->is_stream || ex->method != METHOD_GET || !sse_scan_at_boundary(&ex->scan) ||
         ex->client->tx != FRAMING_CHUNKED)
         return false;
+    behind_catch_up(ex);
     exchange_end_reply(ex, CLOSE_DRAIN);
     return true;
 }
@@ -223,10 +233,19 @@ splice_probe_client(struct exchange *ex)
     }
 }
 
+static bool
+splice_fail_stream(struct exchange *ex, enum close_reason reason)
+{
+    (void)reason;
+    behind_cut(ex);
+    return false;
+}
+
 static void
 splice_release(struct exchange *ex, enum close_reason reason)
 {
     (void)reason;
+    behind_free(ex);
     ws_relay_free(ex);
 }
 
@@ -236,10 +255,11 @@ static const struct plan splice_plan = {
     .trailers = splice_trailers,
     .end = splice_end,
     .congested = splice_congested,
-    .writable = exchange_resume_server,
+    .writable = splice_writable,
     .client_gone = splice_client_gone,
     .tick = splice_tick,
     .stop = splice_stop,
+    .fail_stream = splice_fail_stream,
     .release = splice_release,
     .reply_head = splice_reply_head,
     .reply_body = splice_reply_body,

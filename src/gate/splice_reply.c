@@ -5,6 +5,7 @@
 
 #include "gate/heads.h"
 #include "gate/pace.h"
+#include "gate/splice_behind.h"
 #include "gate/traffic.h"
 #include "gate/ws_relay.h"
 
@@ -43,25 +44,39 @@ delay_acks(struct exchange *ex, uint32_t before)
         link_delay_acks(&ex->server->link);
 }
 
-/* So many events have passed whole. */
-static void
-note_events(struct exchange *ex, uint32_t events)
+void
+splice_events_came(struct exchange *ex, uint32_t events)
 {
     struct worker *w = ex->worker;
     uint32_t before = ex->events;
 
-    if (!events)
-        return;
     ex->events += events;
     delay_acks(ex, before);
     stats_add(w->stats, STAT_events, events);
     stats_up_add(w->stats, ex->upstream->index, UPSTAT_up_events, events);
     traffic_received(w, LINK_UPSTREAM, TRANSPORT_SSE, events);
+}
+
+void
+splice_events_passed(struct exchange *ex, uint32_t events)
+{
+    traffic_sent(ex->worker, LINK_CLIENT, TRANSPORT_SSE, events);
+    pace_came(ex, events);
+}
+
+/* So many events have passed whole. */
+static void
+note_events(struct exchange *ex, uint32_t events)
+{
+    bool had_some = ex->events;
+
+    if (!events)
+        return;
+    splice_events_came(ex, events);
     if (!ex->client)
         return;
-    traffic_sent(w, LINK_CLIENT, TRANSPORT_SSE, events);
-    pace_came(ex, events);
-    if (before) /* else the first, which is waited for, and what is said with it */
+    splice_events_passed(ex, events);
+    if (had_some) /* else the first, which is waited for, and what is said with it */
         exchange_may_rest(ex, events);
 }
 
@@ -190,6 +205,8 @@ splice_reply_body(struct exchange *ex, const struct h1_body *body)
 {
     struct h1 *client = ex->client;
 
+    if (client && behind_take(ex, body))
+        return;
     if (ex->is_stream && !ex->early)
         note_events(ex, scan_events(ex, body));
     if (!client)
@@ -202,13 +219,14 @@ splice_reply_body(struct exchange *ex, const struct h1_body *body)
         pass_early_body(ex, body);
     else
         h1_send_body(client, body);
-    if (link_congested(&client->link))
+    if (link_congested(&client->link) && !behind_may_choose(ex))
         exchange_pause_server(ex);
 }
 
 void
 splice_reply_trailers(struct exchange *ex, struct text section)
 {
+    behind_catch_up(ex);
     if (ex->client && !ex->early)
         splice_send_trailers(ex->client, section, ex);
 }
@@ -217,6 +235,7 @@ void
 splice_reply_end(struct exchange *ex)
 {
     if (ex->client && ex->client->user == ex && !ex->client->tx_done) {
+        behind_catch_up(ex);
         if (ex->early)
             h1_send_piece(ex->client, span_all(&event_end_text));
         h1_send_end(ex->client, NULL);

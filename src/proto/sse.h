@@ -2,7 +2,7 @@
 /*
  * Server-sent events (WHATWG HTML 9.2), three parts:
  *
- *   sse_scan     finds where events end in bytes that are passed on untouched; 8 bytes of state, for every
+ *   sse_scan     finds where events end in bytes that are passed on untouched; 8 bytes of state, for each
  * stream sse_parser   takes events apart; for programs that read them sse_write_*  makes them
  *
  * All take the bytes in any pieces and answer the same for every division. Lines end with LF, CRLF or CR; one
@@ -52,6 +52,10 @@ uint32_t sse_scan_ids(struct sse_scan *scan, struct sse_id *keep, const char *at
 /* As sse_scan(), but stops in front of the first line that may be an id: *ret_used < len then, and what
  * follows is for sse_scan_ids() with a zeroed sse_id. So a stream without ids needs none. */
 uint32_t sse_scan_until_id(struct sse_scan *scan, const char *at, uint32_t len, uint32_t *ret_used);
+
+/* As sse_scan(), but stops behind the first event that ends: *ret_used < len then, unless nothing follows,
+ * and 1 is returned. Of a CR LF that ends it the LF is left to what follows. */
+uint32_t sse_scan_event(struct sse_scan *scan, const char *at, uint32_t len, uint32_t *ret_used);
 
 /* Whether SSE_HEARTBEAT may be inserted here: at the start, after a blank line, and after a comment line that
  * is not inside an event. When it is inserted before the first byte, a BOM that comes later is no longer at

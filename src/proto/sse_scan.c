@@ -77,9 +77,15 @@ id_block_end(struct sse_id *keep)
     memcpy(keep->id, keep->next, keep->next_len);
 }
 
-/* With `until_id` stops in front of a line that may be an id; *ret_end is where it has stopped. */
+enum stop {
+    STOP_NOT,
+    STOP_ID,    /* in front of a line that may be an id */
+    STOP_EVENT, /* behind the first event that ends */
+};
+
+/* *ret_end is where it has stopped. */
 static uint32_t
-scan_lines(struct sse_scan *scan, struct sse_id *keep, const char *at, uint32_t len, bool until_id,
+scan_lines(struct sse_scan *scan, struct sse_id *keep, const char *at, uint32_t len, enum stop stop,
            const char **ret_end)
 {
     const char *end = at + len, *start;
@@ -113,9 +119,13 @@ scan_lines(struct sse_scan *scan, struct sse_id *keep, const char *at, uint32_t 
                     scan->cr = *at++ == '\r';
                     if (keep)
                         id_block_end(keep);
+                    if (stop == STOP_EVENT && events) {
+                        *ret_end = at;
+                        return events;
+                    }
                     continue;
                 }
-                if (until_id && *at == 'i') {
+                if (stop == STOP_ID && *at == 'i') {
                     *ret_end = at;
                     return events;
                 }
@@ -143,14 +153,24 @@ sse_scan_ids(struct sse_scan *scan, struct sse_id *keep, const char *at, uint32_
 {
     const char *end;
 
-    return scan_lines(scan, keep, at, len, false, &end);
+    return scan_lines(scan, keep, at, len, STOP_NOT, &end);
 }
 
 uint32_t
 sse_scan_until_id(struct sse_scan *scan, const char *at, uint32_t len, uint32_t *ret_used)
 {
     const char *end;
-    uint32_t events = scan_lines(scan, NULL, at, len, true, &end);
+    uint32_t events = scan_lines(scan, NULL, at, len, STOP_ID, &end);
+
+    *ret_used = (uint32_t)(end - at);
+    return events;
+}
+
+uint32_t
+sse_scan_event(struct sse_scan *scan, const char *at, uint32_t len, uint32_t *ret_used)
+{
+    const char *end;
+    uint32_t events = scan_lines(scan, NULL, at, len, STOP_EVENT, &end);
 
     *ret_used = (uint32_t)(end - at);
     return events;

@@ -388,6 +388,35 @@ promise('a reader that stops does not hurt the others, and its source is stopped
   stopped.close();
 });
 
+for (const [policy, method, counter] of [['drop', 'notifications/message', 'notices_dropped'], ['combine', 'notifications/progress', 'notices_merged']]) {
+  promise(`a reader that stops does not stop what says only what may be left out (--backpressure ${policy}), and hears the rest in order`, async (world) => {
+    const notices = 3000;
+    let said = 0;
+    const { gateway } = await setUp(world, async (connection, request) => {
+      await read(connection, request);
+      await connection.send(STREAM);
+      for (; said < notices && !connection.gone; said++) {
+        await connection.send(event({ jsonrpc: '2.0', method, params: { progressToken: 1, progress: said, data: 'x'.repeat(8000) } }));
+      }
+      await connection.send(event({ jsonrpc: '2.0', id: 1, result: {} }));
+      await connection.send('0\r\n\r\n');
+    }, { args: ['--backpressure', policy] });
+    const client = await world.connect(gateway, { ms: 30_000 });
+    await client.send(post('/mcp/up', call(1)));
+    client.pause();
+    await until('the source has said all', () => said === notices, 30_000);
+    await gateway.untilMetric(counter, (n) => n > 0);
+    client.resume();
+    const { body } = await client.response();
+    const heard = body.toString().split('\n\n').filter(Boolean).map((one) => JSON.parse(one.replace('data: ', '')));
+    assert.deepEqual(heard.pop(), { jsonrpc: '2.0', id: 1, result: {} });
+    const numbers = heard.map(({ params }) => params.progress);
+    assert.deepEqual(numbers, [...numbers].sort((a, b) => a - b));
+    if (policy === 'combine') assert.equal(numbers.at(-1), notices - 1);
+    assert.equal(numbers.length + await gateway.metric(counter), notices);
+  });
+}
+
 promise('a reader that takes nothing for --send-timeout is dropped', async (world) => {
   const { gateway } = await setUp(world, async (connection, request) => {
     await read(connection, request);

@@ -74,6 +74,23 @@ check_rewritten(const char *at, uint32_t len)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* As many events come one by one. */
+static void
+check_one_by_one(const char *at, uint32_t len, uint32_t events)
+{
+    struct sse_scan scan = {0};
+    uint32_t used;
+
+    for (; len; at += used, len -= used) {
+        uint32_t ended = sse_scan_event(&scan, at, len, &used);
+
+        ASSERT(used > 0 && used <= len && (used == len || ended == 1));
+        ASSERT(!ended || sse_scan_at_boundary(&scan));
+        events -= ended;
+    }
+    ASSERT(events == 0);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -116,6 +133,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     ASSERT(sse_scan_at_boundary(&a) == sse_scan_at_boundary(&b));
     ASSERT(sse_scan_at_boundary(&a) == sse_scan_at_boundary(&c));
     ASSERT(whole.events <= events);
+    check_one_by_one(at, len, events);
     if (!whole.bad && sse_scan_at_boundary(&a) && !id_a.overflow)
         ASSERT(
             text_eq((struct text){id_a.id, id_a.len}, (struct text){whole.parser.id, whole.parser.id_len}));

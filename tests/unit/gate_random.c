@@ -2,7 +2,8 @@
 /*
  * A whole worker under random load with random faults, one run per seed. Clients post bodies that exist once,
  * in any framing and any pieces, pipelined, slowly, or leave in the middle; upstreams echo them in any form.
- * In every other world replies are compressed for those who ask, in every third one streams are batched.
+ * In every other world replies are compressed for those who ask, in every third one streams are batched; in
+ * most, events may be left out or combined, which these, being no notices, never are.
  * Whatever the kernel does: each reply is the echo of its own request, whole and in order; no request reaches
  * an upstream twice; the books balance. Only where connections are reset may a reply be an error or be cut
  * off.
@@ -427,11 +428,13 @@ free_actor(struct actor *a)
 static void
 open_random_world(uint64_t seed)
 {
+    static const char *const policies[] = {"drop", "combine", "throttle"};
+
     world_open(seed, "--upstream", "up=http://10.0.0.2:80/mcp,http://10.0.0.3:80/mcp", "--route",
                "/route=http://10.0.0.4:80/r", "--upstream-max", "4", "--upstream-idle-max", "2",
                "--upstream-wait", "1h", "--upstream-idle", "1h", "--high-mark", "4k", "--low-mark", "1k",
                "--heartbeat", "20ms", "--compress", seed % 2 ? "on" : "off", "--compress-min", "100",
-               "--batch-window", seed % 3 ? "0" : "20ms", NULL);
+               "--batch-window", seed % 3 ? "0" : "20ms", "--backpressure", policies[seed % 5 % 3], NULL);
     server_count = 0;
     memset(arrived, 0, sizeof arrived);
     sim_on_peer(world.sim, on_server, NULL);

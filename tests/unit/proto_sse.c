@@ -125,6 +125,30 @@ Test(sse_scan, a_stream_without_ids_is_scanned_to_its_end)
     cr_assert_eq(used, 32);
 }
 
+Test(sse_scan, stops_behind_each_event_at_every_split)
+{
+    for (size_t i = 0; i < sizeof scan_cases / sizeof *scan_cases; i++) {
+        const struct scan_case *c = &scan_cases[i];
+        uint32_t len = (uint32_t)strlen(c->bytes);
+
+        for (uint32_t split = 0; split <= len; split++) {
+            struct sse_scan scan = {0}, plain = {0};
+            uint32_t at = 0, used, events = 0;
+
+            while (at < len) {
+                uint32_t n = at < split ? split - at : len - at, one;
+
+                one = sse_scan_event(&scan, c->bytes + at, n, &used);
+                cr_assert(one ? one == 1 && sse_scan_at_boundary(&scan) : used == n, "%s", c->bytes);
+                cr_assert_eq(sse_scan(&plain, c->bytes + at, used), one, "%s", c->bytes);
+                at += used;
+                events += one;
+            }
+            scan_check(c, &scan, events, NULL);
+        }
+    }
+}
+
 Test(sse_scan, counts_events_the_same_byte_by_byte)
 {
     for (size_t i = 0; i < sizeof scan_cases / sizeof *scan_cases; i++) {
