@@ -8,8 +8,8 @@ from . import flows, load, proc, scale, servers, start
 
 STREAMS_IDLE = 4000
 READERS = 1000
-STOPPED = {"sse": READERS, "ws": 400}  # what stopped WebSockets have sent and not read lies in all four sockets of a way: 1,000 use up tcp_mem
 BUFFER = "256k"
+WS_BUFFER = "64k"  # what stopped WebSockets have sent and not read lies in all eight buffers of their way, of which tcp_mem has to hold 1,000
 
 
 class Row:
@@ -126,13 +126,13 @@ def _hold_stopped_readers(bench, server, kind):
     """Connections that have stopped to read what brings more than the server may hold for them; returns the process
     once their sources have stood still for two seconds. A few of WebSocket may be missing, whose segments the kernel
     dropped for want of buffer and sends again a minute later."""
-    enough = STOPPED[kind] * (0.95 if kind == "ws" else 1)
+    enough = READERS * (0.95 if kind == "ws" else 1)
     url = f"http://127.0.0.1:{server.port}"
     loads = {
         "sse": ["--url", f"{url}/plain", "--connections", 0, "--slow-path", "/sse?rate=0&event-bytes=16k"],
         "ws": ["ws", "--url", f"{url}/echo", "--connections", 1, "--rate", 1, "--message-bytes", "16k", "--pipeline", 1024],
     }  # fmt: skip
-    words = [bench.program("mcpload"), *loads[kind], "--duration", "1h", "--slow-readers", STOPPED[kind], "--rcvbuf", "64k", "--quiet"]
+    words = [bench.program("mcpload"), *loads[kind], "--duration", "1h", "--slow-readers", READERS, "--rcvbuf", "64k", "--quiet"]
     holder = proc.start(words, servers.LOAD_CORE, bench.run / "holder.log")
     before, since = None, time.monotonic()
     for _ in range(600):
@@ -143,7 +143,7 @@ def _hold_stopped_readers(bench, server, kind):
         if time.monotonic() - since > 2:
             return holder
         time.sleep(0.1)
-    raise SystemExit(f"bench/compare: {server.name} does not stop the sources of {STOPPED[kind]} stopped readers: {now}")
+    raise SystemExit(f"bench/compare: {server.name} does not stop the sources of {READERS} stopped readers: {now}")
 
 
 def _running_readers(bench, server, kind, seconds):
@@ -169,7 +169,7 @@ def _stalled(kind):
         finally:
             proc.stop(holder)
         if not delay:
-            raise SystemExit(f"bench/compare: {server.name} serves nobody beside {STOPPED[kind]} stopped readers")
+            raise SystemExit(f"bench/compare: {server.name} serves nobody beside {READERS} stopped readers")
         return {
             "ratio": delay["p99_us"] / alone_delay["p99_us"],
             "gap_ratio": beside["event_gap"]["p99_us"] / alone["event_gap"]["p99_us"],
@@ -177,7 +177,7 @@ def _stalled(kind):
             "p50_us": delay["p50_us"],
             "p99_us": delay["p99_us"],
             "p99_alone_us": alone_delay["p99_us"],
-            "held_kib": held / STOPPED[kind] / 1024,
+            "held_kib": held / READERS / 1024,
             "failed": alone["failed"] + beside["failed"],
         }
 
@@ -241,7 +241,7 @@ ROWS = [
         mcpgate=("--upstream-buffer", BUFFER), upstream=("--sndbuf", BUFFER), without=("floor",),  # its receive pool is used up by the stopped ones
     ),  # fmt: skip
     Row(
-        "stalled-ws", f"p99 of {READERS} WebSocket readers: {STOPPED['ws']} stopped ones beside / none", "ratio", "p99 ratio", _stalled("ws"), fresh=True,
-        mcpgate=("--upstream-buffer", BUFFER), upstream=("--sndbuf", BUFFER), without=("floor", "nginx", "haproxy"),  # their sources do not stand still
+        "stalled-ws", f"p99 of {READERS} WebSocket readers: {READERS} stopped ones beside / none", "ratio", "p99 ratio", _stalled("ws"), fresh=True,
+        mcpgate=("--client-buffer", WS_BUFFER, "--upstream-buffer", WS_BUFFER), upstream=("--sndbuf", WS_BUFFER, "--rcvbuf", WS_BUFFER), without=("floor", "nginx", "haproxy"),  # their sources do not stand still
     ),  # fmt: skip
 ]

@@ -120,16 +120,32 @@ bind_tcp(const struct listener *l, bool reuseport)
     return fd;
 }
 
+/* Before listen(): the window's scale is chosen by the buffer (tcp(7)). */
+static bool
+set_buffers(int fd, uint64_t bytes)
+{
+    const int n = (int)bytes; /* the option's maximum fits */
+
+    return !bytes || (setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &n, sizeof n) == 0 &&
+                      setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &n, sizeof n) == 0);
+}
+
+static bool
+set_congestion(int fd, const char *name)
+{
+    return !*name || setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, (socklen_t)strlen(name)) == 0;
+}
+
 static int
-open_tcp(struct listener *l, const char *congestion)
+open_tcp(struct listener *l, const struct config *config)
 {
     int fd = bind_tcp(l, true);
 
     if (fd < 0)
         return fd;
-    if ((*congestion &&
-         setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, congestion, (socklen_t)strlen(congestion))) ||
-        getsockname(fd, &l->addr.any, &l->addr_len) || listen(fd, LISTENER_BACKLOG)) {
+    if (!set_congestion(fd, cfg_text(config, config->congestion).at) ||
+        !set_buffers(fd, config->client_buffer) || getsockname(fd, &l->addr.any, &l->addr_len) ||
+        listen(fd, LISTENER_BACKLOG)) {
         int error = errno;
         close(fd);
         return -error;
@@ -267,15 +283,15 @@ claim(struct listeners *set, const struct config *config, const struct cfg_liste
 
 /* Opens sockets until there are `count`. A port that the system picked for the first is everybody's. */
 static int
-grow(struct listener *l, const char *congestion, unsigned count, char *why, size_t why_size)
+grow(struct listener *l, const struct config *config, unsigned count, char *why, size_t why_size)
 {
     while (l->fd_count < count) {
-        int fd = l->is_unix ? open_unix(l) : open_tcp(l, congestion);
+        int fd = l->is_unix ? open_unix(l) : open_tcp(l, config);
         if (fd == -ENOENT && !l->is_unix) { /* what TCP_CONGESTION says of an unknown name */
             snprintf(why, why_size,
                      "--congestion %s is not known to this kernel: see "
                      "/proc/sys/net/ipv4/tcp_available_congestion_control",
-                     congestion);
+                     cfg_text(config, config->congestion).at);
             return fd;
         }
         if (fd < 0)
@@ -290,7 +306,6 @@ open_one(struct listeners *set, const struct config *config, const struct cfg_li
          char *why, size_t why_size)
 {
     struct listener *l = find(set, config, want);
-    const char *congestion = cfg_text(config, config->congestion).at;
     int r = 0;
 
     if (!l) {
@@ -307,7 +322,7 @@ open_one(struct listeners *set, const struct config *config, const struct cfg_li
             return r;
         }
     }
-    r = grow(l, congestion, want->is_unix ? 1 : count, why, why_size);
+    r = grow(l, config, want->is_unix ? 1 : count, why, why_size);
     if (l->fd_count == 0)
         close_from(l, 0);
     else

@@ -100,7 +100,7 @@ const struct flag ws_flags[] = {
      "(--slow-rate)"},
     {"slow-rate", FLAG_BYTES, FIELD(slow_rate), "0", "N",
      "bytes that each of those reads in a second; 0: none"},
-    {"rcvbuf", FLAG_BYTES, FIELD(rcvbuf), "0", "N", "SO_RCVBUF; slow readers have 64k if it is not given"},
+    {"rcvbuf", FLAG_BYTES, FIELD(rcvbuf), "0", "N", "SO_RCVBUF; slow readers have 64k if it is not given, and always 64k to send"},
     {"timeout", FLAG_TIME, FIELD(timeout_ns), "10s", "TIME",
      "what is not back so long after the end is lost"},
     {"header", FLAG_LIST, FIELD(headers), NULL, "'NAME: VALUE'",

@@ -143,7 +143,7 @@ start_connect(struct load_conn *conn)
     int fd;
 
     if (conn->role == ROLE_SLOW && !rcvbuf)
-        rcvbuf = SLOW_READER_RCVBUF;
+        rcvbuf = SLOW_READER_BUFFER;
     ring_set_connect_buffers(load->ring, (unsigned)rcvbuf, 0);
     conn->outcome = ERROR_NONE;
     fd = ring_connect(load->ring, &conn->send, (const struct sockaddr *)&address->sa, address->len,

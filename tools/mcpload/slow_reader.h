@@ -5,7 +5,9 @@
 
 #include "ring/ring.h"
 
-enum { SLOW_READER_RCVBUF = 64 << 10 }; /* of those, unless --rcvbuf says otherwise */
+enum {
+    SLOW_READER_BUFFER = 64 << 10
+}; /* of theirs, to receive unless --rcvbuf says otherwise, and to send */
 
 /* Embedded in its connection; zeroed it is not begun. */
 struct slow_reader {

@@ -433,15 +433,14 @@ void
 ws_conn_connect(struct ws_conn *conn)
 {
     const struct address *address = &conn->load->url.address;
-    uint64_t rcvbuf = conn->load->config.rcvbuf;
+    unsigned slow = conn->is_slow ? SLOW_READER_BUFFER : 0, rcvbuf = (unsigned)conn->load->config.rcvbuf;
 
     conn->is_open = conn->is_upgraded = conn->is_ready = conn->is_leaving = conn->is_over = conn->comes_back =
         false;
     conn->head.len = conn->out.len = 0;
     conn->sent = conn->last_ns = 0;
     conn->begin_ns = ring_now(conn->load->ring);
-    ring_set_connect_buffers(conn->load->ring,
-                             (unsigned)(conn->is_slow && !rcvbuf ? SLOW_READER_RCVBUF : rcvbuf), 0);
+    ring_set_connect_buffers(conn->load->ring, rcvbuf ? rcvbuf : slow, slow);
     conn->fd = ring_connect(conn->load->ring, &conn->send, (const struct sockaddr *)&address->sa,
                             address->len, on_connect);
     if (conn->fd < 0)
