@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Streams of events that pass as they came, to clients that do not keep up (--backpressure); on a whole
- * worker in the simulator. */
+ * worker in the simulator. SIM_SEEDS=n runs n seeds of what is random, SIM_SEED=n that one. */
 #include "gate_world.h"
 
 #include "gate/splice_behind.h"
+
+#include <stdlib.h>
 
 #define UPSTREAM "--upstream", "up=http://10.0.0.2:80/mcp"
 
@@ -221,7 +223,7 @@ Test(behind, a_standing_stream_has_the_latest_change_of_each_list_and_all_progre
 #define LOG_LINE(more)                                                                                       \
     "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/message\",\"params\":{\"data\":\"x\"" more "}}\n\n"
 
-static const char *const must_pass[] = {
+static const char *const to_pass[] = {
     "retry: 5\ndata: " LOG_LINE(""),
     "event: other\ndata: " LOG_LINE(""),
     "id: 7\n\n",
@@ -235,16 +237,16 @@ static const char *const must_pass[] = {
 
 Test(behind, whatever_is_no_plain_notice_passes)
 {
-    for (size_t i = 0; i < sizeof must_pass / sizeof *must_pass; i++) {
+    for (size_t i = 0; i < sizeof to_pass / sizeof *to_pass; i++) {
         bool is_last_of_two = i == 3; /* data of two lines whose first is empty is JSON all the same */
 
         fall_behind("drop", false);
-        strcpy(events, must_pass[i]);
+        strcpy(events, to_pass[i]);
         say_events(0);
         if (is_last_of_two)
             cr_assert_str_eq(caught_up(), "data: x\n\n");
         else
-            cr_assert_str_eq(caught_up(), must_pass[i]);
+            cr_assert_str_eq(caught_up(), to_pass[i]);
         world_close();
     }
 }
@@ -321,4 +323,122 @@ Test(behind, nothing_is_kept_for_a_client_that_has_left)
     say(server, "0\r\n\r\n");
     cr_assert_eq(counter(STAT_exchanges_open), 0);
     world_close();
+}
+
+/* --- at random --- */
+
+enum { ROUNDS = 60, PIECE_MAX = 255, LOG_LINES = 0, PROGRESS, CHANGES, CANCELS, KINDS };
+
+static const char *const methods[KINDS] = {"message", "progress", "tools/list_changed", "cancelled"};
+static unsigned number;                        /* of the last event that was said */
+static unsigned said[KINDS], said_last[KINDS]; /* how many, and the number of the last */
+
+static size_t
+smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Some events, in pieces that are cut anywhere. The number of each is its progress. */
+static void
+say_some(void)
+{
+    char piece[PIECE_MAX + 1];
+
+    events[0] = '\0';
+    for (uint64_t i = sim_random(world.sim, 6); i > 0; i--) {
+        unsigned kind = (unsigned)sim_random(world.sim, KINDS);
+
+        event(methods[kind], "1", ++number);
+        said[kind]++;
+        said_last[kind] = number;
+    }
+    for (size_t at = 0, n; events[at]; at += n) {
+        n = smaller(1 + sim_random(world.sim, PIECE_MAX), strlen(events + at));
+        memcpy(piece, events + at, n);
+        piece[n] = '\0';
+        say_chunk(server, piece);
+    }
+}
+
+/* Takes an event off; returns its kind, and its number. */
+static unsigned
+next_event(const char **at, unsigned *ret_number)
+{
+    static const char head[] = "event: message\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/";
+    const char *value = strstr(*at, "\"progress\":"), *end = strstr(*at, "}}\n\n");
+    unsigned kind = 0;
+
+    cr_assert(strncmp(*at, head, sizeof head - 1) == 0 && value && end && value < end, "%.300s", *at);
+    while (kind < KINDS && strncmp(*at + sizeof head - 1, methods[kind], strlen(methods[kind])))
+        kind++;
+    cr_assert(kind < KINDS && sscanf(value, "\"progress\":%u", ret_number) == 1, "%.300s", *at);
+    *at = end + strlen("}}\n\n");
+    return kind;
+}
+
+/* All is there but what may be left out, or has given way to a later one of its kind; nothing that is put off
+ * is overtaken by what must pass. */
+static void
+check_heard(const char *body, bool drops)
+{
+    unsigned heard[KINDS] = {0}, last[KINDS] = {0}, passed = 0, newest = 0, n;
+
+    while (*body) {
+        unsigned kind = next_event(&body, &n);
+        bool must_pass = drops || kind == LOG_LINES || kind == CANCELS;
+
+        cr_assert_gt(n, last[kind]);
+        cr_assert_gt(n, must_pass ? newest : passed);
+        heard[kind]++;
+        last[kind] = n;
+        newest = n > newest ? n : newest;
+        passed = must_pass ? n : passed;
+    }
+    for (unsigned kind = 0; kind < KINDS; kind++) {
+        bool may_miss = drops ? kind == LOG_LINES : kind == PROGRESS || kind == CHANGES;
+
+        cr_assert(may_miss || heard[kind] == said[kind], "%u of %u of kind %u", heard[kind], said[kind],
+                  kind);
+        cr_assert(drops || last[kind] == said_last[kind], "the last of kind %u is %u", kind, last[kind]);
+    }
+    cr_assert_eq(counter(drops ? STAT_notices_dropped : STAT_notices_merged),
+                 number - heard[LOG_LINES] - heard[PROGRESS] - heard[CHANGES] - heard[CANCELS]);
+    cr_assert_eq(counter(drops ? STAT_notices_merged : STAT_notices_dropped), 0);
+}
+
+static uint64_t left_out;
+
+static void
+run(uint64_t seed)
+{
+    bool drops = seed % 2;
+
+    world_open(seed, UPSTREAM, "--backpressure", drops ? "drop" : "combine", "--high-mark", "4k",
+               "--low-mark", "1k", NULL);
+    sim_faults_random(world.sim);
+    number = 0;
+    memset(said, 0, sizeof said);
+    memset(said_last, 0, sizeof said_last);
+    client = client_new();
+    post(client, MCP_ACCEPT, CALL(1));
+    server = server_next();
+    request_of(server);
+    answer_stream(server, "");
+    say_chunk(server, "data: first\n\n");
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        sim_peer_set_window(client, sim_random(world.sim, 2) * sim_random(world.sim, 30000));
+        say_some();
+    }
+    check_heard(caught_up(), drops);
+    left_out += counter(STAT_notices_dropped) + counter(STAT_notices_merged);
+    world_close();
+}
+
+Test(behind, nobody_misses_but_what_may_be_left_out_however_it_comes_and_is_read, .timeout = 3000)
+{
+    const char *count = getenv("SIM_SEEDS");
+
+    sim_for_seeds(1, count ? (unsigned)strtoul(count, NULL, 10) : 200, run);
+    cr_assert(left_out > 0 || getenv("SIM_SEED"));
 }
