@@ -197,13 +197,7 @@ void bridged_sse_reply(struct bridged *b, const struct text *pieces, unsigned co
 /* The accepted exchange ends for this reason: a request that was not answered is, if it can be. */
 void bridged_sse_ends(struct bridged *b, enum close_reason reason);
 
-/* MCP over WebSocket (bridging_ws.c). What all of a worker's share: an inflater, and scratch. */
-struct ws_shared {
-    struct ws_inflater *inflater; /* made when it is needed */
-    struct held text;
-};
-void bridged_ws_done(struct worker *w);
-/* The GET is whole: upgrades. */
+/* MCP over WebSocket (bridging_ws.c). The GET is whole: upgrades. */
 void bridged_ws_open(struct bridged *b);
 void bridged_ws_input(struct bridged *b, const struct h1_body *body); /* may finish */
 /* One message to its client, in pieces, behind the others of that priority. */

@@ -9,6 +9,7 @@
 #include "gate/local.h"
 #include "gate/merging.h"
 #include "gate/splice.h"
+#include "gate/ws_coding.h"
 #include "proto/jsonrpc.h"
 
 #include <errno.h>
@@ -32,7 +33,7 @@ bridging_done(struct worker *w)
     bridged_parked_end_all(w);
     merging_done(w);
     bonds_done(w);
-    bridged_ws_done(w);
+    ws_coding_done(w);
     pool_done(&w->bridged_pool);
     pool_done(&w->envelope_pool);
     held_free(w, &w->bridge_room->text);

@@ -16,8 +16,8 @@
 #include "gate/heads.h"
 #include "gate/local.h"
 #include "gate/traffic.h"
+#include "gate/ws_coding.h"
 #include "proto/ws.h"
-#include "proto/ws_deflate.h"
 #include "proto/ws_key.h"
 
 #include <stdio.h>
@@ -139,39 +139,6 @@ bridged_ws_open(struct bridged *b)
 
 /* --- what is compressed --- */
 
-static struct ws_shared *
-shared(struct worker *w)
-{
-    if (!w->ws)
-        w->ws = calloc(1, sizeof *w->ws);
-    return w->ws;
-}
-
-void
-bridged_ws_done(struct worker *w)
-{
-    if (!w->ws)
-        return;
-    ws_inflater_free(w->ws->inflater);
-    held_free(w, &w->ws->text);
-    free(w->ws);
-    w->ws = NULL;
-}
-
-/* Into the scratch of all. */
-struct scratch {
-    struct ws_deflate_out out; /* first */
-    struct worker *worker;
-};
-
-static bool
-put(struct ws_deflate_out *out, const void *bytes, uint32_t len)
-{
-    struct worker *w = ((struct scratch *)(void *)out)->worker;
-
-    return held_append(w, &w->ws->text, bytes, len);
-}
-
 static void
 drop_deflater(struct bridged *b)
 {
@@ -186,7 +153,7 @@ drop_deflater(struct bridged *b)
 static struct ws_deflater *
 deflater_of(struct bridged *b)
 {
-    if (b->ws->deflater || !shared(b->worker) || !compress_take_context(b->worker))
+    if (b->ws->deflater || !ws_coding_of(b->worker) || !compress_take_context(b->worker))
         return b->ws->deflater;
     b->ws->deflater = ws_deflater_new(&b->ws->deflate);
     if (b->ws->deflater)
@@ -200,18 +167,20 @@ deflater_of(struct bridged *b)
 static struct text
 deflated(struct bridged *b, const struct text *pieces, unsigned count, uint64_t bytes)
 {
-    struct scratch to = {{put}, b->worker};
+    struct ws_to_held to;
     struct ws_deflater *d;
+    struct held *left;
 
     if (!b->ws->deflates || bytes < DEFLATE_MIN || !(d = deflater_of(b)))
         return (struct text){NULL, 0};
-    b->worker->ws->text.len = 0;
+    left = &b->worker->ws->left;
+    to = ws_to_held(b->worker, left);
     b->ws->deflated_ns = ring_now(b->worker->ring);
     exchange_wake_in(b->ex, DEFLATER_IDLE_MS);
     if (ws_deflater_message(d, pieces, count, &to.out) == WS_DEFLATE_FINE) {
         stats_add(b->worker->stats, STAT_compress_in, bytes);
-        stats_add(b->worker->stats, STAT_compress_out, b->worker->ws->text.len);
-        return held_text(&b->worker->ws->text);
+        stats_add(b->worker->stats, STAT_compress_out, left->len);
+        return held_text(left);
     }
     drop_deflater(b);
     return (struct text){NULL, 0};
@@ -391,16 +360,11 @@ take(struct bridged *b, struct text message)
 static bool
 take_deflated(struct bridged *b, struct text payload, bool is_text)
 {
-    struct ws_shared *s = shared(b->worker);
-    struct scratch to = {{put}, b->worker};
-    struct utf8_check check = {0};
+    struct ws_coding *c = ws_coding_of(b->worker);
 
-    if (s && !s->inflater)
-        s->inflater = ws_inflater_new();
-    if (!s || !s->inflater)
+    if (!c)
         return end_for_memory(b);
-    s->text.len = 0;
-    switch (ws_inflater_message(s->inflater, payload, b->worker->config->ws_max_message, &to.out)) {
+    switch (ws_inflate(b->worker, payload, b->worker->config->ws_max_message, &c->came)) {
     case WS_DEFLATE_FINE:
         break;
     case WS_DEFLATE_BAD:
@@ -412,12 +376,11 @@ take_deflated(struct bridged *b, struct text payload, bool is_text)
     case WS_DEFLATE_NO_ROOM:
         return end_for_memory(b);
     }
-    if (is_text &&
-        (!utf8_check_piece(&check, held_text(&s->text).at, s->text.len) || !utf8_check_is_whole(&check))) {
+    if (is_text && !utf8_is_text(c->came.at, c->came.len)) {
         end(b, WS_CLOSE_INVALID, text_of(ws_fault_text(WS_FAULT_TEXT)), CLOSE_WS_PROTOCOL);
         return false;
     }
-    return take(b, held_text(&s->text));
+    return take(b, held_text(&c->came));
 }
 
 static bool

@@ -5,6 +5,7 @@
 #include "gate/home.h"
 #include "gate/leg.h"
 #include "mcp/merge_list.h"
+#include "proto/ws_deflate.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -414,7 +415,7 @@ heads_leg(struct exchange *ex, const struct leg_request *request, const struct e
 
     if (!writer_open(&w, &ex->worker->slab,
                      ep->path.len + request->path.len + ep->authority.len + request->fields.len +
-                         static_fields_size(c, up) + 448 +
+                         static_fields_size(c, up) + 576 +
                          (request->body.len <= SMALL_BODY ? request->body.len : 0)))
         return (struct span){0};
     put_text(&w, text_of(names[ws_key.at ? METHOD_GET : request->method]));
@@ -427,6 +428,8 @@ heads_leg(struct exchange *ex, const struct leg_request *request, const struct e
                         "Sec-WebSocket-Protocol: mcp\r\nSec-WebSocket-Key: ");
         put_text(&w, ws_key);
         put_literal(&w, "\r\n");
+        if (c->ws_deflate)
+            put_literal(&w, "Sec-WebSocket-Extensions: " WS_DEFLATE_OFFER "\r\n");
     } else if (request->method == METHOD_POST) {
         put_literal(&w, "Content-Type: application/json\r\nContent-Length: ");
         put_number(&w, request->body.len);

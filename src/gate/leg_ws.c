@@ -3,6 +3,8 @@
 
 #include "gate/local.h"
 #include "gate/traffic.h"
+#include "gate/ws_coding.h"
+#include "proto/utf8.h"
 #include "proto/ws.h"
 #include "proto/ws_key.h"
 
@@ -14,10 +16,12 @@ enum { MASK_BYTES = 4, RANDOM_BYTES = 256, PIECE_BYTES = 4096 };
 struct leg_ws {
     struct ws_parser parser;
     struct held early; /* frames that wait for the 101 */
+    struct held plain; /* a message that came compressed, while it is given */
     char key[WS_KEY_CHARS];
     uint8_t random[RANDOM_BYTES]; /* for masks, which nobody may foresee (section 5.3) */
     uint32_t random_at;
     bool is_open, is_pinged, is_closing;
+    bool deflates; /* permessage-deflate was agreed upon */
 };
 
 bool
@@ -40,6 +44,7 @@ leg_ws_free(struct leg *leg, struct worker *w)
     if (!leg->ws)
         return;
     held_free(w, &leg->ws->early);
+    held_free(w, &leg->ws->plain);
     free(leg->ws);
     leg->ws = NULL;
 }
@@ -75,13 +80,13 @@ put(struct leg *leg, const void *bytes, uint32_t len)
 }
 
 static bool
-put_frame(struct leg *leg, enum ws_opcode opcode, struct text payload)
+put_frame(struct leg *leg, enum ws_opcode opcode, bool is_deflated, struct text payload)
 {
     uint8_t head[WS_HEAD_MAX], mask[MASK_BYTES];
     char piece[PIECE_BYTES];
 
     if (!new_mask(leg->ws, mask) ||
-        !put(leg, head, ws_write_head(head, opcode, true, false, payload.len, mask)))
+        !put(leg, head, ws_write_head(head, opcode, true, is_deflated, payload.len, mask)))
         return false;
     for (uint32_t at = 0; at < payload.len; at += PIECE_BYTES) {
         uint32_t n = payload.len - at < PIECE_BYTES ? payload.len - at : PIECE_BYTES;
@@ -101,11 +106,14 @@ send_frame(struct leg *leg, enum priority lane, enum ws_opcode opcode, struct te
 {
     uint32_t early = leg->ws->early.len;
     struct h1 *server = leg->ex->server;
+    struct text small = {0};
     bool is_sent;
 
     if (leg->ws->is_open)
         server->lane = (uint8_t)lane;
-    is_sent = put_frame(leg, opcode, payload);
+    if (leg->ws->deflates && opcode == WS_TEXT)
+        small = ws_deflate_alone(leg->ex->worker, payload);
+    is_sent = put_frame(leg, opcode, small.at != NULL, small.at ? small : payload);
     if (leg->ws->is_open)
         link_end_message(&server->link, lane);
     if (is_sent)
@@ -164,9 +172,10 @@ leg_ws_goodbye(struct leg *leg)
 
 /* --- what comes --- */
 
-/* Section 4.1, what the client checks. Neither an extension was offered nor a protocol but this. */
+/* Section 4.1, what the client checks. No extension was offered but that one, if any, and no protocol but
+ * this. */
 static bool
-is_agreed(const struct leg *leg, const struct http1_head *head)
+is_agreed(struct leg *leg, const struct http1_head *head)
 {
     char accept[WS_ACCEPT_CHARS];
     struct text protocol = http1_value(head, HTTP_SEC_WEBSOCKET_PROTOCOL);
@@ -174,7 +183,8 @@ is_agreed(const struct leg *leg, const struct http1_head *head)
     return head->upgrade && http_list_has(http1_value(head, HTTP_UPGRADE), TEXT("websocket")) &&
            ws_key_accept(leg_ws_key(leg), accept) &&
            text_eq(http1_value(head, HTTP_SEC_WEBSOCKET_ACCEPT), (struct text){accept, WS_ACCEPT_CHARS}) &&
-           !http1_value(head, HTTP_SEC_WEBSOCKET_EXTENSIONS).len &&
+           ws_deflate_agree(http1_value(head, HTTP_SEC_WEBSOCKET_EXTENSIONS), &leg->ws->deflates) &&
+           (!leg->ws->deflates || leg->ex->worker->config->ws_deflate) &&
            (!protocol.len || text_eq(protocol, TEXT("mcp")));
 }
 
@@ -193,6 +203,8 @@ leg_ws_head(struct leg *leg, const struct http1_head *head)
         exchange_fail(ex, CLOSE_WS_HANDSHAKE);
         return;
     }
+    if (ws->deflates)
+        ws_parser_init(&ws->parser, false, true, w->config->max_message);
     ex->server->tx = FRAMING_TUNNEL;
     leg->is_stream = ex->leg_stream = ws->is_open = true;
     ws->early = (struct held){0};
@@ -205,13 +217,53 @@ leg_ws_head(struct leg *leg, const struct http1_head *head)
 }
 
 static void
+give_up(struct leg *leg, unsigned code, enum close_reason reason)
+{
+    send_close(leg, code);
+    exchange_fail(leg->ex, reason);
+}
+
+static void
+give_inflated(struct leg *leg, struct text payload, bool is_text)
+{
+    struct worker *w = leg->ex->worker;
+    struct held *plain = &leg->ws->plain;
+
+    switch (ws_inflate(w, payload, w->config->max_message, plain)) {
+    case WS_DEFLATE_FINE:
+        if (is_text && !utf8_is_text(held_text(plain).at, plain->len))
+            give_up(leg, WS_CLOSE_INVALID, CLOSE_BAD_REPLY);
+        else if (leg_give(leg, held_text(plain)))
+            held_free(w, plain);
+        break;
+    case WS_DEFLATE_BAD:
+        give_up(leg, WS_CLOSE_INVALID, CLOSE_BAD_REPLY);
+        break;
+    case WS_DEFLATE_TOO_LARGE:
+        give_up(leg, WS_CLOSE_TOO_BIG, CLOSE_MESSAGE_TOO_LARGE);
+        break;
+    case WS_DEFLATE_NO_ROOM:
+        exchange_fail(leg->ex, CLOSE_NO_MEMORY);
+    }
+}
+
+static void
+give_whole(struct leg *leg, const struct ws_event *e, struct text payload)
+{
+    if (e->is_compressed)
+        give_inflated(leg, payload, e->opcode == WS_TEXT);
+    else
+        leg_give(leg, payload);
+}
+
+static void
 take_piece(struct leg *leg, const struct ws_event *e)
 {
     struct exchange *ex = leg->ex;
     struct worker *w = ex->worker;
 
     if (e->begins && e->ends) {
-        leg_give(leg, e->payload);
+        give_whole(leg, e, e->payload);
         return;
     }
     if (e->begins)
@@ -219,7 +271,7 @@ take_piece(struct leg *leg, const struct ws_event *e)
     if (e->payload.len && !held_append(w, &leg->held, e->payload.at, e->payload.len)) {
         exchange_fail(ex, CLOSE_NO_MEMORY);
     } else if (e->ends) {
-        leg_give(leg, held_text(&leg->held));
+        give_whole(leg, e, held_text(&leg->held));
         held_free(w, &leg->held);
     }
 }
@@ -266,8 +318,8 @@ leg_ws_input(struct leg *leg, struct span bytes)
         if (result == PARSE_BAD) {
             enum ws_fault fault = (enum ws_fault)leg->ws->parser.fault;
 
-            send_close(leg, ws_fault_code(fault));
-            exchange_fail(leg->ex, fault == WS_FAULT_TOO_BIG ? CLOSE_MESSAGE_TOO_LARGE : CLOSE_BAD_REPLY);
+            give_up(leg, ws_fault_code(fault),
+                    fault == WS_FAULT_TOO_BIG ? CLOSE_MESSAGE_TOO_LARGE : CLOSE_BAD_REPLY);
             return;
         }
         at += used;

@@ -6,7 +6,7 @@
  *
  *      leg_open() --GET, Upgrade-->  101  --leg_send()/on_message-->  close
  *
- * Compression is not offered. Pings of the upstream are answered; one that is quiet for --ws-ping is pinged,
+ * Compression is offered with --ws-deflate. Pings of the upstream are answered; one that is quiet for --ws-ping is pinged,
  * and for twice as long given up.
  */
 #ifndef GATE_LEG_WS_H

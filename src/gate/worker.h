@@ -73,7 +73,7 @@ struct worker {
     uint32_t parked_count, bond_count;     /* of shared bonds */
     struct merging *merging;               /* NULL: /mcp is not the merged server */
     struct compress *compress;             /* compress.c */
-    struct ws_shared *ws;                  /* bridging_ws.c; NULL: there was none yet */
+    struct ws_coding *ws;                  /* NULL: nothing was compressed on a WebSocket yet */
     struct bridge_room *bridge_room;       /* scratch of bridging (bridged.h) */
     struct stdio_worker stdio;
     struct seal_keys keys;

@@ -78,6 +78,14 @@ utf8_check_is_whole(const struct utf8_check *check)
     return !check->left;
 }
 
+static inline bool
+utf8_is_text(const char *at, size_t len)
+{
+    struct utf8_check check = {0};
+
+    return utf8_check_piece(&check, at, len) && utf8_check_is_whole(&check);
+}
+
 /* Writes the character c (no surrogate) to out[4]; returns its length. */
 static inline unsigned
 utf8_put(uint32_t c, char *out)

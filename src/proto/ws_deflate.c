@@ -62,7 +62,7 @@ take_param(struct text param, unsigned *seen, struct ws_deflate_params *p)
         which = SEEN_CLIENT_TAKEOVER;
     } else if (text_eq_nocase(name, TEXT("server_max_window_bits")) && equals) {
         bits = window_of(value);
-        if (bits < 9) /* zlib has no window of 8 bits */
+        if (!bits)
             return false;
         which = SEEN_SERVER_WINDOW;
         p->names_window = true;
@@ -89,12 +89,33 @@ ws_deflate_negotiate(struct text offers, struct ws_deflate_params *ret)
 
         while (fine && next_param(&offer, &param))
             fine = take_param(param, &seen, &p);
-        if (fine) {
+        if (fine && p.window_bits > 8) { /* zlib deflates with no window of 8 bits */
             *ret = p;
             return true;
         }
     }
     return false;
+}
+
+bool
+ws_deflate_agree(struct text reply, bool *ret_deflates)
+{
+    struct ws_deflate_params p = {.window_bits = WS_DEFLATE_WINDOW};
+    struct text extension, another, param;
+    unsigned seen = 0;
+
+    *ret_deflates = text_next_element(&reply, &extension);
+    if (!*ret_deflates)
+        return true;
+    if (text_next_element(&reply, &another) || !next_param(&extension, &param) ||
+        !text_eq_nocase(param, TEXT("permessage-deflate")))
+        return false;
+    while (next_param(&extension, &param))
+        if (!take_param(param, &seen, &p))
+            return false;
+    /* Section 7.1.1.1: it keeps no context, or declines; 7.1.2.2: our window was not offered to be limited.
+     */
+    return p.no_takeover && !(seen & SEEN_CLIENT_WINDOW);
 }
 
 uint32_t

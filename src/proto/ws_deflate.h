@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * permessage-deflate (RFC 7692) on the server's side: what is agreed upon in the handshake, and messages made
- * small and large again.
+ * permessage-deflate (RFC 7692): what is agreed upon in the handshake, and messages made small and large
+ * again.
  *
- * The client never keeps a context (client_no_context_takeover is always answered), so that what it sends
- * costs no memory between two messages: one inflater serves any number of connections. The server keeps one
- * where the client allows it, in a deflater that may be given back between any two messages: who inflates
- * does not notice.
+ * Who sends to us never keeps a context (client_no_context_takeover is always answered, and
+ * server_no_context_takeover always asked for), so that what comes costs no memory between two messages: one
+ * inflater serves any number of connections. As the server we keep one where the client allows it, in a
+ * deflater that may be given back between any two messages: who inflates does not notice.
  */
 #ifndef PROTO_WS_DEFLATE_H
 #define PROTO_WS_DEFLATE_H
@@ -25,6 +25,11 @@ enum { WS_DEFLATE_WINDOW = 12, WS_DEFLATE_REPLY_MAX = 128 };
 
 /* The first acceptable offer of Sec-WebSocket-Extensions. False: there is none. */
 bool ws_deflate_negotiate(struct text offers, struct ws_deflate_params *ret);
+
+/* The client's offer, and whether the server's reply to it is one that it may give: "" (it compresses
+ * nothing, *ret_deflates is false) or the extension, with nothing that was not offered. */
+#define WS_DEFLATE_OFFER "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+bool ws_deflate_agree(struct text reply, bool *ret_deflates);
 
 /* The extension as the reply names it; returns its length. */
 uint32_t ws_deflate_reply(const struct ws_deflate_params *params, char out[WS_DEFLATE_REPLY_MAX]);

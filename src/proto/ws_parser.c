@@ -163,8 +163,6 @@ unmask(struct ws_parser *p, char *at, uint32_t len)
 static enum ws_fault
 read_close(struct ws_parser *p, struct ws_event *e)
 {
-    struct utf8_check check = {0};
-
     e->code = WS_CLOSE_NO_STATUS;
     p->closed = true;
     if (!p->control_len)
@@ -175,7 +173,7 @@ read_close(struct ws_parser *p, struct ws_event *e)
     if (!ws_close_code_is_valid(e->code))
         return WS_FAULT_CLOSE_CODE;
     e->payload = (struct text){p->control + 2, p->control_len - 2u};
-    if (!utf8_check_piece(&check, e->payload.at, e->payload.len) || !utf8_check_is_whole(&check))
+    if (!utf8_is_text(e->payload.at, e->payload.len))
         return WS_FAULT_CLOSE_REASON;
     return WS_FAULT_FINE;
 }

@@ -4,6 +4,7 @@
 
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
+import { constants, deflateRawSync } from 'node:zlib';
 import { CRLF, get, modernCall, ping, post, request } from './lib/mcp.mjs';
 import { run } from './lib/process.mjs';
 import { program } from './lib/gateway.mjs';
@@ -124,6 +125,7 @@ const socketReplies = [
   said(0x89, 'p'.repeat(125)).repeat(10),
   said(0x81, 'Gr\xc3\xbc\xc3\x9fe').repeat(100),
   said(0xc1, '\xf2\x48\xcd\xc9\xc9\x07\x00'),
+  said(0xc1, deflateRawSync(JSON.stringify({ jsonrpc: '2.0', id: 1, result: { text: 'y'.repeat(9000) } }), { finishFlush: constants.Z_SYNC_FLUSH }).toString('latin1')),
   said(0x88, '\x03\xe9away'),
   said(0x82, '') + said(0x02, 'z'.repeat(30_000)),
 ];
@@ -133,9 +135,11 @@ async function hostileSocket(world, random) {
   return world.upstream(
     async (connection) => {
       while (!connection.queue.peek().includes(CRLF + CRLF)) if (!(await connection.queue.more(3_600_000))) return;
-      const key = /sec-websocket-key: *(\S+)/i.exec(connection.queue.take(1 << 20).toString('latin1'))?.[1] ?? '';
+      const asked = connection.queue.take(1 << 20).toString('latin1');
+      const key = /sec-websocket-key: *(\S+)/i.exec(asked)?.[1] ?? '';
+      const agreed = /permessage-deflate/.test(asked) && random.below(3) ? 'Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover\r\n' : '';
       const accept = createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64');
-      const welcome = `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`;
+      const welcome = `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: ${accept}\r\n${agreed}\r\n`;
       await connection.send(random.below(5) ? Buffer.from(welcome) : damaged(welcome, random));
       while (!connection.gone && (await connection.queue.more(3_600_000))) {
         connection.queue.take(1 << 20);
@@ -176,7 +180,7 @@ const rounds = long ? 20_000 : 1_500;
 
 for (const [what, args] of Object.entries({
   'as configured by default': [],
-  'with early streams and heartbeats': ['--early-stream', '3ms', '--heartbeat', '4ms'],
+  'with early streams and heartbeats': ['--early-stream', '3ms', '--heartbeat', '4ms', '--backpressure', 'drop'],
   'with little memory and few connections': ['--max-memory', '1m', '--upstream-max', '2', '--upstream-idle-max', '2', '--max-exchanges', '15'],
 })) {
   promise(`${rounds} random conversations between clients and upstreams that lie, ${what}`, async (world) => {
@@ -190,7 +194,7 @@ for (const [what, args] of Object.entries({
   }, { ms: 300_000 });
 }
 
-for (const [what, args] of Object.entries({ 'as configured by default': [], 'with pings and little memory': ['--ws-ping', '20ms', '--max-memory', '1m'], 'with batching': ['--batch-window', '2ms', '--backpressure', 'combine'] }))
+for (const [what, args] of Object.entries({ 'as configured by default': [], 'with pings and little memory': ['--ws-ping', '20ms', '--max-memory', '1m'], 'with batching and compression': ['--batch-window', '2ms', '--backpressure', 'combine', '--ws-deflate', 'on'] }))
   promise(`${rounds} random conversations over WebSocket between clients and servers that lie, ${what}`, async (world) => {
     const random = dice(seed + 2);
     const { url } = await hostileSocket(world, random);

@@ -46,15 +46,19 @@ const modern = (gateway, path, message) =>
     body: modernCall(7, 'echo', { message }),
   });
 
-for (const [form, transport] of [['HTTP', overHttp], ['WebSocket', overWs]])
-  promise(`the official client over ${form} has all of the reference server over WebSocket`, async (world) => {
-    const { url } = await serve(world, REFERENCE);
-    const gateway = await world.gateway({ upstreams: { e: url } });
-    const client = await connect(world, transport(gateway, form === 'HTTP' ? '/mcp/e' : '/ws/e'));
-    await useReference(client);
-    await client.close();
-    await gateway.untilQuiet();
-  });
+for (const [form, transport] of [['HTTP', overHttp], ['WebSocket', overWs]]) {
+  for (const deflate of ['off', 'on']) {
+    promise(`the official client over ${form} has all of the reference server over WebSocket, --ws-deflate ${deflate}`, async (world) => {
+      const { server, url } = await serve(world, REFERENCE, '--deflate', 'yes');
+      const gateway = await world.gateway({ upstreams: { e: url }, args: ['--ws-deflate', deflate] });
+      const client = await connect(world, transport(gateway, form === 'HTTP' ? '/mcp/e' : '/ws/e'));
+      await useReference(client);
+      await client.close();
+      assert.equal(/opened .*permessage-deflate/.test(server.output), deflate === 'on');
+      await gateway.untilQuiet();
+    });
+  }
+}
 
 promise('a server of 2026-07-28 over WebSocket serves clients of every era on one connection for each worker', async (world) => {
   const { server, url } = await serve(world, MODERN);

@@ -32,6 +32,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct text message = {(const char *)data, (uint32_t)size};
     struct ws_deflate_params params = {.window_bits = 12};
     char reply[WS_DEFLATE_REPLY_MAX];
+    bool deflates;
     struct ws_inflater *i;
     struct ws_deflater *d;
 
@@ -40,6 +41,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (ws_deflate_negotiate(message, &params))
         ASSERT(ws_deflate_reply(&params, reply) < sizeof reply && params.window_bits >= 9 &&
                params.window_bits <= 12);
+    ASSERT(ws_deflate_agree(message, &deflates) || deflates);
     i = ws_inflater_new();
     d = ws_deflater_new(&params);
     ASSERT(i && d);

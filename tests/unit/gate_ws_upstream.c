@@ -2,6 +2,7 @@
 /* Upstreams over WebSocket, with clients over HTTP, on a whole worker in the simulator. */
 #include "gate_world.h"
 #include "proto/ws.h"
+#include "proto/ws_deflate.h"
 #include "proto/ws_key.h"
 
 #include <stdlib.h>
@@ -32,6 +33,7 @@ struct ws_end {
 };
 
 static struct ws_end main_end, other;
+static const char *offered; /* the extension that the gateway asks for; NULL: none */
 
 /* The next connection asks for an upgrade, which is granted, with these fields besides. */
 static void
@@ -48,10 +50,13 @@ accept_upgrade(struct ws_end *s, const char *fields)
     cr_assert_str_eq(field(m, "Upgrade"), "websocket");
     cr_assert_str_eq(field(m, "Sec-WebSocket-Version"), "13");
     cr_assert_str_eq(field(m, "Sec-WebSocket-Protocol"), "mcp");
-    cr_assert_null(field(m, "Sec-WebSocket-Extensions"));
+    if (offered)
+        cr_assert_str_eq(field(m, "Sec-WebSocket-Extensions"), offered);
+    else
+        cr_assert_null(field(m, "Sec-WebSocket-Extensions"));
     key = field(m, "Sec-WebSocket-Key");
     cr_assert(ws_key_accept((struct text){key, (uint32_t)strlen(key)}, accept));
-    ws_parser_init(&s->parser, true, false, 0);
+    ws_parser_init(&s->parser, true, offered, 0);
     s->len = 0;
     say(s->peer,
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -538,5 +543,162 @@ Test(ws_upstream, gets_whole_frames_only_when_memory_is_short)
     cr_assert_eq(parser.fault, WS_FAULT_FINE);
     cr_assert_eq(at, len);
     cr_assert_gt(frames, 0);
+    world_close();
+}
+
+/* --- permessage-deflate --- */
+
+#define AGREED "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover\r\n"
+
+struct packed {
+    struct ws_deflate_out out; /* first */
+    char bytes[1 << 17];
+    uint32_t len;
+};
+
+static bool
+put_packed(struct ws_deflate_out *out, const void *bytes, uint32_t len)
+{
+    struct packed *to = (struct packed *)(void *)out;
+
+    cr_assert_leq(to->len + len, sizeof to->bytes);
+    memcpy(to->bytes + to->len, bytes, len);
+    to->len += len;
+    return true;
+}
+
+/* A world in which the upstream has agreed to this extension, and the id of a first call there. */
+static unsigned long long
+begin_deflated_call(const char *agreed)
+{
+    world_open(1, UPSTREAM, "--ws-deflate", "on", "--max-message", "100k", NULL);
+    offered = WS_DEFLATE_OFFER;
+    client = modern_call();
+    be_asked_for_era(FRESH);
+    accept_upgrade(&main_end, agreed);
+    return asked(&main_end, "\"tools/call\"");
+}
+
+/* As one message, or with `cut` as two fragments. */
+static void
+send_deflated(struct text message, bool cut)
+{
+    static struct packed to = {.out = {put_packed}};
+    static char frame[1 << 17];
+    struct ws_deflater *d =
+        ws_deflater_new(&(struct ws_deflate_params){.window_bits = 12, .no_takeover = true});
+    uint32_t first, n;
+
+    to.len = 0;
+    cr_assert_eq(ws_deflater_message(d, &message, 1, &to.out), WS_DEFLATE_FINE);
+    ws_deflater_free(d);
+    first = cut ? to.len / 2 : to.len;
+    n = ws_write_head((uint8_t *)frame, WS_TEXT, !cut, true, first, NULL);
+    memcpy(frame + n, to.bytes, first);
+    sim_peer_send(main_end.peer, frame, n + first);
+    settle();
+    if (cut)
+        send_frame(&main_end, WS_CONTINUATION, true, to.bytes + first, to.len - first);
+}
+
+Test(ws_upstream, is_sent_long_messages_compressed_where_it_agrees)
+{
+    static char call[8192];
+    static struct packed plain = {.out = {put_packed}};
+    struct ws_inflater *inflater = ws_inflater_new();
+    struct ws_event e = {0};
+    const char *said;
+    size_t n;
+
+    say_of(&main_end, DONE, begin_deflated_call(AGREED)); /* short: as it is */
+    reply_of(client);
+    n = (size_t)snprintf(call, sizeof call,
+                         "{\"jsonrpc\":\"2.0\",\"id\":8,\"method\":\"tools/call\",\"params\":{\"name\":"
+                         "\"echo\"," MODERN_META ",\"arguments\":{\"a\":\"");
+    memset(call + n, 'x', 4000);
+    strcpy(call + n + 4000, "\"}}}");
+    client = client_new();
+    post(client, MCP_ACCEPT MODERN, call);
+    said = next_said(&main_end, WS_TEXT, &e);
+    cr_assert_not_null(said);
+    cr_assert(e.is_compressed);
+    cr_assert_lt(e.payload.len, 400);
+    cr_assert_eq(
+        ws_inflater_message(inflater, (struct text){said, e.payload.len}, sizeof plain.bytes, &plain.out),
+        WS_DEFLATE_FINE);
+    put_packed(&plain.out, "", 1);
+    cr_assert_not_null(strstr(plain.bytes, "xxx\"}}}"));
+    say_of(&main_end, DONE, strtoull(strstr(plain.bytes, "\"id\":") + 5, NULL, 10));
+    cr_assert_eq(reply_of(client)->status, 200);
+    cr_assert_gt(counter(STAT_compress_in), counter(STAT_compress_out));
+    ws_inflater_free(inflater);
+    world_close();
+}
+
+Test(ws_upstream, may_compress_its_messages_whole_or_in_fragments)
+{
+    for (int cut = 0; cut < 2; cut++) {
+        char body[256];
+        int n = snprintf(body, sizeof body, DONE, begin_deflated_call(AGREED));
+
+        send_deflated((struct text){body, (uint32_t)n}, cut);
+        cr_assert_not_null(strstr(reply_of(client)->body, "\"id\":7,\"result\""));
+        world_close();
+    }
+}
+
+Test(ws_upstream, may_decline_to_compress)
+{
+    say_of(&main_end, DONE, begin_deflated_call(""));
+    cr_assert_eq(reply_of(client)->status, 200);
+    world_close();
+}
+
+Test(ws_upstream, that_agrees_to_what_was_not_offered_fails_the_call)
+{
+    static const char *const rows[] = {
+        "permessage-deflate", "permessage-deflate; server_no_context_takeover; client_max_window_bits=9",
+        "x"};
+
+    for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char agreed[128];
+
+        snprintf(agreed, sizeof agreed, "Sec-WebSocket-Extensions: %s\r\n", rows[i]);
+        world_open(1, UPSTREAM, "--ws-deflate", "on", NULL);
+        offered = WS_DEFLATE_OFFER;
+        client = modern_call();
+        be_asked_for_era(FRESH);
+        accept_upgrade(&main_end, agreed);
+        cr_assert_not_null(strstr(reply_of(client)->body, "\"error\""), "%s", rows[i]);
+        cr_assert_eq(closed_by(CLOSE_WS_HANDSHAKE), 1);
+        world_close();
+    }
+}
+
+Test(ws_upstream, that_compresses_nonsense_or_a_bomb_is_told_and_fails_its_calls)
+{
+    static char bomb[200000];
+    struct ws_event e = {0};
+
+    begin_deflated_call(AGREED);
+    sim_peer_send(main_end.peer, "\xc1\x04\xff\xff\xff\xff", 6);
+    settle();
+    cr_assert_not_null(next_said(&main_end, WS_CLOSE, &e));
+    cr_assert_eq(e.code, WS_CLOSE_INVALID);
+    cr_assert_not_null(strstr(reply_of(client)->body, "\"error\""));
+    world_close();
+
+    begin_deflated_call(AGREED);
+    memset(bomb, ' ', sizeof bomb);
+    send_deflated((struct text){bomb, sizeof bomb}, false);
+    cr_assert_not_null(next_said(&main_end, WS_CLOSE, &e));
+    cr_assert_eq(e.code, WS_CLOSE_TOO_BIG);
+    cr_assert_not_null(strstr(reply_of(client)->body, "\"error\""));
+    world_close();
+
+    begin_deflated_call(AGREED);
+    send_deflated(TEXT("\xff"), false);
+    cr_assert_not_null(next_said(&main_end, WS_CLOSE, &e));
+    cr_assert_eq(e.code, WS_CLOSE_INVALID, "text is UTF-8, compressed or not");
     world_close();
 }

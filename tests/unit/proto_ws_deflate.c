@@ -99,6 +99,38 @@ Test(ws_deflate, takes_the_first_offer_that_it_can_keep)
     }
 }
 
+Test(ws_deflate, agrees_to_nothing_that_was_not_offered)
+{
+    static const struct {
+        const char *reply;
+        bool is_fine, deflates;
+    } vectors[] = {
+        {"", true, false},
+        {WS_DEFLATE_OFFER, true, true},
+        {"permessage-deflate; server_no_context_takeover", true, true},
+        {"Permessage-Deflate;Server_No_Context_Takeover ; server_max_window_bits=\"8\"", true, true},
+        {"permessage-deflate; server_no_context_takeover; server_max_window_bits=15", true, true},
+        {"permessage-deflate", false, true},
+        {"permessage-deflate; client_no_context_takeover", false, true},
+        {"permessage-deflate; server_no_context_takeover; client_max_window_bits=10", false, true},
+        {"permessage-deflate; server_no_context_takeover; server_no_context_takeover", false, true},
+        {"permessage-deflate; server_no_context_takeover; server_max_window_bits=7", false, true},
+        {"permessage-deflate; server_no_context_takeover; server_max_window_bits", false, true},
+        {"permessage-deflate; server_no_context_takeover; what", false, true},
+        {"permessage-deflate; server_no_context_takeover, x", false, true},
+        {WS_DEFLATE_OFFER ", " WS_DEFLATE_OFFER, false, true},
+        {"x-webkit-deflate-frame", false, true},
+    };
+
+    for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++) {
+        bool deflates;
+
+        cr_assert_eq(ws_deflate_agree(text_of(vectors[i].reply), &deflates), vectors[i].is_fine, "%s",
+                     vectors[i].reply);
+        cr_assert_eq(deflates, vectors[i].deflates, "%s", vectors[i].reply);
+    }
+}
+
 /* RFC 7692 section 7.2.3. */
 Test(ws_deflate, inflates_the_examples_of_the_rfc)
 {

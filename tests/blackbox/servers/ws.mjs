@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // An MCP server on stdin and stdout over WebSocket: each connection has a process of its own, each message is a line.
 //
-//     node ws.mjs [--tls CERT KEY] [--port N] -- COMMAND ARGS...
+//     node ws.mjs [--tls CERT KEY] [--port N] [--deflate yes] -- COMMAND ARGS...
 
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -16,10 +16,11 @@ const option = (name) => (args.includes(name) ? args.slice(args.indexOf(name) + 
 const tls = option('--tls');
 
 const http = tls ? createTlsServer({ cert: readFileSync(tls[0]), key: readFileSync(tls[1]) }) : createServer();
-const server = new WebSocketServer({ server: http, handleProtocols: (names) => (names.has('mcp') ? 'mcp' : false) });
+const perMessageDeflate = option('--deflate') ? { threshold: 0 } : false;
+const server = new WebSocketServer({ server: http, perMessageDeflate, handleProtocols: (names) => (names.has('mcp') ? 'mcp' : false) });
 
 server.on('connection', (socket, request) => {
-  console.error(`opened ${request.url} ${request.headers.authorization ?? ''}`);
+  console.error(`opened ${request.url} ${request.headers.authorization ?? ''} ${socket.extensions}`);
   const child = spawn(command, rest, { stdio: ['pipe', 'pipe', 'ignore'] });
   socket.on('message', (data) => child.stdin.write(`${data.toString()}\n`));
   createInterface({ input: child.stdout }).on('line', (line) => socket.readyState === socket.OPEN && socket.send(line));
