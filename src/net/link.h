@@ -199,7 +199,7 @@ struct link {
     uint8_t side, transport; /* enum link_side, enum transport; only for the statistics */
     uint8_t urgency; /* enum priority: of what is in the lane PRIORITY_NORMAL; PRIORITY_NORMAL at first */
     uint8_t run;     /* receives in a row that speak for the other buffer group */
-    bool paused : 1, bulk : 1, ended : 1, congested : 1, reset : 1, stalled : 1, end_due : 1;
+    bool paused : 1, bulk : 1, large : 1, ended : 1, congested : 1, reset : 1, stalled : 1, end_due : 1;
     bool is_held : 1;  /* batch.c: on the list of those that wait */
     bool rests : 1;    /* batch.c: does not receive until its timer runs */
     bool rested : 1;   /* batch.c: receives one buffer at a time, and rests between */
@@ -269,6 +269,13 @@ void link_resume(struct link *link);
 void link_delay_acks(struct link *link);
 /* The buffer group, for who knows better than the link does by itself. */
 void link_set_bulk(struct link *link, bool bulk);
+
+/* While it is received in bulk, large buffers may be used: for who passes on what it brings as it is, to a
+ * link without a filter (link_stops), and wants no less than such a buffer holds. */
+void link_set_large(struct link *link, bool large);
+/* As link_congested(), for who has just pushed on `sink` what `source` brought: a large buffer stops its
+ * source by itself until all of it has left. */
+bool link_stops(struct link *sink, const struct link *source);
 
 /* The peer's end of file came without the end that its filter promises: what only an end of file delimits may
  * be cut short. */

@@ -315,6 +315,39 @@ Test(splice, streams_large_bodies_both_ways_in_bounded_memory)
     world_close();
 }
 
+Test(splice, leaves_the_request_behind_a_large_body_alone)
+{
+    enum { SIZE = 1000000 };
+    static const char next[] = "GET /next HTTP/1.1\r\nHost: g\r\n\r\n";
+    char *text = pattern(SIZE);
+    static char got[SIZE + 1000];
+    size_t sent = 0, n = 0;
+
+    world_open(1, "--route", "/=http://10.0.0.2:80/", NULL);
+    client = client_new();
+    say(client, "PUT /big HTTP/1.1\r\nHost: g\r\nContent-Length: %d\r\n\r\n", SIZE);
+    server = server_next();
+    sim_peer_discard(server);
+    for (n = 0; n < SIZE;) {
+        size_t more = sim_peer_send(client, text + sent, SIZE - sent);
+
+        sent += more;
+        if (more && sent == SIZE)
+            say(client, "%s", next);
+        settle();
+        n += sim_peer_read(server, got + n, sizeof got - n);
+    }
+    cr_assert_eq(n, SIZE);
+    cr_assert_arr_eq(got, text, SIZE);
+    answer(server, "", "one");
+    cr_assert_str_eq(reply_of(client)->body, "one");
+    cr_assert(has(server, "GET /next "));
+    answer(server, "", "two");
+    cr_assert_str_eq(reply_of(client)->body, "two");
+    free(text);
+    world_close();
+}
+
 Test(splice, pauses_the_upstream_of_a_client_that_stops_reading)
 {
     char *text = pattern(8000);
