@@ -11,7 +11,9 @@
  * all that is queued into one send. The first attempt never waits in the kernel. When it comes back short,
  * the rest is copied once into slab memory, the receive buffers go home in that turn, and from then until the
  * queue is empty the link is *blocked*: what is pushed meanwhile is copied too, so that a slow reader holds
- * slab memory, which is counted, and never the receive pool. The lanes exist only while something is queued.
+ * slab memory, which is counted, and never the receive pool; but for what is more than the high mark, as only
+ * a large buffer can hold: that stays there, and there are few of those. The lanes exist only while something
+ * is queued.
  *
  * Ends. link_finish() closes in order: what is queued leaves, then FIN, then what the peer still sends is
  * discarded until its end of file or a limit (RFC 9112 9.6). link_abort() drops what is queued. Either way
@@ -34,7 +36,8 @@
  * Receiving. A link that fills the ring's small buffers several times in a row is received in bulk from then
  * on, and goes back to the small ones when it no longer does. So is one that was paused: it is ahead of its
  * reader, and bulk comes one buffer at a time, where the kernel may fill dozens of small ones in one turn.
- * One that rests between receives (net/batch.h) takes one buffer at a time, too.
+ * One that rests between receives (net/batch.h) takes one buffer at a time, too. Where its owner says so,
+ * bulk comes in large buffers (link_set_large).
  *
  * Calls go down, events come up: the callbacks of struct link_up are called from ring_reap() and net_flush()
  * only, never from within a call that the owner makes. So whoever pushes, pauses or ends need not fear for

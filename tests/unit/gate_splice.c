@@ -348,6 +348,39 @@ Test(splice, leaves_the_request_behind_a_large_body_alone)
     world_close();
 }
 
+Test(splice, readers_that_stop_in_large_bodies_hold_the_high_mark_or_one_of_the_large_buffers)
+{
+    enum { CLIENTS = 3 * RING_LARGE_COUNT, SIZE = 1000000, HIGH_MARK = 64 << 10 };
+    struct sim_peer *clients[CLIENTS];
+    char *text = pattern(SIZE);
+    uint64_t out;
+
+    world_open(1, "--route", "/=http://10.0.0.2:80/", "--send-timeout", "1h", "--upstream-max", "100", NULL);
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        clients[i] = client_new();
+        say(clients[i], "GET / HTTP/1.1\r\nHost: g\r\n\r\n");
+        server = server_next();
+        sim_peer_set_window(clients[i], 100000 + 4000 * i);
+        say(server, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", SIZE);
+        for (size_t sent = 0, n = 1; n; sent += n, settle())
+            n = sim_peer_send(server, text + sent, SIZE - sent);
+    }
+    out = counter(STAT_buffers_taken) - counter(STAT_buffers_returned);
+    cr_assert_gt(out, 0);
+    cr_assert_leq(out, RING_LARGE_COUNT);
+    cr_assert_leq(counter(STAT_slab_bytes), CLIENTS * HIGH_MARK);
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        sim_peer_set_window(clients[i], SIZE);
+        settle();
+        cr_assert_gt(sim_peer_received(clients[i]), 100000 + 4000 * i, "it goes on");
+        sim_peer_reset(clients[i]);
+    }
+    settle();
+    cr_assert_eq(counter(STAT_buffers_taken), counter(STAT_buffers_returned));
+    free(text);
+    world_close();
+}
+
 Test(splice, pauses_the_upstream_of_a_client_that_stops_reading)
 {
     char *text = pattern(8000);
