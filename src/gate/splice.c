@@ -42,7 +42,8 @@ splice_body(struct exchange *ex, const struct h1_body *body)
     if (!ex->server || (is_ws_relay(ex) && !ws_relay_look(ex, true, body)))
         return;
     h1_send_body(ex->server, body);
-    if (link_congested(&ex->server->link))
+    h1_read_large(ex->client, ex->server);
+    if (link_stops(&ex->server->link, &ex->client->link))
         exchange_pause_client(ex);
 }
 

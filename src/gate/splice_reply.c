@@ -219,7 +219,8 @@ splice_reply_body(struct exchange *ex, const struct h1_body *body)
         pass_early_body(ex, body);
     else
         h1_send_body(client, body);
-    if (link_congested(&client->link) && !behind_may_choose(ex))
+    h1_read_large(ex->server, client);
+    if (link_stops(&client->link, &ex->server->link) && !behind_may_choose(ex))
         exchange_pause_server(ex);
 }
 

@@ -270,6 +270,16 @@ on_control(struct op *op, int result, struct buf *buf, bool more)
 
 /* --- the turn --- */
 
+static uint64_t
+all_groups(const uint64_t count[RING_GROUPS])
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < RING_GROUPS; i++)
+        sum += count[i];
+    return sum;
+}
+
 static void
 mirror_counters(struct worker *w)
 {
@@ -277,8 +287,8 @@ mirror_counters(struct worker *w)
     const struct net_stats *n = &w->net.stats;
     struct slot *s = w->stats;
 
-    stats_set(s, STAT_buffers_taken, r->bufs_taken[RING_SMALL] + r->bufs_taken[RING_BULK]);
-    stats_set(s, STAT_buffers_returned, r->bufs_returned[RING_SMALL] + r->bufs_returned[RING_BULK]);
+    stats_set(s, STAT_buffers_taken, all_groups(r->bufs_taken));
+    stats_set(s, STAT_buffers_returned, all_groups(r->bufs_returned));
     stats_set(s, STAT_buffers_exhausted, r->parked);
     stats_set(s, STAT_ring_overflows, r->cq_overflows);
     stats_set(s, STAT_ring_rearms, r->rearms);

@@ -269,7 +269,7 @@ void
 link_receive(struct link *link)
 {
     bool may = (!link->paused && !link->rests) || link->state == LINK_STARTING;
-    enum ring_group group = link->bulk ? RING_BULK : RING_SMALL;
+    enum ring_group group = !link->bulk ? RING_SMALL : link->large ? RING_LARGE : RING_BULK;
 
     if (op_busy(&link->rx) || !may || link->ended)
         return;
@@ -429,7 +429,7 @@ link_push(struct link *link, enum priority lane, struct span bytes)
         return;
     need_outbound(link);
     copy =
-        bytes.buf->kind == BUF_PROVIDED && (link->out->blocked || link->is_held || link->state != LINK_OPEN);
+        outbound_must_copy(net, bytes) && (link->out->blocked || link->is_held || link->state != LINK_OPEN);
     if (!outbound_push(net, link->out, lane, bytes, copy)) {
         link_abort(link, CLOSE_NO_MEMORY, false);
         return;
@@ -499,6 +499,14 @@ link_congested(struct link *link)
     if (!link->congested && (link_blocked(link) || link_queued(link) >= link->net->stop_mark))
         set_congested(link);
     return link->congested;
+}
+
+bool
+link_stops(struct link *sink, const struct link *source)
+{
+    if (source->rx.group == RING_LARGE && !link_blocked(sink))
+        return sink->congested;
+    return link_congested(sink);
 }
 
 /* --- sending --- */
@@ -706,7 +714,7 @@ choose_group(struct link *link, enum ring_group from, uint32_t bytes, uint32_t b
 {
     bool other = link->bulk ? bytes <= SMALL_BYTES : bytes == buffer_bytes;
 
-    if (link->bulk != (from == RING_BULK))
+    if (link->bulk != (from != RING_SMALL))
         return;
     link->run = other ? (uint8_t)(link->run + 1) : 0;
     if (link->run < GROUP_RUN)
@@ -776,6 +784,16 @@ link_set_bulk(struct link *link, bool bulk)
         return;
     link->bulk = bulk;
     if (!link->paused && !link->ended)
+        ring_cancel(link->net->ring, &link->rx);
+}
+
+void
+link_set_large(struct link *link, bool large)
+{
+    if (link->large == large)
+        return;
+    link->large = large;
+    if (link->bulk && !link->paused && !link->ended)
         ring_cancel(link->net->ring, &link->rx);
 }
 

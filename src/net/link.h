@@ -11,7 +11,9 @@
  * all that is queued into one send. The first attempt never waits in the kernel. When it comes back short,
  * the rest is copied once into slab memory, the receive buffers go home in that turn, and from then until the
  * queue is empty the link is *blocked*: what is pushed meanwhile is copied too, so that a slow reader holds
- * slab memory, which is counted, and never the receive pool. The lanes exist only while something is queued.
+ * slab memory, which is counted, and never the receive pool; but for what is more than the high mark, as only
+ * a large buffer can hold: that stays there, and there are few of those. The lanes exist only while something
+ * is queued.
  *
  * Ends. link_finish() closes in order: what is queued leaves, then FIN, then what the peer still sends is
  * discarded until its end of file or a limit (RFC 9112 9.6). link_abort() drops what is queued. Either way
@@ -34,7 +36,8 @@
  * Receiving. A link that fills the ring's small buffers several times in a row is received in bulk from then
  * on, and goes back to the small ones when it no longer does. So is one that was paused: it is ahead of its
  * reader, and bulk comes one buffer at a time, where the kernel may fill dozens of small ones in one turn.
- * One that rests between receives (net/batch.h) takes one buffer at a time, too.
+ * One that rests between receives (net/batch.h) takes one buffer at a time, too. Where its owner says so,
+ * bulk comes in large buffers (link_set_large).
  *
  * Calls go down, events come up: the callbacks of struct link_up are called from ring_reap() and net_flush()
  * only, never from within a call that the owner makes. So whoever pushes, pauses or ends need not fear for
@@ -199,7 +202,7 @@ struct link {
     uint8_t side, transport; /* enum link_side, enum transport; only for the statistics */
     uint8_t urgency; /* enum priority: of what is in the lane PRIORITY_NORMAL; PRIORITY_NORMAL at first */
     uint8_t run;     /* receives in a row that speak for the other buffer group */
-    bool paused : 1, bulk : 1, ended : 1, congested : 1, reset : 1, stalled : 1, end_due : 1;
+    bool paused : 1, bulk : 1, large : 1, ended : 1, congested : 1, reset : 1, stalled : 1, end_due : 1;
     bool is_held : 1;  /* batch.c: on the list of those that wait */
     bool rests : 1;    /* batch.c: does not receive until its timer runs */
     bool rested : 1;   /* batch.c: receives one buffer at a time, and rests between */
@@ -269,6 +272,13 @@ void link_resume(struct link *link);
 void link_delay_acks(struct link *link);
 /* The buffer group, for who knows better than the link does by itself. */
 void link_set_bulk(struct link *link, bool bulk);
+
+/* While it is received in bulk, large buffers may be used: for who passes on what it brings as it is, to a
+ * link without a filter (link_stops), and wants no less than such a buffer holds. */
+void link_set_large(struct link *link, bool large);
+/* As link_congested(), for who has just pushed on `sink` what `source` brought: a large buffer stops its
+ * source by itself until all of it has left. */
+bool link_stops(struct link *sink, const struct link *source);
 
 /* The peer's end of file came without the end that its filter promises: what only an end of file delimits may
  * be cut short. */

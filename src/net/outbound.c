@@ -125,7 +125,7 @@ queue_spill(struct net *net, struct lane_queue *q)
 
     for (struct chunk *c = q->head; c && ok; c = c->next)
         for (uint32_t i = c->first; i < c->end && ok; i++) {
-            if (c->spans[i].buf->kind == BUF_PROVIDED)
+            if (outbound_must_copy(net, c->spans[i]))
                 ok = queue_copy(net, &copied, span_data(c->spans[i]), c->spans[i].len);
             else
                 queue_append(net, &copied, span_ref(c->spans[i]));

@@ -100,7 +100,14 @@ outbound_lanes_empty(const struct outbound *out)
 struct iovec *outbound_flight(struct net *net, const struct outbound *out, unsigned *ret_count);
 /* The kernel took the first n bytes of the flight. */
 void outbound_sent(struct net *net, struct outbound *out, uint32_t n);
-/* Copies what lies in the receive pool, everywhere, into slab memory. */
+/* What waits must not lie in the receive pool, unless it is more than may be copied for one reader: that is
+ * in one of the few large buffers. */
+static inline bool
+outbound_must_copy(const struct net *net, struct span bytes)
+{
+    return bytes.buf->kind == BUF_PROVIDED && (!ring_is_large(bytes.buf) || bytes.len <= net->high_mark);
+}
+/* Copies all of that, everywhere, into slab memory. */
 bool outbound_spill(struct net *net, struct outbound *out);
 
 /* All that `from` holds in its lanes, and in flight (of which nothing was sent) unless it has a filter, goes

@@ -19,7 +19,7 @@
  * Buffers. A completion of recv that holds bytes hands over one reference to `buf` (its first `result` bytes);
  * the callee gives it back with buf_unref() when it has finished with the bytes. When a group runs out, the
  * ring parks the receiving operations itself (first in, first out, without spinning) and restarts as many as
- * buffers came home; the owner does not notice.
+ * buffers came home; the owner does not notice. So it does with a receive whose large buffer is out.
  */
 #ifndef RING_RING_H
 #define RING_RING_H
@@ -66,10 +66,19 @@ op_busy(const struct op *op)
 enum ring_group {
     RING_SMALL, /* 2 KiB: heads, events, JSON-RPC */
     RING_BULK,  /* 24 KiB, one at a time: streams that proved to be large */
+    RING_LARGE, /* 256 KiB, the next when the last has come home: bodies that are passed on as they are */
     RING_GROUPS
 };
 
-enum { RING_SMALL_BYTES = 2048, RING_BULK_BYTES = 24 << 10 };
+enum { RING_SMALL_BYTES = 2048, RING_BULK_BYTES = 24 << 10, RING_LARGE_BYTES = 256 << 10 };
+
+/* Of the large ones there are few: where none is left, a receive takes a bulk one instead. */
+enum { RING_LARGE_COUNT = 8 };
+static inline bool
+ring_is_large(const struct buf *buf)
+{
+    return buf->kind == BUF_PROVIDED && buf->klass == RING_LARGE;
+}
 
 /* So many full small buffers of one connection in a turn, then its owner may stop it. Before Linux 6.17 there is
  * no such limit: a turn brings what the socket holds. */
@@ -78,8 +87,8 @@ enum { RING_RUN = 8 };
 struct ring_config {
     unsigned sq_entries;                /* 0: 4096 */
     unsigned cq_entries;                /* 0: 16384 */
-    unsigned buf_count[RING_GROUPS];    /* powers of two; 0: 1024 and 64 */
-    unsigned buf_size[RING_GROUPS];     /* bytes; 0: RING_SMALL_BYTES and RING_BULK_BYTES */
+    unsigned buf_count[RING_GROUPS];    /* powers of two; 0: 1024, 64, RING_LARGE_COUNT */
+    unsigned buf_size[RING_GROUPS];     /* bytes; 0: as above */
     uint32_t spin_us; /* how long ring_wait() polls before it sleeps */
 };
 

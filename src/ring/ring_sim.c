@@ -19,8 +19,8 @@ const char *const ring_feature_names[] = {NULL};
 int
 ring_new(const struct ring_config *config, struct ring **ret_ring, char *why, size_t why_size)
 {
-    static const unsigned counts[RING_GROUPS] = {1024, 64},
-                          sizes[RING_GROUPS] = {RING_SMALL_BYTES, RING_BULK_BYTES};
+    static const unsigned counts[RING_GROUPS] = {1024, 64, RING_LARGE_COUNT},
+                          sizes[RING_GROUPS] = {RING_SMALL_BYTES, RING_BULK_BYTES, RING_LARGE_BYTES};
     struct sim *sim = sim_current;
     struct ring *ring;
 
@@ -219,6 +219,7 @@ ring_recv(struct ring *ring, struct op *op, int fd, enum ring_group group, op_do
 
     ASSERT(sop->file->kind == SIM_FILE_STREAM && group < RING_GROUPS);
     sop->group = op->group = (uint8_t)group;
+    sop->large = group == RING_LARGE;
     claim(&sop->file->reader, sop);
 }
 
@@ -444,6 +445,8 @@ complete(struct ring *ring, struct sim_completion *c)
     }
     ring->stats.completions++;
     op->flags = has_more ? RING_HAS_MORE : 0;
+    if (buf)
+        op->group = buf->klass;
     op->done(op, result, buf, more);
 }
 

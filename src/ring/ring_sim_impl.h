@@ -78,6 +78,7 @@ enum sim_op_state {
     SIM_QUEUED,   /* waits for the submit */
     SIM_ACTIVE,   /* the kernel has it */
     SIM_PARKED,   /* a receive without buffers, in ring.parked */
+    SIM_WAITING,  /* a receive whose large buffer has not come home, in its group's waiting */
     SIM_BACKOFF,  /* an accept without descriptors, until at_ns */
     SIM_FINISHED, /* its last completion is on its way */
 };
@@ -102,15 +103,17 @@ struct sim_op {
     int fd;
     struct sim_file *file;   /* NULL: poll of a descriptor of the real system */
     struct list_node all;    /* in ring.ops */
-    struct list_node parked; /* in its group's */
+    struct list_node parked; /* in its group's parked or waiting */
     struct list_node timed;  /* in ring.timed: something is due at at_ns */
     struct sim_entry start;
     uint64_t at_ns;
     uint64_t last_ns; /* when its latest completion is seen */
     bool one;         /* ring_recv_one() */
     bool cancel_late; /* what is due at at_ns is a cancel */
+    bool large;       /* into RING_LARGE; `group` says what there was */
     uint8_t group;
     uint32_t run_bytes; /* received since it was armed */
+    struct buf *last;   /* waiting: for this */
     unsigned iov_count, send_flags, poll_events, poll_ready;
     const struct iovec *iov; /* the caller's until the submit, then a copy, as the kernel makes one */
     struct iovec *iov_copy;
@@ -133,7 +136,7 @@ struct sim_group {
     struct buf *bufs;
     struct buf **free; /* first in, first out, as the kernel's ring of buffers cycles */
     unsigned count, size, free_first, free_count;
-    struct list_node parked;
+    struct list_node parked, waiting;
 };
 
 struct sim_chunk {

@@ -23,6 +23,14 @@ group_put(struct sim_group *g, struct buf *b)
 }
 
 static void
+rearm(struct ring *ring, struct sim_op *sop)
+{
+    sop->state = SIM_QUEUED;
+    sop->run_bytes = 0;
+    ring_sim_queue(ring, &sop->start);
+}
+
+static void
 group_release(struct buf_home *home, struct buf *b)
 {
     struct sim_group *g = container_of(home, struct sim_group, home);
@@ -30,6 +38,14 @@ group_release(struct buf_home *home, struct buf *b)
     ASSERT(g->free_count < g->count);
     group_put(g, b);
     g->ring->stats.bufs_returned[b->klass]++;
+    list_for_each_safe(node, &g->waiting) {
+        struct sim_op *sop = container_of(node, struct sim_op, parked);
+
+        if (sop->last != b)
+            continue;
+        list_del(node);
+        rearm(g->ring, sop);
+    }
 }
 
 static struct buf *
@@ -53,6 +69,7 @@ ring_sim_group_open(struct ring *ring, unsigned id, unsigned count, unsigned siz
     ASSERT(count && (count & (count - 1)) == 0 && size);
     *g = (struct sim_group){.home = {.release = group_release}, .ring = ring, .count = count, .size = size};
     list_init(&g->parked);
+    list_init(&g->waiting);
     g->bufs = calloc(count, sizeof *g->bufs);
     g->free = calloc(count, sizeof(*g->free));
     ASSERT(g->bufs && g->free);
@@ -118,14 +135,6 @@ post(struct ring *ring, struct sim_op *sop, int result, struct buf *buf, bool mo
     return false;
 }
 
-static void
-rearm(struct ring *ring, struct sim_op *sop)
-{
-    sop->state = SIM_QUEUED;
-    sop->run_bytes = 0;
-    ring_sim_queue(ring, &sop->start);
-}
-
 /* Bulk is received one buffer at a time, small ones RING_RUN at a time, so that the owner can stop it. */
 static bool
 is_run_over(struct sim *sim, struct sim_op *sop, int result, const struct buf *buf)
@@ -133,8 +142,17 @@ is_run_over(struct sim *sim, struct sim_op *sop, int result, const struct buf *b
     if (sop->kind != SIM_OP_RECV || !buf)
         return false;
     sop->run_bytes += (uint32_t)result;
-    return sop->group == RING_BULK ||
+    return sop->group != RING_SMALL ||
            (sop->run_bytes >= RING_RUN * buf->size && !sim_hits(sim, SIM_LONG_RUN));
+}
+
+/* It goes on when its buffer has come home. */
+static void
+wait_for(struct ring *ring, struct sim_op *sop, struct buf *buf)
+{
+    sop->state = SIM_WAITING;
+    sop->last = buf;
+    list_add_tail(&ring->groups[RING_LARGE].waiting, &sop->parked);
 }
 
 /* A completion of a multishot, after which it may have ended by itself; then the ring arms it again. */
@@ -143,7 +161,9 @@ post_more(struct ring *ring, struct sim_op *sop, int result, struct buf *buf)
 {
     bool goes_on = post(ring, sop, result, buf, true);
 
-    if (!goes_on || sim_hits(ring->sim, SIM_LOST_MULTISHOT)) {
+    if (buf && ring_is_large(buf)) {
+        wait_for(ring, sop, buf);
+    } else if (!goes_on || sim_hits(ring->sim, SIM_LOST_MULTISHOT)) {
         ring->stats.rearms++;
         rearm(ring, sop);
     } else if (is_run_over(ring->sim, sop, result, buf)) {
@@ -189,10 +209,21 @@ try_connect(struct ring *ring, struct sim_op *sop)
         post(ring, sop, err, NULL, false);
 }
 
+/* Those that want a large buffer get a bulk one, or wait for that, where none is left. */
+static struct sim_group *
+choose_group(struct ring *ring, struct sim_op *sop)
+{
+    if (sop->large)
+        sop->group = ring->groups[RING_LARGE].free_count ? RING_LARGE : RING_BULK;
+    return &ring->groups[sop->group];
+}
+
 static void
 park(struct ring *ring, struct sim_op *sop)
 {
     ring->stats.parked++;
+    if (sop->large)
+        sop->group = RING_BULK;
     sop->state = SIM_PARKED;
     list_add_tail(&ring->groups[sop->group].parked, &sop->parked);
 }
@@ -223,7 +254,7 @@ try_recv(struct ring *ring, struct sim_op *sop)
     }
     while (sop->state == SIM_ACTIVE &&
            (end->arrived.count || end->error || end->fin_arrived || end->read_shut)) {
-        if (!ring->groups[sop->group].free_count || sim_hits(ring->sim, SIM_NO_BUFFERS)) {
+        if (!choose_group(ring, sop)->free_count || sim_hits(ring->sim, SIM_NO_BUFFERS)) {
             park(ring, sop);
         } else if (end->arrived.count) {
             recv_bytes(ring, sop, end);
@@ -400,7 +431,7 @@ copy_iov(struct sim_op *sop)
 static void
 start(struct ring *ring, struct sim_op *sop)
 {
-    struct sim_group *g = &ring->groups[sop->group];
+    const struct sim_group *g = choose_group(ring, sop);
 
     sop->state = SIM_ACTIVE;
     if (sop->kind == SIM_OP_SEND)

@@ -29,6 +29,7 @@ enum op_flag {
     OPF_DEFERRED = 4,
     OPF_CANCEL = 8, /* ring_cancel was called */
     OPF_ONE = 16,   /* ring_recv_one() */
+    OPF_LARGE = 32, /* ring_recv() into RING_LARGE; op->group says what there was */
 };
 
 enum { ACCEPT_RETRY_MS = 100 };
@@ -39,7 +40,7 @@ static void
 arm(struct op *op, struct io_uring_sqe *sqe)
 {
     io_uring_sqe_set_data(sqe, op);
-    op->flags = (uint8_t)((op->flags & (OPF_CANCEL | OPF_ONE)) | OPF_ARMED);
+    op->flags = (uint8_t)((op->flags & (OPF_CANCEL | OPF_ONE | OPF_LARGE)) | OPF_ARMED);
 }
 
 static void
@@ -134,13 +135,14 @@ arm_accept(struct ring *ring, struct op *op)
 }
 
 static void
-arm_recv(struct ring *ring, struct op *op)
+arm_recv_into(struct ring *ring, struct op *op, enum ring_group group)
 {
     struct io_uring_sqe *sqe = get_sqe(ring);
 
+    op->group = (uint8_t)group;
     /* A multishot without a limit takes all that the socket holds before its owner can stop it; bulk is
      * received one buffer at a time. */
-    if (has(ring, FEATURE_MULTISHOT_RECV) && op->group != RING_BULK && !(op->flags & OPF_ONE)) {
+    if (has(ring, FEATURE_MULTISHOT_RECV) && op->group == RING_SMALL && !(op->flags & OPF_ONE)) {
         io_uring_prep_recv_multishot(sqe, op->fd, NULL, 0, 0);
         if (has(ring, FEATURE_RECV_LIMIT))
             set_recv_limit(sqe, RING_RUN * ring->groups[op->group].size);
@@ -153,6 +155,15 @@ arm_recv(struct ring *ring, struct op *op)
 }
 
 static void
+arm_recv(struct ring *ring, struct op *op)
+{
+    const struct group *large = &ring->groups[RING_LARGE];
+    enum ring_group group = op->flags & OPF_LARGE ? RING_BULK : (enum ring_group)op->group;
+
+    arm_recv_into(ring, op, op->flags & OPF_LARGE && large->out < large->count ? RING_LARGE : group);
+}
+
+static void
 arm_poll(struct ring *ring, struct op *op)
 {
     struct io_uring_sqe *sqe = get_sqe(ring);
@@ -161,24 +172,24 @@ arm_poll(struct ring *ring, struct op *op)
     arm(op, sqe);
 }
 
-/* Started anew by restart_parked(), when its group has a buffer. */
+/* Those that want a large buffer wait for a bulk one. */
 static void
-park(struct ring *ring, struct op *op)
+park_recv(struct ring *ring, struct op *op)
 {
-    struct group *g = &ring->groups[op->group];
-
     op->flags |= OPF_PARKED;
-    op->next = NULL;
-    *g->parked_end = op;
-    g->parked_end = &op->next;
+    park(&ring->groups[op->flags & OPF_LARGE ? RING_BULK : op->group], op);
 }
 
 /* It found its group empty. */
 static void
 starve(struct ring *ring, struct op *op)
 {
+    if (op->group == RING_LARGE) {
+        arm_recv_into(ring, op, RING_BULK);
+        return;
+    }
     ring->stats.parked++;
-    park(ring, op);
+    park_recv(ring, op);
 }
 
 static void
@@ -239,10 +250,10 @@ static void
 start_recv(struct ring *ring, struct op *op, int fd, enum ring_group group, enum op_flag flag, op_done *done)
 {
     op_start(op, OP_RECV, fd, done);
-    op->group = (uint8_t)group;
-    op->flags = (uint8_t)flag;
-    if (ring->groups[group].parked)
-        park(ring, op); /* behind those who wait already */
+    op->flags = (uint8_t)(flag | (group == RING_LARGE ? OPF_LARGE : 0));
+    op->group = (uint8_t)(group == RING_LARGE ? RING_BULK : group);
+    if (ring->groups[op->group].parked)
+        park_recv(ring, op); /* behind those who wait already */
     else
         arm_recv(ring, op);
 }
@@ -301,6 +312,19 @@ unlink_op(struct op **head, struct op ***end, struct op *op)
     }
 }
 
+/* A receive that waits leaves the place where it does. */
+static void
+unpark(struct ring *ring, struct op *op)
+{
+    struct group *large = &ring->groups[RING_LARGE], *g;
+
+    for (unsigned i = 0; i < large->count; i++)
+        if (large->waiting[i] == op)
+            large->waiting[i] = NULL;
+    g = &ring->groups[op->flags & OPF_LARGE ? RING_BULK : op->group];
+    unlink_op(&g->parked, &g->parked_end, op);
+}
+
 void
 ring_cancel(struct ring *ring, struct op *op)
 {
@@ -313,11 +337,9 @@ ring_cancel(struct ring *ring, struct op *op)
         io_uring_prep_cancel64(sqe, (uint64_t)(uintptr_t)op, 0);
         forget(ring, sqe);
     } else if (op->flags & OPF_PARKED) {
-        struct group *g = &ring->groups[op->group];
-
         op->flags &= (uint8_t)~OPF_PARKED;
         if (op->kind == OP_RECV)
-            unlink_op(&g->parked, &g->parked_end, op);
+            unpark(ring, op);
         else
             unlink_op(&ring->accept_retry, NULL, op);
         defer(ring, op);
@@ -521,18 +543,29 @@ poll_is_idle(const struct op *op, int result)
     return op->kind == OP_POLL && result == 0;
 }
 
+/* Behind this turn's sends: its owner hears of a short one first, and may pause it. A large buffer is waited
+ * for. */
+static void
+rearm_recv(struct ring *ring, struct op *op, const struct buf *last)
+{
+    ring->stats.rearms += op->group == RING_SMALL && !has(ring, FEATURE_RECV_LIMIT);
+    if (op->group == RING_LARGE && last->refs) {
+        op->flags |= OPF_PARKED;
+        ring->groups[RING_LARGE].waiting[last->id] = op;
+    } else {
+        park_recv(ring, op);
+    }
+}
+
 static void
 rearm(struct ring *ring, struct op *op)
 {
-    ring->stats.rearms += op->kind != OP_RECV || (op->group != RING_BULK && !has(ring, FEATURE_RECV_LIMIT));
-    if (op->kind == OP_RECV)
-        park(ring, op); /* behind this turn's sends: its owner hears of a short one first, and may pause it */
-    else if (op->kind == OP_POLL)
+    ring->stats.rearms++;
+    if (op->kind == OP_POLL)
         arm_poll(ring, op);
     else
         arm_accept(ring, op);
 }
-
 static void
 accept_later(struct ring *ring, struct op *op)
 {
@@ -559,6 +592,8 @@ go_on(struct ring *ring, struct op *op, int result, struct buf *buf)
         starve(ring, op);
     else if (result < 0)
         accept_later(ring, op);
+    else if (op->kind == OP_RECV)
+        rearm_recv(ring, op, buf);
     else
         rearm(ring, op);
 }

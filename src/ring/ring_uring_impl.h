@@ -33,6 +33,8 @@ struct group {
     struct buf *bufs;
     unsigned count, size, out; /* out: taken by completions and not yet home */
     struct op *parked, **parked_end;
+    struct op *
+        *waiting; /* large, else NULL: by the buffer's id, the receive that goes on when it comes home */
 };
 
 struct arena_chunk {
@@ -72,6 +74,15 @@ static inline bool
 has(const struct ring *ring, enum feature f)
 {
     return !(ring->disabled & (1u << f));
+}
+
+/* Of those that ring_wait() starts anew, when their group has a buffer, it is the last. */
+static inline void
+park(struct group *g, struct op *op)
+{
+    op->next = NULL;
+    *g->parked_end = op;
+    g->parked_end = &op->next;
 }
 
 static inline void

@@ -54,6 +54,10 @@ group_release(struct buf_home *home, struct buf *b)
 
     group_put(g, b);
     g->out--;
+    if (g->waiting && g->waiting[b->id]) {
+        park(&g->ring->groups[RING_BULK], g->waiting[b->id]);
+        g->waiting[b->id] = NULL;
+    }
     g->ring->stats.bufs_returned[b->klass]++;
 }
 
@@ -80,7 +84,9 @@ group_open(struct ring *ring, unsigned id, unsigned count, unsigned size)
     g->memory = mmap(NULL, (size_t)count * size, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | (id == RING_SMALL ? MAP_POPULATE : 0), -1, 0);
     g->bufs = calloc(count, sizeof *g->bufs);
-    if ((void *)g->kernel == MAP_FAILED || (void *)g->memory == MAP_FAILED || !g->bufs)
+    g->waiting = id == RING_LARGE ? calloc(count, sizeof(*g->waiting)) : NULL;
+    if ((void *)g->kernel == MAP_FAILED || (void *)g->memory == MAP_FAILED || !g->bufs ||
+        (id == RING_LARGE && !g->waiting))
         return -ENOMEM;
     reg.ring_addr = (uintptr_t)g->kernel;
     for (unsigned n = 0; n < NOMEM_TRIES; n++) { /* as in queue_init() */
@@ -112,6 +118,7 @@ group_close(struct group *g)
     if (g->memory && (void *)g->memory != MAP_FAILED)
         munmap(g->memory, (size_t)g->count * g->size);
     free(g->bufs);
+    free(g->waiting);
 }
 
 /* --- the ring --- */
@@ -216,8 +223,8 @@ describe(int err, char *why, size_t why_size)
 int
 ring_new(const struct ring_config *config, struct ring **ret_ring, char *why, size_t why_size)
 {
-    static const unsigned counts[RING_GROUPS] = {1024, 64},
-                          sizes[RING_GROUPS] = {RING_SMALL_BYTES, RING_BULK_BYTES};
+    static const unsigned counts[RING_GROUPS] = {1024, 64, RING_LARGE_COUNT},
+                          sizes[RING_GROUPS] = {RING_SMALL_BYTES, RING_BULK_BYTES, RING_LARGE_BYTES};
     struct ring *ring = calloc(1, sizeof *ring);
     int err;
 

@@ -109,6 +109,7 @@ server_next(struct h1 *h1)
     }
     h1->head_sent = h1->tx_done = h1->rx_done = false;
     h1->held = false; /* a pause, or large buffers, were for the body that is through */
+    link_set_large(&h1->link, false);
     link_set_bulk(&h1->link, false);
     h1_set_state(h1, H1_IDLE);
     h1->up->on_idle(h1, true);
@@ -683,6 +684,16 @@ h1_send_body(struct h1 *h1, const struct h1_body *body)
         if (body->raw_last)
             h1->tx = FRAMING_NONE;
     }
+}
+
+void
+h1_read_large(struct h1 *from, const struct h1 *to)
+{
+    bool as_is = to->tx == FRAMING_LENGTH && !to->coder && !to->link.filter && !from->link.filter;
+
+    /* Not the last of it: a request may lie behind. */
+    link_set_large(&from->link,
+                   as_is && from->rx.framing == FRAMING_LENGTH && from->rx.left >= RING_LARGE_BYTES);
 }
 
 void

@@ -159,6 +159,9 @@ void h1_send_interim(struct h1 *h1, struct span head);
 void h1_send_continue(struct h1 *h1);
 /* Queues body bytes under the framing given with the head. Bytes beyond the length are the caller's bug. */
 void h1_send_body(struct h1 *h1, const struct h1_body *body);
+/* The body that `from` reads is sent on to `to` as it is: with large buffers where its length says that they
+ * will be filled. For who asks link_stops(). */
+void h1_read_large(struct h1 *from, const struct h1 *to);
 /* One piece, framed by itself. */
 void h1_send_piece(struct h1 *h1, struct span piece);
 /* The content that follows passes through `coder`; the framing given with the head has no length. */

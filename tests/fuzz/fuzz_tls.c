@@ -88,7 +88,7 @@ turn(void *arg)
 static struct sim_peer *
 world_open(struct tls_peer *target)
 {
-    struct ring_config config = {.buf_count = {8, 4}, .buf_size = {1024, 4096}};
+    struct ring_config config = {.buf_count = {8, 4, 1}, .buf_size = {1024, 4096, 8192}};
     struct sockaddr_in in = {
         .sin_family = AF_INET, .sin_port = htons(80), .sin_addr.s_addr = htonl(0x0a000002)};
 

@@ -361,7 +361,7 @@ Test(limits, answers_503_when_the_buffer_memory_is_used_up)
     refused = (unsigned)(closed_by(CLOSE_NO_MEMORY) + closed_by(CLOSE_CLIENT_GONE));
     cr_assert_gt(refused, 0, "someone was told so");
     cr_assert_leq(counter(STAT_slab_bytes), 1 << 20);
-    cr_assert_eq(counter(STAT_buffers_taken), counter(STAT_buffers_returned));
+    cr_assert_leq(counter(STAT_buffers_taken) - counter(STAT_buffers_returned), RING_LARGE_COUNT);
     for (unsigned i = 0; i < CLIENTS; i++)
         if (clients[i])
             sim_peer_reset(clients[i]);

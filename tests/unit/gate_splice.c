@@ -315,6 +315,72 @@ Test(splice, streams_large_bodies_both_ways_in_bounded_memory)
     world_close();
 }
 
+Test(splice, leaves_the_request_behind_a_large_body_alone)
+{
+    enum { SIZE = 1000000 };
+    static const char next[] = "GET /next HTTP/1.1\r\nHost: g\r\n\r\n";
+    char *text = pattern(SIZE);
+    static char got[SIZE + 1000];
+    size_t sent = 0, n = 0;
+
+    world_open(1, "--route", "/=http://10.0.0.2:80/", NULL);
+    client = client_new();
+    say(client, "PUT /big HTTP/1.1\r\nHost: g\r\nContent-Length: %d\r\n\r\n", SIZE);
+    server = server_next();
+    sim_peer_discard(server);
+    for (n = 0; n < SIZE;) {
+        size_t more = sim_peer_send(client, text + sent, SIZE - sent);
+
+        sent += more;
+        if (more && sent == SIZE)
+            say(client, "%s", next);
+        settle();
+        n += sim_peer_read(server, got + n, sizeof got - n);
+    }
+    cr_assert_eq(n, SIZE);
+    cr_assert_arr_eq(got, text, SIZE);
+    answer(server, "", "one");
+    cr_assert_str_eq(reply_of(client)->body, "one");
+    cr_assert(has(server, "GET /next "));
+    answer(server, "", "two");
+    cr_assert_str_eq(reply_of(client)->body, "two");
+    free(text);
+    world_close();
+}
+
+Test(splice, readers_that_stop_in_large_bodies_hold_the_high_mark_or_one_of_the_large_buffers)
+{
+    enum { CLIENTS = 3 * RING_LARGE_COUNT, SIZE = 1000000, HIGH_MARK = 64 << 10 };
+    struct sim_peer *clients[CLIENTS];
+    char *text = pattern(SIZE);
+    uint64_t out;
+
+    world_open(1, "--route", "/=http://10.0.0.2:80/", "--send-timeout", "1h", "--upstream-max", "100", NULL);
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        clients[i] = client_new();
+        say(clients[i], "GET / HTTP/1.1\r\nHost: g\r\n\r\n");
+        server = server_next();
+        sim_peer_set_window(clients[i], 100000 + 4000 * i);
+        say(server, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", SIZE);
+        for (size_t sent = 0, n = 1; n; sent += n, settle())
+            n = sim_peer_send(server, text + sent, SIZE - sent);
+    }
+    out = counter(STAT_buffers_taken) - counter(STAT_buffers_returned);
+    cr_assert_gt(out, 0);
+    cr_assert_leq(out, RING_LARGE_COUNT);
+    cr_assert_leq(counter(STAT_slab_bytes), CLIENTS * HIGH_MARK);
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        sim_peer_set_window(clients[i], SIZE);
+        settle();
+        cr_assert_gt(sim_peer_received(clients[i]), 100000 + 4000 * i, "it goes on");
+        sim_peer_reset(clients[i]);
+    }
+    settle();
+    cr_assert_eq(counter(STAT_buffers_taken), counter(STAT_buffers_returned));
+    free(text);
+    world_close();
+}
+
 Test(splice, pauses_the_upstream_of_a_client_that_stops_reading)
 {
     char *text = pattern(8000);

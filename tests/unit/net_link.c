@@ -321,6 +321,69 @@ Test(link, moves_to_the_group_of_large_buffers_and_back)
     world_close();
 }
 
+static void
+read_large(void)
+{
+    relay_open(1);
+    link_set_bulk(&near.link, true);
+    link_set_large(&near.link, true);
+    sim_settle(sim);
+}
+
+Test(link, with_large_buffers_its_source_stops_by_itself)
+{
+    static char text[5 * LARGE / 2];
+
+    put_number_text(text, sizeof text);
+    read_large();
+    sim_peer_send(near_peer, text, sizeof text);
+    sim_settle(sim);
+    assert_reads(far_peer, text, sizeof text);
+    cr_assert_geq(ring_stats(net.ring)->bufs_taken[RING_LARGE], 3);
+    cr_assert_eq(ring_stats(net.ring)->bufs_taken[RING_BULK], 0);
+    cr_assert_eq(net.stats.pauses, 0);
+    cr_assert_eq(slab.taken, 0, "nothing is copied on the way");
+    world_close();
+}
+
+Test(link, a_reader_that_stops_keeps_a_large_buffer_with_more_than_the_high_mark)
+{
+    static char text[5 * LARGE / 2];
+
+    put_number_text(text, sizeof text);
+    read_large();
+    sim_peer_set_window(far_peer, 100);
+    sim_peer_send(near_peer, text, sizeof text);
+    sim_settle(sim);
+    cr_assert(link_blocked(&far.link));
+    cr_assert(near.link.paused);
+    cr_assert_eq(link_queued(&far.link), LARGE - 100);
+    cr_assert_eq(slab.taken, 0);
+    cr_assert_eq(ring_stats(net.ring)->bufs_taken[RING_LARGE], 1);
+    sim_peer_set_window(far_peer, sizeof text);
+    sim_settle(sim);
+    assert_reads(far_peer, text, sizeof text);
+    assert_pool_is_whole();
+    world_close();
+}
+
+Test(link, a_reader_that_stops_gives_a_large_buffer_back_with_less_than_that)
+{
+    static char text[5 * LARGE / 2];
+
+    put_number_text(text, sizeof text);
+    read_large();
+    sim_peer_set_window(far_peer, LARGE - HIGH);
+    sim_peer_send(near_peer, text, sizeof text);
+    sim_settle(sim);
+    cr_assert_eq(link_queued(&far.link), HIGH);
+    assert_pool_is_whole();
+    sim_peer_set_window(far_peer, sizeof text);
+    sim_settle(sim);
+    assert_reads(far_peer, text, sizeof text);
+    world_close();
+}
+
 /* The kernel fills dozens of small buffers before the cancel of their receive comes. */
 Test(link, keeps_to_large_buffers_whatever_small_ones_were_filled_before)
 {

@@ -496,6 +496,8 @@ relay_with_faults(uint64_t seed)
         }
         if (sim_random(sim, 20) == 0)
             link_set_bulk(sim_random(sim, 2) ? &near.link : &far.link, sim_random(sim, 2));
+        if (sim_random(sim, 20) == 0)
+            link_set_large(sim_random(sim, 2) ? &near.link : &far.link, sim_random(sim, 2));
         sim_advance(sim, (unsigned)sim_random(sim, 30));
     }
     for (unsigned i = 0; i < 2; i++) {

@@ -50,7 +50,7 @@ on_bytes(struct link *link, struct span bytes)
         batch_wait(&s->other->link, 1);
     if (s->message_bytes && bytes.len >= s->message_bytes)
         batch_rest(link, bytes.len / s->message_bytes);
-    if (link_congested(&s->other->link))
+    if (link_stops(&s->other->link, link))
         link_pause(link);
     moment();
 }
@@ -139,7 +139,7 @@ turn(void *arg)
 void
 world_open(uint64_t seed)
 {
-    struct ring_config config = {.buf_count = {8, 4}, .buf_size = {BUF_BYTES, 4 * BUF_BYTES}};
+    struct ring_config config = {.buf_count = {8, 4, 2}, .buf_size = {BUF_BYTES, 4 * BUF_BYTES, LARGE}};
 
     sim = sim_open(seed, &config);
     sim_on_turn(sim, turn, NULL);
@@ -209,6 +209,7 @@ assert_pool_is_whole(void)
 
     cr_assert_eq(s->bufs_taken[RING_SMALL], s->bufs_returned[RING_SMALL]);
     cr_assert_eq(s->bufs_taken[RING_BULK], s->bufs_returned[RING_BULK]);
+    cr_assert_eq(s->bufs_taken[RING_LARGE], s->bufs_returned[RING_LARGE]);
 }
 
 /* --- connecting --- */

@@ -13,7 +13,7 @@
 #include "net/link.h"
 #include "ring/ring_sim.h"
 
-enum { HIGH = 8192, LOW = 2048, BUF_BYTES = 1024, STREAM_MAX = 200000 };
+enum { HIGH = 8192, LOW = 2048, BUF_BYTES = 1024, LARGE = 16 * BUF_BYTES, STREAM_MAX = 200000 };
 
 struct side {
     struct link link;

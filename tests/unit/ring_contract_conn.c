@@ -91,8 +91,10 @@ on_send(struct op *op, int result, struct buf *buf, bool more)
 void
 open_world(unsigned buf_count, unsigned buf_size)
 {
-    struct ring_config config = {
-        .sq_entries = 64, .cq_entries = 256, .buf_count = {buf_count, 4}, .buf_size = {buf_size, 4096}};
+    struct ring_config config = {.sq_entries = 64,
+                                 .cq_entries = 256,
+                                 .buf_count = {buf_count, 4, 2},
+                                 .buf_size = {buf_size, 4096, 8192}};
 
     world_open(&config);
     ring = world_ring();

@@ -99,6 +99,79 @@ Test(ring, bulk_can_be_stopped_after_each_buffer)
     close_world();
 }
 
+Test(ring, large_goes_on_when_its_buffer_has_come_home)
+{
+    static const char bytes[3 * 8192];
+    struct conn c;
+
+    open_world(16, 128);
+    open_conn(&c);
+    cr_assert_eq(far_send(c.far, bytes, sizeof bytes), sizeof bytes);
+    c.keep_buffers = true;
+    ring_recv(ring, &c.recv, c.fd, RING_LARGE, on_recv);
+    while (c.got_count < sizeof bytes) {
+        RUN_UNTIL(c.kept_count == 1);
+        cr_assert(ring_is_large(c.kept[0]));
+        run_for_ms(20);
+        cr_assert_eq(c.kept_count, 1, "it holds one at most");
+        release_kept(&c);
+    }
+    cr_assert_eq(c.recv_ends, 0, "the owner does not notice");
+    close_conn(&c);
+    close_world();
+}
+
+Test(ring, large_that_waits_for_its_buffer_can_be_cancelled_and_started_again)
+{
+    static const char bytes[2 * 8192];
+    struct conn c;
+
+    open_world(16, 128);
+    open_conn(&c);
+    cr_assert_eq(far_send(c.far, bytes, sizeof bytes), sizeof bytes);
+    run_for_ms(20);
+    c.keep_buffers = true;
+    ring_recv(ring, &c.recv, c.fd, RING_LARGE, on_recv);
+    RUN_UNTIL(c.kept_count == 1);
+    run_for_ms(20);
+    ring_cancel(ring, &c.recv);
+    RUN_UNTIL(c.recv_ends == 1);
+    cr_assert_eq(c.recv_result, -ECANCELED);
+    ring_recv(ring, &c.recv, c.fd, RING_LARGE, on_recv);
+    RUN_UNTIL(c.kept_count == 2);
+    release_kept(&c);
+    c.keep_buffers = false;
+    RUN_UNTIL(c.got_count == sizeof bytes);
+    close_conn(&c);
+    close_world();
+}
+
+/* There are two. */
+Test(ring, large_takes_a_bulk_buffer_where_none_is_left)
+{
+    static const char bytes[8192];
+    struct conn conns[3];
+
+    open_world(16, 128);
+    for (unsigned i = 0; i < 3; i++) {
+        open_conn(&conns[i]);
+        conns[i].keep_buffers = true;
+        ring_recv(ring, &conns[i].recv, conns[i].fd, RING_LARGE, on_recv);
+    }
+    run_for_ms(20); /* they have all been started while there were some */
+    for (unsigned i = 0; i < 3; i++) {
+        cr_assert_eq(far_send(conns[i].far, bytes, sizeof bytes), sizeof bytes);
+        RUN_UNTIL(conns[i].kept_count);
+        cr_assert_eq(ring_is_large(conns[i].kept[0]), i < 2);
+    }
+    conns[2].keep_buffers = false;
+    release_kept(&conns[2]);
+    release_kept(&conns[0]);
+    RUN_UNTIL(conns[2].got_count == sizeof bytes);
+    close_many(conns, 3);
+    close_world();
+}
+
 Test(ring, recv_one_ends_with_what_it_brings)
 {
     struct conn c;

@@ -188,7 +188,7 @@ free_the_dead(void)
 
 /* --- worlds --- */
 
-static const struct ring_config small = {.buf_count = {4, 2}, .buf_size = {64, 256}, .cq_entries = 64};
+static const struct ring_config small = {.buf_count = {4, 2, 1}, .buf_size = {64, 256, 512}, .cq_entries = 64};
 
 static struct sim *
 open_world(uint64_t seed, int *ret_listener)
@@ -685,7 +685,7 @@ Test(sim, lost_multishots_are_armed_again)
 
 Test(sim, a_completion_queue_that_runs_over_loses_nothing)
 {
-    const struct ring_config tiny = {.buf_count = {64, 2}, .buf_size = {64, 256}, .cq_entries = 4};
+    const struct ring_config tiny = {.buf_count = {64, 2, 1}, .buf_size = {64, 256, 512}, .cq_entries = 4};
     struct sim *sim = sim_open(1, &tiny);
     int listener = sim_listen(sim, "127.0.0.1:80");
 

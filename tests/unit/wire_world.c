@@ -213,7 +213,7 @@ turn(void *arg)
 void
 world_open(void)
 {
-    struct ring_config config = {.buf_count = {64, 8}};
+    struct ring_config config = {.buf_count = {64, 8, 2}};
 
     sim = sim_open(1, &config);
     sim_on_turn(sim, turn, NULL);
