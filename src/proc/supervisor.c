@@ -26,6 +26,7 @@
 enum {
     TICK_MS = 100,     /* how often the seats are looked after when nothing happens */
     BUSY_TICK_MS = 10, /* while log lines come: a ring holds what a busy worker logs in some ten of these */
+    START_TICK_MS = 5, /* while a generation is on its way */
     STRANGERS_A_TURN = 64,
     GENERATIONS_ENDING_MAX = 3, /* a reload waits while so many are still draining */
     DYING_MS = 1000,
@@ -469,7 +470,7 @@ loop(struct supervisor *s)
         watch_generation(&set, s->starting);
         list_for_each(node, &s->ending)
             watch_generation(&set, container_of(node, struct generation, node));
-        poll(set.fds, set.count, lines ? BUSY_TICK_MS : TICK_MS);
+        poll(set.fds, set.count, s->starting ? START_TICK_MS : lines ? BUSY_TICK_MS : TICK_MS);
 
         uint64_t now = now_ms(), elapsed = now - last;
         last = now;
