@@ -18,7 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { OTHERS_AFTER_MS = 5 };
+enum { OTHERS_AFTER_MS = 2 };
 
 /* --- making one --- */
 

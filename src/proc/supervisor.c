@@ -26,7 +26,7 @@
 enum {
     TICK_MS = 100,     /* how often the seats are looked after when nothing happens */
     BUSY_TICK_MS = 10, /* while log lines come: a ring holds what a busy worker logs in some ten of these */
-    START_TICK_MS = 5, /* while a generation is on its way */
+    START_TICK_MS = 2, /* while a generation is on its way */
     STRANGERS_A_TURN = 64,
     GENERATIONS_ENDING_MAX = 3, /* a reload waits while so many are still draining */
     DYING_MS = 1000,
