@@ -305,15 +305,23 @@ mirror_counters(struct worker *w)
     traffic_count_bytes(w);
 }
 
+/* The cipher is got with the first session, since clients would wait for it here. Whether it can be had at
+ * all is found out before the gateway says that it is ready, by the admin process, or by the workers where
+ * there is none. */
 static int
-keys_init(struct worker *w)
+keys_init(struct worker *w, char *why, size_t why_size)
 {
     const struct key_ring *ring = w->child->keys;
     struct seal_key keys[KEYS];
 
     for (unsigned i = 0; i < KEYS; i++)
         keys[i] = (struct seal_key){ring->keys[i].id, ring->keys[i].key};
-    return seal_keys_init(&w->keys, keys, KEYS, ring->current);
+    seal_keys_init(&w->keys, keys, KEYS, ring->current);
+    if ((!w->is_admin && !w->config->admin_off) || seal_keys_ready(&w->keys))
+        return 0;
+    snprintf(why, why_size,
+             "OpenSSL has no AES-256-GCM for the sessions: activate a provider that has it in openssl.cnf");
+    return -ENOTSUP;
 }
 
 /* How long the ring is polled before the worker sleeps. `auto` does it for a moment, and only where a core is
@@ -390,8 +398,6 @@ worker_open(struct worker *w, struct child *child, bool is_admin, char *why, siz
     if (err >= 0)
         err = bridging_init(w);
     if (err >= 0)
-        err = keys_init(w);
-    if (err >= 0)
         err = sessions_init(w);
     if (err >= 0)
         err = journaled_init(w);
@@ -399,6 +405,9 @@ worker_open(struct worker *w, struct child *child, bool is_admin, char *why, siz
         snprintf(why, why_size, "cannot make the tables of upstreams and sessions");
         return err;
     }
+    err = keys_init(w, why, why_size);
+    if (err < 0)
+        return err;
     if (child->control_fd >= 0)
         ring_poll(w->ring, &w->control, child->control_fd, POLLIN, on_control);
     w->admin_origin = text_of(child->h.admin_origin);

@@ -182,14 +182,16 @@ open_or_make(struct session_table *t, const char *dir, uint32_t places, uint32_t
         err = make(t, places, capacity, node);
         return err < 0 ? err : put_in_place(t);
     }
-    if (err < 0)
-        return err;
-    if (t->capacity != capacity) {
+    if (err == 0 && t->capacity != capacity) {
         snprintf(note, note_size, "the sessions in %s/" SESSION_FILE_NAME " move to tables of %u", dir,
                  capacity);
-        return convert(t, places, capacity);
+        err = convert(t, places, capacity);
+    } else if (err == 0) {
+        err = session_table_grow(t, places);
     }
-    return session_table_grow(t, places);
+    if (err == 0)
+        forget_processes(t);
+    return err;
 }
 
 int
@@ -208,7 +210,6 @@ session_table_open(const char *dir, uint32_t places, uint32_t capacity, uint32_t
         session_table_close(&t);
         return err;
     }
-    forget_processes(t);
     *ret = t;
     return 0;
 }

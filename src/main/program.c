@@ -62,10 +62,8 @@ program_main(int argc, char **argv, const struct child_role *roles)
         cfg_done(&cfg);
         return 2;
     }
-    if (cfg.action == CFG_RUN) {
-        supervisor_take_title(argc, argv);
+    if (cfg.action == CFG_RUN)
         return supervisor_run(argc, argv, &cfg);
-    }
     int status = print(&cfg);
     cfg_done(&cfg);
     return status;

@@ -3,7 +3,6 @@
 
 #include "base/check.h"
 
-#include <errno.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 
@@ -16,19 +15,23 @@ enum {
     TAG_BYTES = 16
 };
 
-int
+void
 seal_keys_init(struct seal_keys *keys, const struct seal_key *from, unsigned count, unsigned current)
 {
     ASSERT(count <= SEAL_KEYS_MAX && current < count && from[current].id);
     memset(keys, 0, sizeof *keys);
     memcpy(keys->keys, from, count * sizeof *from);
     keys->current = current;
-    keys->cipher = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL); /* once: a look-up costs more than a seal */
-    keys->context = EVP_CIPHER_CTX_new();
-    if (keys->cipher && keys->context)
-        return 0;
-    seal_keys_done(keys);
-    return -ENOMEM;
+}
+
+bool
+seal_keys_ready(struct seal_keys *keys)
+{
+    if (!keys->cipher)
+        keys->cipher = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL); /* once: it costs more than a seal */
+    if (!keys->context)
+        keys->context = EVP_CIPHER_CTX_new();
+    return keys->cipher && keys->context;
 }
 
 void
@@ -44,7 +47,8 @@ start(struct seal_keys *keys, const uint8_t *key, const uint8_t *bytes, struct t
 {
     int n;
 
-    return EVP_CipherInit_ex2(keys->context, keys->cipher, key, bytes + NONCE_AT, encrypt, NULL) == 1 &&
+    return seal_keys_ready(keys) &&
+           EVP_CipherInit_ex2(keys->context, keys->cipher, key, bytes + NONCE_AT, encrypt, NULL) == 1 &&
            EVP_CipherUpdate(keys->context, NULL, &n, bytes, BODY_AT) == 1 &&
            EVP_CipherUpdate(keys->context, NULL, &n, (const uint8_t *)label.at, (int)label.len) == 1;
 }

@@ -39,12 +39,15 @@ struct seal_keys {
     void *context;
 };
 
-/* Takes up to SEAL_KEYS_MAX keys, of which keys[current] must be one. Returns 0, or -ENOMEM. */
-int seal_keys_init(struct seal_keys *keys, const struct seal_key *from, unsigned count, unsigned current);
-void seal_keys_done(struct seal_keys *keys); /* also after a failed or no (zeroed) init */
+/* Takes up to SEAL_KEYS_MAX keys, of which keys[current] must be one. */
+void seal_keys_init(struct seal_keys *keys, const struct seal_key *from, unsigned count, unsigned current);
+/* Gets the cipher from the library, which takes it about 1 ms the first time; else the first seal does.
+ * False: there is no memory, or the library's configuration has no such cipher. */
+bool seal_keys_ready(struct seal_keys *keys);
+void seal_keys_done(struct seal_keys *keys); /* also without (zeroed) an init */
 
 /* Seals n <= SEAL_CONTENT_MAX bytes with the current key. Returns the length of the text in out[size], or 0
- * when it does not fit or the library has no random numbers. */
+ * when it does not fit or the library has no cipher or random numbers. */
 uint32_t seal_write(struct seal_keys *keys, struct text label, const void *content, uint32_t n, char *out,
                     uint32_t size);
 

@@ -18,6 +18,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { OTHERS_AFTER_MS = 2 };
+
 /* --- making one --- */
 
 unsigned
@@ -288,12 +290,48 @@ generation_seat(struct generation *g, enum role role)
     return NULL;
 }
 
-/* Workers first: clients wait for them. Their channels to the others follow (seat_start()). */
+static bool
+has_names(const struct config *config)
+{
+    for (uint32_t i = 0; i < config->upstreams.count; i++) {
+        const struct cfg_upstream *upstream = cfg_upstream(config, i);
+        const struct cfg_endpoint *endpoints = cfg_endpoints(config, upstream);
+
+        for (uint32_t k = 0; k < upstream->endpoints.count; k++)
+            if (!endpoints[k].is_literal && !endpoints[k].unix_path.len)
+                return true;
+    }
+    return false;
+}
+
+static bool
+clients_wait_for(const struct generation *g, enum role role)
+{
+    return role == ROLE_WORKER || role == ROLE_SPAWN || (role == ROLE_RESOLVE && has_names(g->config));
+}
+
+/* Workers first. Their channels to the others follow (seat_start()). */
 void
 generation_start(struct generation *g, uint64_t now_ms)
 {
     for (unsigned i = 0; i < g->seat_count; i++)
-        seat_start(&g->seats[i], now_ms);
+        if (clients_wait_for(g, g->seats[i].role))
+            seat_start(&g->seats[i], now_ms);
+}
+
+/* The workers get the cores to themselves until they are ready, and for a moment more for the clients who
+ * have come meanwhile. */
+static void
+start_others(struct generation *g, uint64_t now_ms)
+{
+    for (unsigned i = 0; i < g->workers && !g->others_due_ms; i++)
+        if (!g->seats[i].was_ready)
+            return;
+    if (!g->others_due_ms)
+        g->others_due_ms = now_ms + OTHERS_AFTER_MS;
+    for (unsigned i = g->workers; i < g->seat_count && now_ms >= g->others_due_ms; i++)
+        if (g->seats[i].state == SEAT_IDLE)
+            seat_start(&g->seats[i], now_ms);
 }
 
 bool
@@ -500,6 +538,8 @@ generation_tick(struct generation *g, uint64_t now_ms, uint64_t elapsed_ms)
 {
     for (unsigned i = 0; i < g->seat_count; i++)
         seat_tick(&g->seats[i], now_ms, elapsed_ms);
+    if (g->state == GENERATION_STARTING)
+        start_others(g, now_ms);
     if (g->kept.handing)
         hand_over(g, now_ms);
     if (g->state == GENERATION_SERVING)

@@ -56,6 +56,7 @@ struct generation {
     struct generation *before; /* the one it took over from, while that exists: it may count still */
     int segment_fd, keys_fd;
     unsigned workers, seat_count;
+    uint64_t others_due_ms;   /* for the children that no client waits for; 0: a worker was not ready yet */
     bool has_lanes;           /* the workers' seats have lanes of the journal */
     struct kept_servers kept; /* what spawn has started */
     struct seat seats[];      /* workers by index, then admin (unless it is off), spawn (where there are stdio
@@ -73,6 +74,7 @@ int generation_new(struct gateway *gateway, struct cfg_result *cfg, unsigned wor
 /* Every seat is IDLE or ENDED. Removes the home listeners; the segment file stays for readers. */
 void generation_free(struct generation **generation);
 
+/* Starts the children that clients wait for; the others follow when the workers are ready. */
 void generation_start(struct generation *generation, uint64_t now_ms);
 /* Every seat serves. */
 bool generation_is_ready(const struct generation *generation);
@@ -96,8 +98,8 @@ void generation_drain(struct generation *generation, uint64_t now_ms, uint32_t m
 /* All end at once. */
 void generation_stop(struct generation *generation, uint64_t now_ms);
 
-/* Runs what is due in every seat, and stops the helpers of an ending generation when its workers have ended.
- */
+/* Runs what is due in every seat, starts what is left of a starting generation, and stops the helpers of an
+ * ending one when its workers have ended. */
 void generation_tick(struct generation *generation, uint64_t now_ms, uint64_t elapsed_ms);
 bool generation_has_ended(const struct generation *generation);
 /* Moves the seats' log lines to stderr; returns how many. */

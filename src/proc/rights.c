@@ -68,9 +68,9 @@ drop_capabilities(void)
     struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3];
 
     /* The bounding set needs CAP_SETPCAP, which only root has; without it no_new_privs already keeps an exec
-     * from bringing anything back. */
-    for (unsigned long cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
-        prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
+     * from bringing anything back. Behind the last one the kernel says EINVAL. */
+    for (unsigned long cap = 0; prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) == 0; cap++)
+        ;
     prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
     memset(none, 0, sizeof none);
     return syscall(SYS_capset, &header, none) ? -errno : 0;

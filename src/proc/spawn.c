@@ -26,6 +26,7 @@ default_signals(void)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* In the parent's memory, which waits until this has executed (vfork): nothing but system calls. */
 _Noreturn static void
 become_child(const char *title, int control_fd, pid_t parent)
 {
@@ -52,7 +53,7 @@ spawn(const char *title, struct spawned *ret)
 
     if (r < 0)
         return r;
-    pid_t pid = fork();
+    pid_t pid = vfork();
     if (pid == 0)
         become_child(title, pair[1], parent);
     r = pid < 0 ? -errno : 0;

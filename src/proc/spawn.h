@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Starting one child: fork, and at once exec of this same program, so that the child has a fresh address
+ * Starting one child: vfork, and at once exec of this same program, so that the child has a fresh address
  * space and exactly the descriptors that it is given.
  */
 #ifndef PROC_SPAWN_H

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proc/supervisor.h"
 
-#include "base/check.h"
 #include "base/log.h"
 #include "proc/child.h"
 #include "proc/generation.h"
 #include "proc/log_out.h"
 #include "proc/notify.h"
 #include "proc/startup_checks.h"
+#include "proc/title.h"
 #include "stats/segment.h"
 
 #include <errno.h>
@@ -15,7 +15,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
@@ -24,11 +23,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SUPERVISOR_TITLE "mcpgate: supervisor"
-
 enum {
     TICK_MS = 100,     /* how often the seats are looked after when nothing happens */
     BUSY_TICK_MS = 10, /* while log lines come: a ring holds what a busy worker logs in some ten of these */
+    START_TICK_MS = 2, /* while a generation is on its way */
     STRANGERS_A_TURN = 64,
     GENERATIONS_ENDING_MAX = 3, /* a reload waits while so many are still draining */
     DYING_MS = 1000,
@@ -472,7 +470,7 @@ loop(struct supervisor *s)
         watch_generation(&set, s->starting);
         list_for_each(node, &s->ending)
             watch_generation(&set, container_of(node, struct generation, node));
-        poll(set.fds, set.count, lines ? BUSY_TICK_MS : TICK_MS);
+        poll(set.fds, set.count, s->starting ? START_TICK_MS : lines ? BUSY_TICK_MS : TICK_MS);
 
         uint64_t now = now_ms(), elapsed = now - last;
         last = now;
@@ -624,7 +622,11 @@ supervisor_run(int argc, char **argv, struct cfg_result *cfg)
     static struct supervisor s; /* large: listeners and slot numbers */
     char why[WHY_MAX] = "";
 
-    s = (struct supervisor){.argc = argc, .argv = argv, .gateway = {.pid = getpid(), .dir = {.lock_fd = -1}}};
+    title_set("mcpgate", "mcpgate: supervisor", argc, argv);
+    s.argc = argc;
+    s.argv = argv;
+    s.gateway.pid = getpid();
+    s.gateway.dir.lock_fd = -1;
     list_init(&s.ending);
     open_standard_fds();
     child_cloexec_from(STDERR_FILENO + 1);
@@ -646,20 +648,4 @@ supervisor_run(int argc, char **argv, struct cfg_result *cfg)
     if (s.exit_status == 0)
         log_info("ended");
     return s.exit_status;
-}
-
-void
-supervisor_take_title(int argc, char **argv)
-{
-    char **again;
-
-    prctl(PR_SET_NAME, "mcpgate", 0, 0, 0);
-    if (strcmp(argv[0], SUPERVISOR_TITLE) == 0)
-        return;
-    again = calloc((size_t)argc + 1, sizeof *again);
-    ASSERT(again);
-    memcpy(again, argv, (size_t)argc * sizeof *again);
-    again[0] = (char[]){SUPERVISOR_TITLE};
-    execv("/proc/self/exe", again);
-    free(again);
 }

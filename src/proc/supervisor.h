@@ -22,10 +22,6 @@
 
 #include "cfg/cfg.h"
 
-/* Executes this program again under the name "mcpgate: supervisor", for ps, unless it has that name already.
- * Comes before anything is opened; returns when there is nothing to do, or when it cannot be done. */
-void supervisor_take_title(int argc, char **argv);
-
 /* Runs the gateway with the configuration `cfg` (taken over) that was loaded from argc and argv, which a
  * reload reads again. Returns the exit status: 0 after SIGTERM, 1 when it could not start, with one line on
  * stderr. */

@@ -2,7 +2,7 @@
 // What keeps mcpgate from starting is told in one line that names the thing, the value and the way out.
 
 import assert from 'node:assert/strict';
-import { chmodSync, chownSync, mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { once } from 'node:events';
 import { dirname, join } from 'node:path';
@@ -96,6 +96,15 @@ promise('too little locked memory, as an unprivileged user: one line, or it serv
   assert.equal(p.stderr.trimEnd().split('\n').length, 1, p.stderr);
 });
 
+for (const [admin, address] of Object.entries({ 'with an admin process': '127.0.0.1:0', 'without one': 'off' })) {
+  promise(`an OpenSSL without the sessions' cipher is named, ${admin}`, async (world) => {
+    const file = world.file('openssl.cnf', 'openssl_conf = all\n[all]\nproviders = some\n[some]\nbase = base\n[base]\nactivate = 1\n');
+    const line = await refused(world, ['--admin', address], { through: ['env', `OPENSSL_CONF=${file}`] });
+    assert.match(line, /AES-256-GCM/);
+    assert.match(line, /openssl\.cnf/);
+  });
+}
+
 promise('--check tells whether a configuration is good, and starts nothing', async (world) => {
   const file = world.file('mcp.json', JSON.stringify({ mcpServers: { a: { url: 'http://127.0.0.1:1/mcp' } } }));
   const good = await run(program('mcpgate'), ['--check', '--config', file]);
@@ -151,4 +160,12 @@ promise('ps shows each process\'s role and slot', async (world) => {
   const roles = gateway.children().map(({ command }) => command);
   for (const role of ['worker', 'admin', 'resolve']) assert.ok(roles.some((command) => command.includes(role)), `${role} in\n${roles.join('\n')}`);
   assert.equal(new Set(roles).size, roles.length, 'they can be told apart');
+});
+
+promise('ps shows the supervisor by its title, whatever it was executed as, with all its arguments behind', async (world) => {
+  const gateway = await world.gateway({ through: ['bash', '-c', 'exec -a m "$@"', 'bash'], args: ['--heartbeat', '7s'] });
+  const line = readFileSync(`/proc/${gateway.pid}/cmdline`, 'utf8').replace(/\0+$/, '');
+  assert.ok(line.startsWith('mcpgate: supervisor --'), line);
+  assert.ok(line.endsWith('--heartbeat 7s'), line);
+  assert.equal((await gateway.ask(post('/mcp', ping))).status, 200);
 });

@@ -43,8 +43,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct mcp_token token;
     uint8_t out[SEAL_CONTENT_MAX];
 
-    if (!keys.context && seal_keys_init(&keys, &key, 1, 0) < 0)
-        abort();
+    if (!keys.keys[0].id)
+        seal_keys_init(&keys, &key, 1, 0);
     if (!size || size > 1000)
         return 0;
     check_base64(BASE64_STANDARD, value);

@@ -3,8 +3,8 @@
  * The gateway's program with children that only do what a test tells them: a client connects, sends one line
  * "<command> <slot|*> [argument]" and gets one line back; "other" means that another slot took the
  * connection, or for * that one did which drains. With $FAKE_DIR set, a child looks at its start for files
- * there: "crash-<slot>" (exit 9) and "fail-<slot>" (FAILED with the file's text); and as long as
- * "busy-<slot>" is there it has an open request.
+ * there: "crash-<slot>" (exit 9) and "fail-<slot>" (FAILED with the file's text); as long as
+ * "late-<slot>" is there it is not ready, and as long as "busy-<slot>" is it has an open request.
  */
 #include "base/check.h"
 #include "base/log.h"
@@ -262,6 +262,8 @@ fake_main(struct child *child)
         say(&f, CONTROL_FAILED, (uint32_t)(strcmp(text, "memory") == 0 ? ENOMEM : EPERM), text);
         return 1;
     }
+    while (was_told(&f, "late", text, sizeof text))
+        usleep(1000);
     memcpy(f.listeners, child->listeners, child->h.listeners * sizeof *child->listeners);
     ASSERT(child->keys && child->keys->keys[child->keys->current].id != 0);
     stats_slot_set_state(child->slot, SLOT_READY);

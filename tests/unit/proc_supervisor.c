@@ -95,6 +95,35 @@ Test(supervisor, names_every_address_on_the_ready_line)
     gateway_down(&g);
 }
 
+Test(supervisor, starts_whom_no_client_waits_for_when_all_workers_are_ready)
+{
+    gateway_make(&g);
+    gateway_write_file(&g, "late-1", "");
+    gateway_start(&g, ARGS("--log-level", "debug"));
+    gateway_wait_said(&g, 0, "worker 0 (pid ");
+    cr_assert_not(gateway_has_said(&g, "worker 1 (pid "), "%s", g.said);
+    cr_assert_not(gateway_has_said(&g, "admin 2: starting"), "%s", g.said);
+    cr_assert_not(gateway_has_said(&g, "resolve 3: starting"), "%s", g.said);
+    gateway_remove_file(&g, "late-1");
+    gateway_wait_ready(&g);
+    const char *worker = strstr(g.said, "worker 1 (pid "), *admin = strstr(g.said, "admin 2: starting");
+    cr_assert(worker && admin && worker < admin, "%s", g.said);
+    cr_assert(gateway_has_said(&g, "resolve 3: starting"), "%s", g.said);
+    gateway_down(&g);
+}
+
+Test(supervisor, does_not_let_names_wait_for_the_workers)
+{
+    gateway_make(&g);
+    gateway_write_file(&g, "late-1", "");
+    gateway_start(&g, ARGS("--log-level", "debug", "--upstream", "a=http://localhost:1/mcp"));
+    gateway_wait_said(&g, 0, "resolve 3 (pid ");
+    cr_assert_not(gateway_has_said(&g, "worker 1 (pid "), "%s", g.said);
+    gateway_remove_file(&g, "late-1");
+    gateway_wait_ready(&g);
+    gateway_down(&g);
+}
+
 Test(supervisor, shows_role_and_slot_in_ps)
 {
     pid_t pids[16];
@@ -104,7 +133,8 @@ Test(supervisor, shows_role_and_slot_in_ps)
 
     gateway_up(&g, NULL);
     read_file(line, sizeof line, "/proc/%d/cmdline", (int)g.pid);
-    cr_assert_str_eq(line, "mcpgate: supervisor");
+    cr_assert(strncmp(line, "mcpgate: supervisor --", 22) == 0, "%s",
+              line); /* its arguments stay behind it */
     count = children_of(g.pid, pids, 16);
     cr_assert_eq(count, 4);
     for (unsigned i = 0; i < count; i++) {
