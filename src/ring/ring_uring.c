@@ -6,9 +6,10 @@
  * flags say where it is:
  *
  *      armed      the kernel has it
- *      parked     a receive that found its group empty waits in group->parked for a buffer to come home, an
- * accept that failed waits in accept_retry for its timer deferred   its last done() is due in the next reap
- * (a cancel that found it parked, or ended by itself)
+ *      parked     a receive that found its group empty waits in group->parked for a buffer to come home, one
+ *                 whose large buffer is out in waiting[] of that buffer; an accept that failed waits in
+ *                 accept_retry for its timer
+ *      deferred   its last done() is due in the next reap (a cancel that found it parked, or ended by itself)
  */
 #include "base/list.h"
 #include "ring/ring_uring_impl.h"
@@ -154,13 +155,20 @@ arm_recv_into(struct ring *ring, struct op *op, enum ring_group group)
     arm(op, sqe);
 }
 
+/* Where it waits for a buffer; bulk ones stand in for large ones. */
+static enum ring_group
+waits_in(const struct op *op)
+{
+    return op->flags & OPF_LARGE ? RING_BULK : (enum ring_group)op->group;
+}
+
 static void
 arm_recv(struct ring *ring, struct op *op)
 {
     const struct group *large = &ring->groups[RING_LARGE];
-    enum ring_group group = op->flags & OPF_LARGE ? RING_BULK : (enum ring_group)op->group;
+    bool takes_large = op->flags & OPF_LARGE && large->out < large->count;
 
-    arm_recv_into(ring, op, op->flags & OPF_LARGE && large->out < large->count ? RING_LARGE : group);
+    arm_recv_into(ring, op, takes_large ? RING_LARGE : waits_in(op));
 }
 
 static void
@@ -172,12 +180,11 @@ arm_poll(struct ring *ring, struct op *op)
     arm(op, sqe);
 }
 
-/* Those that want a large buffer wait for a bulk one. */
 static void
 park_recv(struct ring *ring, struct op *op)
 {
     op->flags |= OPF_PARKED;
-    park(&ring->groups[op->flags & OPF_LARGE ? RING_BULK : op->group], op);
+    park(&ring->groups[waits_in(op)], op);
 }
 
 /* It found its group empty. */
@@ -316,12 +323,12 @@ unlink_op(struct op **head, struct op ***end, struct op *op)
 static void
 unpark(struct ring *ring, struct op *op)
 {
-    struct group *large = &ring->groups[RING_LARGE], *g;
+    const struct group *large = &ring->groups[RING_LARGE];
+    struct group *g = &ring->groups[waits_in(op)];
 
     for (unsigned i = 0; i < large->count; i++)
         if (large->waiting[i] == op)
             large->waiting[i] = NULL;
-    g = &ring->groups[op->flags & OPF_LARGE ? RING_BULK : op->group];
     unlink_op(&g->parked, &g->parked_end, op);
 }
 
