@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { copyFileSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { program, withoutProbes } from './lib/gateway.mjs';
+import { get } from './lib/mcp.mjs';
 import { pss, run } from './lib/process.mjs';
 import { long, sleep, until, within } from './lib/wait.mjs';
 import { promise } from './lib/world.mjs';
@@ -85,6 +86,7 @@ async function openSession(url, signal) {
 }
 
 const SESSIONS = 200;
+const RECEIVES = 1100; // after which each of the worker's receive buffers has been in use
 
 promise(`${SESSIONS} sessions with a shared server on stdin and stdout, each with its GET stream, take 8 KiB each at most`, async (world, t) => {
   const gateway = await world.gateway({
@@ -94,6 +96,7 @@ promise(`${SESSIONS} sessions with a shared server on stdin and stdout, each wit
   });
   const clients = new AbortController();
   await openSession(`${gateway.url}/mcp/demo`, clients.signal); // starts the server
+  for (let i = 0; i < RECEIVES; i++) await gateway.ask(get('/nowhere'));
   const before = pss(workers(gateway));
   for (let i = 0; i < SESSIONS; i++) await openSession(`${gateway.url}/mcp/demo`, clients.signal);
   const growth = pss(workers(gateway)) - before;
