@@ -17,7 +17,6 @@ from .rows import Row
 PEERS = ("mcp-proxy", "supergateway")
 SERVER = "stdio-server"  # as in /proc/PID/comm
 CALLERS, SESSIONS = 64, 200
-RECEIVES = 1100
 WARM_SECONDS = 3  # until JavaScript is compiled
 REVISION = "2025-11-25"
 MODULES = servers.PEERS / "node_modules"
@@ -147,19 +146,8 @@ def _pss_bytes(server):
     return proc.pss_bytes(server.pid, without=SERVER)
 
 
-def _use_buffers(server):
-    """What a server takes once, however many sessions there are, is taken: mcpgate's receive buffers, say, of which it
-    takes one after the other."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
-    for _ in range(RECEIVES):
-        connection.request("GET", "/nowhere")
-        connection.getresponse().read()
-    connection.close()
-
-
 def _sessions(_bench, server, _seconds):
     held = [Session(server)]  # starts the server, where that waits for a session
-    _use_buffers(server)
     before = _pss_bytes(server)
     held += [Session(server) for _ in range(SESSIONS)]
     after = _pss_bytes(server)
