@@ -4,6 +4,7 @@
 
 #ifdef __x86_64__
 #include <immintrin.h>
+#include <sys/platform/x86.h>
 
 /* Returns how many bytes it did: all but the last few. */
 static __attribute__((target("avx2"))) size_t
@@ -26,7 +27,7 @@ mask_blocks(char *at, size_t len, uint32_t word)
 static bool
 has_blocks(void)
 {
-    return __builtin_cpu_supports("avx2");
+    return CPU_FEATURE_ACTIVE(AVX2);
 }
 #else
 static size_t

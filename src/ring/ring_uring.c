@@ -511,6 +511,8 @@ ring_wait(struct ring *ring, unsigned max_ms)
         submit_and_sleep(ring, sleep_ms);
     if (!io_uring_sq_ready(&ring->io)) /* what the kernel would not take yet still points into it */
         arena_reset(ring);
+    if (ring->populate_at_ns && ring->submitted_ns >= ring->populate_at_ns)
+        ring_populate(ring);
 }
 
 /* The last done() of an op; the owner may free it. */
