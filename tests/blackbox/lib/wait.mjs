@@ -4,7 +4,7 @@
 export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 // Sanitizer builds and busy machines are slower: MCPGATE_TEST_SLOWNESS multiplies every limit.
-export const slowness = Number(process.env.MCPGATE_TEST_SLOWNESS ?? 1);
+const slowness = Number(process.env.MCPGATE_TEST_SLOWNESS ?? 1);
 
 export const limit = (ms) => ms * slowness;
 
