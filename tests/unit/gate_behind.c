@@ -30,12 +30,10 @@ response(void)
     strcat(events, "data: " RESULT(1) "\n\n");
 }
 
-/* A call, or with `is_get` the client's standing stream, whose client stops reading behind the first event.
- */
+/* A call's stream, or with `is_get` the client's standing one, has begun. */
 static void
-fall_behind(const char *policy, bool is_get)
+open_stream(bool is_get)
 {
-    world_open(1, UPSTREAM, "--backpressure", policy, NULL);
     client = client_new();
     if (is_get)
         get(client, "/mcp/up", MCP_ACCEPT);
@@ -44,6 +42,14 @@ fall_behind(const char *policy, bool is_get)
     server = server_next();
     request_of(server);
     answer_stream(server, "");
+}
+
+/* Its client stops reading behind the first event. */
+static void
+fall_behind(const char *policy, bool is_get)
+{
+    world_open(1, UPSTREAM, "--backpressure", policy, NULL);
+    open_stream(is_get);
     events[0] = '\0';
     sim_peer_set_window(client, 0);
     say_chunk(server, "data: first\n\n");
@@ -270,11 +276,7 @@ Test(behind, an_event_too_long_to_be_held_passes_and_stops_its_source)
 Test(behind, an_event_that_had_begun_to_pass_is_passed_to_its_end)
 {
     world_open(1, UPSTREAM, "--backpressure", "drop", NULL);
-    client = client_new();
-    post(client, MCP_ACCEPT, CALL(1));
-    server = server_next();
-    request_of(server);
-    answer_stream(server, "");
+    open_stream(false);
     sim_peer_set_window(client, 0);
     events[0] = '\0';
     event("message", "1", 1);
@@ -420,11 +422,7 @@ run(uint64_t seed)
     number = 0;
     memset(said, 0, sizeof said);
     memset(said_last, 0, sizeof said_last);
-    client = client_new();
-    post(client, MCP_ACCEPT, CALL(1));
-    server = server_next();
-    request_of(server);
-    answer_stream(server, "");
+    open_stream(false);
     say_chunk(server, "data: first\n\n");
     for (unsigned i = 0; i < ROUNDS; i++) {
         sim_peer_set_window(client, sim_random(world.sim, 2) * sim_random(world.sim, 30000));

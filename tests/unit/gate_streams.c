@@ -319,18 +319,25 @@ Test(stream, aborts_a_reply_that_broke_inside_an_event_or_a_body)
     world_close();
 }
 
+/* A stream of events on a plain route has begun. */
+static void
+open_plain_stream(void)
+{
+    client = client_new();
+    get(client, "/plain/events", "");
+    server = server_next();
+    request_of(server);
+    answer_stream(server, "");
+    sim_peer_discard(client);
+}
+
 Test(stream, passes_the_events_that_came_with_what_broke_it)
 {
     static const char *const ends[] = {"data: 3", "data: 3\n\n"};
 
     for (unsigned i = 0; i < 4; i++) {
         world_open(1, "--route", "/plain=http://10.0.0.2:80", NULL);
-        client = client_new();
-        get(client, "/plain/events", "");
-        server = server_next();
-        request_of(server);
-        answer_stream(server, "");
-        sim_peer_discard(client);
+        open_plain_stream();
         if (i < 2) /* a chunk of no size, */
             say(server, "9\r\ndata: 1\n\n\r\n9\r\ndata: 2\n\n\r\n%zx\r\n%s\r\nno size", strlen(ends[i]),
                 ends[i]);
@@ -362,12 +369,7 @@ Test(stream, brings_a_slow_client_what_came_before_it_broke)
     memset(event, 'x', sizeof event - 1);
     memcpy(event + sizeof event - 3, "\n\n", 2);
     world_open(1, "--route", "/plain=http://10.0.0.2:80", NULL);
-    client = client_new();
-    get(client, "/plain/events", "");
-    server = server_next();
-    request_of(server);
-    answer_stream(server, "");
-    sim_peer_discard(client);
+    open_plain_stream();
     sim_peer_set_window(client, 1000);
     for (unsigned i = 0; i < 3; i++)
         say_chunk(server, event);
