@@ -575,6 +575,7 @@ rearm(struct ring *ring, struct op *op)
     else
         arm_accept(ring, op);
 }
+
 static void
 accept_later(struct ring *ring, struct op *op)
 {
